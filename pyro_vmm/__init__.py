@@ -1,0 +1,1 @@
+"""Deep latent variable models with a Dirichlet-process VampPrior mixture prior."""

@@ -1,0 +1,222 @@
+"""One gate for every array that a user gives: checked, then float32 ``[N, F]``."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.errors import UserError
+
+MAXIMUM_DENSE_BYTES = 8 * 2**30
+"""Largest float32 array, in bytes, that a sparse matrix is expanded to."""
+
+
+def validate_array(x: Any, *, name: str = "X", minimum_observations: int = 2) -> NDArray[np.float32]:
+    """Check a table of observations and return it as float32.
+
+    Parameters
+    ----------
+    x
+        Observations, ``[N, F]``: a NumPy array, pandas DataFrame, SciPy sparse matrix, torch tensor, nested list
+        or anything that NumPy can read. Numbers are rounded to float32; booleans become 0 and 1.
+    name
+        What the messages call ``x``.
+    minimum_observations
+        Smallest N accepted.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[N, F]``, float32, C-contiguous, rows and columns in the order given. It shares memory with ``x`` where
+        ``x`` already has that form.
+
+    Raises
+    ------
+    UserError
+        If ``x`` is not two-dimensional, has no features or too few observations, is not real and numeric, has
+        missing, masked or infinite values or values beyond float32, or is a sparse matrix that needs more than
+        ``MAXIMUM_DENSE_BYTES`` when dense.
+    """
+    values, row_names, column_names = _to_numpy(x, name)
+    _check_dtype(values, name)
+    _check_shape(values, name, minimum_observations)
+    with np.errstate(over="ignore"):
+        checked = np.ascontiguousarray(values, dtype=np.float32)
+    _check_finite(values, checked, name, row_names, column_names)
+    return checked
+
+
+def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str) -> None:
+    """Check that every value lies where a likelihood has its support.
+
+    Parameters
+    ----------
+    x
+        Observations, ``[N, F]``.
+    low, high
+        Ends of the closed interval; ``-inf`` and ``inf`` leave an end open.
+    likelihood_name
+        The likelihood that the messages name.
+
+    Raises
+    ------
+    UserError
+        If a value lies outside the interval or is not a number.
+    """
+    outside = ~((x >= low) & (x <= high))
+    if not outside.any():
+        return
+    row, column = (int(index) for index in np.argwhere(outside)[0])
+    if math.isinf(high):
+        mend = "shift or transform the data" if low != 0 else "remove the negative values"
+    else:
+        mend = f"scale to [{low:g}, {high:g}]"
+    # Kept apart from the choice above: a user who already chose 'normal' must not be sent back to it.
+    alternative = "" if likelihood_name == "normal" else " or choose likelihood='normal'"
+    support = f"[{low:g}, {high:g}]" if math.isfinite(high) else f"[{low:g}, inf)"
+    raise UserError(
+        f"likelihood='{likelihood_name}' needs values in {support}, but the data range over "
+        f"[{x.min():g}, {x.max():g}], first outside at observation {row} (counting from 0), feature {column}, "
+        f"where the value is {x[row, column]:g}: {mend}{alternative}."
+    )
+
+
+def _to_numpy(x: Any, name: str) -> tuple[NDArray[Any], Sequence[Any] | None, Sequence[Any] | None]:
+    """Read ``x`` as a NumPy array, with the names of its rows and columns where it has them."""
+    # Told apart by module name, so that pandas, SciPy and torch are imported only by those who use them.
+    library = type(x).__module__.partition(".")[0]
+    if library == "scipy" and hasattr(x, "toarray"):
+        return _densify(x, name), None, None
+    if library == "pandas" and getattr(x, "ndim", 0) == 2:
+        return _frame_values(x, name), list(x.index), list(x.columns)
+    if library == "torch" and hasattr(x, "detach"):
+        return _tensor_values(x, name), None, None
+    if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
+        raise UserError(
+            f"{name} has {int(np.ma.getmaskarray(x).sum())} masked values: fill them or drop their observations first."
+        )
+    try:
+        return np.asarray(x), None, None
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{name} is not a table of numbers: give rows of equal length, all of numbers.") from error
+
+
+def _densify(x: Any, name: str) -> NDArray[Any]:
+    num_bytes = math.prod(x.shape) * np.dtype(np.float32).itemsize
+    if num_bytes > MAXIMUM_DENSE_BYTES:
+        raise UserError(
+            f"{name} is sparse and would need {num_bytes / 2**30:.1f} GiB when dense, more than the "
+            f"{MAXIMUM_DENSE_BYTES / 2**30:g} GiB allowed: select fewer features or observations."
+        )
+    # Cast while sparse, so that no dense float64 copy is ever held; the dtype is checked before it is lost.
+    _check_dtype(np.empty(0, dtype=x.dtype), name)
+    with np.errstate(over="ignore"):
+        narrowed = x.astype(np.float32)
+    overflowed = np.isfinite(x.tocoo().data) & ~np.isfinite(narrowed.tocoo().data)
+    return x.toarray() if overflowed.any() else narrowed.toarray()
+
+
+def _frame_values(x: Any, name: str) -> NDArray[Any]:
+    from pandas.api.types import is_complex_dtype, is_numeric_dtype
+
+    refused = [
+        column
+        for column, dtype in zip(x.columns, x.dtypes, strict=True)
+        if not is_numeric_dtype(dtype) or is_complex_dtype(dtype)
+    ]
+    if refused:
+        raise UserError(f"{name} has columns that are not real numbers, {_listed(refused)}: drop or encode them first.")
+    if x.shape[1] == 0:
+        return np.empty(x.shape, dtype=np.float32)
+    # pandas' own missing value has no float: it becomes NaN here and is refused by name with the rest.
+    if any(getattr(dtype, "na_value", None) is not None for dtype in x.dtypes):
+        return x.to_numpy(dtype=np.float64, na_value=np.nan)
+    # Left to itself, pandas makes Python objects of boolean beside floating columns.
+    return x.to_numpy() if x.dtypes.nunique() == 1 else x.to_numpy(dtype=np.float64)
+
+
+def _tensor_values(x: Any, name: str) -> NDArray[Any]:
+    import torch
+
+    if x.layout != torch.strided:
+        num_bytes = math.prod(x.shape) * np.dtype(np.float32).itemsize
+        if num_bytes > MAXIMUM_DENSE_BYTES:
+            raise UserError(
+                f"{name} is sparse and would need {num_bytes / 2**30:.1f} GiB when dense: "
+                "select fewer features or observations."
+            )
+        x = x.to_dense()
+    x = x.detach().cpu().resolve_conj().resolve_neg()
+    # NumPy has no bfloat16; float32 holds every one of its values.
+    return x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
+
+
+def _check_dtype(values: NDArray[Any], name: str) -> None:
+    kind = values.dtype.kind
+    if kind in "biuf":
+        return
+    if kind == "c":
+        raise UserError(f"{name} is complex, but observations must be real: give its real part or magnitude.")
+    if kind == "O":
+        raise UserError(
+            f"{name} holds Python objects (dtype object) rather than numbers: convert it, as with X.astype(float)."
+        )
+    raise UserError(f"{name} has dtype {values.dtype}, which is not numeric: convert it to numbers first.")
+
+
+def _check_shape(values: NDArray[Any], name: str, minimum_observations: int) -> None:
+    shape = values.shape
+    if len(shape) == 1:
+        raise UserError(
+            f"{name} has one dimension, shape {shape}, but [observations, features] are needed: use "
+            "X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one observation."
+        )
+    if len(shape) != 2:
+        raise UserError(
+            f"{name} has {len(shape)} dimensions, shape {shape}, but [observations, features] are needed: "
+            "use X.reshape(len(X), -1)."
+        )
+    if shape[0] == 0:
+        raise UserError(f"{name} is empty: it has no observations, shape {shape}.")
+    if shape[1] == 0:
+        raise UserError(f"{name} has no features, shape {shape}: give at least one column of numbers.")
+    if shape[0] < minimum_observations:
+        raise UserError(
+            f"{name} has {shape[0]} observation{'s' if shape[0] > 1 else ''}, but at least {minimum_observations} "
+            "are needed."
+        )
+
+
+def _check_finite(
+    values: NDArray[Any],
+    checked: NDArray[np.float32],
+    name: str,
+    row_names: Sequence[Any] | None,
+    column_names: Sequence[Any] | None,
+) -> None:
+    """Refuse what is not finite, counted in ``values`` as given and in ``checked`` after rounding, both [N, F]."""
+    bad = ~np.isfinite(checked)
+    if not bad.any():
+        return
+    row, column = (int(index) for index in np.argwhere(bad)[0])
+    where = f"observation {row} (counting from 0)"
+    if row_names is not None and str(row_names[row]) != str(row):
+        where += f" named {str(row_names[row])!r}"
+    where += f", column {column if column_names is None else repr(str(column_names[column]))}"
+    num_missing, num_infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+    if num_missing + num_infinite == 0:
+        raise UserError(
+            f"{name} has {int(bad.sum())} values too large for float32, the first at {where}: rescale the data."
+        )
+    raise UserError(
+        f"{name} has {num_missing} missing (NaN) and {num_infinite} infinite values, the first at {where}: "
+        "fill them in or drop those observations."
+    )
+
+
+def _listed(names: Sequence[Any], most: int = 5) -> str:
+    """Name the first few of ``names`` and count the rest."""
+    shown = ", ".join(repr(str(each)) for each in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,155 @@
+"""Log-probabilities of sparse counts: most of the work is done only where a count is not zero.
+
+A distribution of counts describes itself by a :class:`CountFormula`. :func:`count_log_prob` takes a cheap pass over
+all entries which is right at the common zeros, redoes the others in double precision, and hands autograd the
+derivatives found on the way.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+ValueAndPartials = tuple[Tensor, tuple[Tensor, ...]]
+"""A log-probability and its derivative with respect to each parameter; no derivatives where none were asked for."""
+
+# Elements worked on at once on a CPU: temporaries of this size stay in the cache, and 32768 is also the smallest
+# piece that torch shares among threads. Gathered entries are in double precision and need more temporaries.
+_DENSE_PIECE = 1048576
+_GATHERED_PIECE = 32768
+
+
+class CountFormula(Protocol):
+    """The mathematics of one distribution of counts; all arguments are floating tensors of one common 1-d shape."""
+
+    def at_common_zero(self, *parameters: Tensor, with_partials: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        """Log-probability of the count zero, its partial derivatives, and a mask of where not to trust them.
+
+        Called once on everything, so it should be cheap; in the parameters' own dtype (float32 or float64).
+        """
+        ...
+
+    def at_doubtful_zero(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
+        """Log-probability of the count zero and its partial derivatives, for any parameters."""
+        ...
+
+    def at_one(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
+        """Log-probability of the count one and its partial derivatives."""
+        ...
+
+    def above_one(self, count: Tensor, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
+        """Log-probability of other counts and its partial derivatives."""
+        ...
+
+    def differentiable_partials(self, count: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        """Partial derivatives at any count, in operations which autograd can differentiate again."""
+        ...
+
+
+def count_log_prob(formula: CountFormula, value: Tensor, *parameters: Tensor) -> Tensor:
+    """Log-probability of counts, differentiable in the parameters (twice and more), not in the counts.
+
+    Parameters
+    ----------
+    formula
+        The distribution's mathematics.
+    value
+        Counts, of any numeric dtype, any shape broadcastable with the parameters'.
+    *parameters
+        Floating tensors of broadcastable shapes.
+
+    Returns
+    -------
+    Tensor
+        The broadcast shape; dtype as torch promotes the parameters' and a floating value's.
+    """
+    dtype = parameters[0].dtype
+    for tensor in (value, *parameters[1:]):
+        if tensor.is_floating_point():
+            dtype = torch.promote_types(dtype, tensor.dtype)
+    value, *expanded = torch.broadcast_tensors(value, *parameters)
+    if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in expanded):
+        result: Tensor = _CountLogProb.apply(formula, dtype, value, *expanded)
+        return result
+    with torch.no_grad():
+        return _evaluate(formula, dtype, value, expanded, with_partials=False)[0]
+
+
+def _double(device: torch.device) -> torch.dtype:
+    """Double precision, except on Apple's GPUs, which have none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def _evaluate(
+    formula: CountFormula, dtype: torch.dtype, value: Tensor, parameters: list[Tensor], *, with_partials: bool
+) -> tuple[Tensor, ...]:
+    """Log-probability, then its partial derivatives if asked for; all of value's shape and of the given dtype."""
+    counts = value.reshape(-1)
+    flat = [parameter.reshape(-1) for parameter in parameters]
+    results = [torch.empty_like(counts, dtype=dtype) for _ in range(1 + len(parameters) * with_partials)]
+    doubtful = torch.empty_like(counts, dtype=torch.bool)
+
+    common_dtype = dtype if dtype == torch.float64 else torch.float32
+    for part in _pieces(counts, _DENSE_PIECE):
+        log_prob, partials, mask = formula.at_common_zero(
+            *(parameter[part].to(common_dtype) for parameter in flat), with_partials=with_partials
+        )
+        doubtful[part] = mask
+        for result, found in zip(results, (log_prob, *partials), strict=True):
+            result[part] = found
+
+    working = _double(value.device)
+    special = doubtful.logical_or_(counts.bool()).nonzero().squeeze(-1)
+    special_counts = counts.index_select(0, special)
+    is_zero, is_one = special_counts == 0, special_counts == 1
+    for case, chosen in (
+        (formula.at_doubtful_zero, is_zero),
+        (formula.at_one, is_one),
+        (formula.above_one, is_zero.logical_or(is_one).logical_not_()),
+    ):
+        indices = special[chosen]
+        sources = (counts, *flat) if case == formula.above_one else flat
+        for part in _pieces(indices, _GATHERED_PIECE):
+            index = indices[part]
+            gathered = [source.index_select(0, index).to(working) for source in sources]
+            log_prob, partials = case(*gathered, with_partials=with_partials)
+            for result, found in zip(results, (log_prob, *partials), strict=True):
+                result.scatter_(0, index, found.to(dtype))
+    return tuple(result.reshape(value.shape) for result in results)
+
+
+def _pieces(entries: Tensor, size: int) -> Iterator[slice]:
+    """Slices that cover the 1-d entries: pieces of the given size per thread on a CPU, else everything at once."""
+    number = len(entries)
+    step = size * torch.get_num_threads() if entries.device.type == "cpu" else max(number, 1)
+    return (slice(start, start + step) for start in range(0, number, step))
+
+
+class _CountLogProb(torch.autograd.Function):
+    """The log-probability with its derivatives, found together: they share nearly all of the work."""
+
+    @staticmethod
+    def forward(ctx: Any, formula: CountFormula, dtype: torch.dtype, value: Tensor, *parameters: Tensor) -> Tensor:
+        log_prob, *partials = _evaluate(formula, dtype, value, list(parameters), with_partials=True)
+        ctx.formula = formula
+        ctx.number_of_parameters = len(parameters)
+        ctx.save_for_backward(value, *parameters, *partials)
+        return log_prob
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        value, *saved = ctx.saved_tensors
+        parameters, partials = saved[: ctx.number_of_parameters], saved[ctx.number_of_parameters :]
+        if torch.is_grad_enabled():
+            # Somebody asked for create_graph=True (a Hessian, say): the saved partials carry no graph.
+            working = _double(value.device)
+            partials = ctx.formula.differentiable_partials(
+                value.to(working), *(parameter.to(working) for parameter in parameters)
+            )
+            partials = [partial.to(grad_output.dtype) for partial in partials]
+        gradients = [
+            grad_output * partial if needed else None
+            for partial, needed in zip(partials, ctx.needs_input_grad[3:], strict=True)
+        ]
+        return None, None, None, *gradients

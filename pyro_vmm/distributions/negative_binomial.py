@@ -1,0 +1,168 @@
+"""Negative binomial distribution of counts, given by its mean and its inverse dispersion."""
+
+from typing import Any
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+from torch.distributions import constraints
+from torch.distributions.utils import broadcast_all
+
+from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
+from pyro_vmm.distributions.gamma_remainders import (
+    HALF_LOG_TWO_PI,
+    digamma_remainder_difference,
+    excess_over_log1p,
+    stirling_remainder,
+)
+from pyro_vmm.distributions.poisson import sample_poisson
+
+
+class NegativeBinomialFormula:
+    """Log-probability of the negative binomial and its derivatives in (mean, inverse_dispersion)."""
+
+    def at_common_zero(self, *parameters: Tensor, with_partials: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        """See :class:`CountFormula`; no zero is doubtful."""
+        log_prob, partials = self.at_doubtful_zero(*parameters, with_partials=with_partials)
+        return log_prob, partials, torch.zeros_like(log_prob, dtype=torch.bool)
+
+    def at_doubtful_zero(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
+        """See :class:`CountFormula`: ``-theta log1p(mean / theta)``, every log-gamma term cancels."""
+        mean, theta = parameters
+        minus_log_growth = torch.log1p(mean / theta).neg_()
+        log_prob = theta * minus_log_growth
+        if not with_partials:
+            return log_prob, ()
+        excess, stay = _zero_excess_and_stay(mean, theta)
+        return log_prob, (stay.neg_(), excess_over_log1p(excess, minus_log_growth).neg_())
+
+    def at_one(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
+        """See :class:`CountFormula`: ``log mean - (theta + 1) log1p(mean / theta)``."""
+        mean, theta = parameters
+        minus_log_growth = torch.log1p(mean / theta).neg_()
+        log_prob = torch.log(mean) + (theta + 1.0) * minus_log_growth
+        if not with_partials:
+            return log_prob, ()
+        excess, stay = _zero_excess_and_stay(mean, theta)
+        # digamma(theta + 1) - digamma(theta) = 1 / theta, whose large part cancels against that of (1 - mean) / total.
+        by_theta = -excess / theta - excess_over_log1p(excess, minus_log_growth)
+        return log_prob, ((1.0 - mean) / mean * stay, by_theta)
+
+    def above_one(self, count: Tensor, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
+        """See :class:`CountFormula`: Loader's saddle-point form, a sum of terms which do not cancel."""
+        mean, theta = parameters
+        total, grown = theta + mean, theta + count
+        excess = (count - mean) / total
+        deviance = excess_over_log1p(excess, torch.log(grown / total))
+        count_excess = -excess * theta / count
+        count_deviance = excess_over_log1p(count_excess, torch.log(grown * mean / (count * total)))
+        log_prob = stirling_remainder(grown) - stirling_remainder(theta) - stirling_remainder(count)
+        log_prob -= theta * deviance + count * count_deviance + HALF_LOG_TWO_PI
+        log_prob -= 0.5 * torch.log(count * (grown / theta))
+        if not with_partials:
+            return log_prob, ()
+        by_theta = digamma_remainder_difference(theta, count) - deviance
+        return log_prob, (excess * theta / mean, by_theta)
+
+    def differentiable_partials(self, count: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        """See :class:`CountFormula`."""
+        mean, theta = parameters
+        total = theta + mean
+        by_theta = torch.digamma(theta + count) - torch.digamma(theta)
+        by_theta = by_theta - torch.log1p(mean / theta) + (mean - count) / total
+        return (count - mean) * theta / (mean * total), by_theta
+
+
+def _zero_excess_and_stay(mean: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """``-mean / (theta + mean)`` and ``theta / (theta + mean)``."""
+    total = theta + mean
+    return (mean / total).neg_(), theta / total
+
+
+_FORMULA = NegativeBinomialFormula()
+
+
+class NegativeBinomial(TorchDistribution):
+    r"""Negative binomial of counts by its mean and inverse dispersion.
+
+    .. math::
+        p(x) = \frac{\Gamma(x + \theta)}{\Gamma(\theta)\, x!}
+               \left(\frac{\theta}{\theta + \mu}\right)^{\theta} \left(\frac{\mu}{\theta + \mu}\right)^{x},
+        \qquad \mathrm{E}[x] = \mu, \quad \mathrm{Var}[x] = \mu + \mu^2 / \theta
+
+    the Poisson distribution of a rate that is itself ``Gamma(theta, theta / mean)``. As ``theta`` grows it tends to
+    ``Poisson(mean)``. The batch shape is the broadcast shape of the parameters.
+
+    Parameters
+    ----------
+    mean
+        Expected count, any shape, non-negative. At exactly 0 only the count 0 is possible.
+    inverse_dispersion
+        ``theta``, any shape broadcastable with ``mean``, positive and finite.
+    validate_args
+        Check parameters and counts; by default as Pyro and PyTorch are set.
+
+    Notes
+    -----
+    Accuracy, for mean 1e-10..1e6, inverse dispersion 1e-8..1e8 and counts 0..1e5: log-probability and gradients
+    are the true ones of the given (rounded) parameters to 1e-6 relative in float32. In float64 the log-probability is
+    good to 1e-12, and a gradient to 1e-12 of the larger of the two terms whose difference it is (``count - mean``,
+    which is exact where it is small; for ``inverse_dispersion`` the effect of the count's deviation from its mean
+    against that of its spread). On Apple's GPUs, which have no float64, float32 gradients too are relative to the
+    larger term. No constant is added to anything to get there.
+
+    Log-gamma is evaluated at the non-zero counts only. Second and higher derivatives in the parameters work;
+    counts get no gradient.
+
+    When not to use: for a success probability rather than a mean, use :class:`pyro.distributions.NegativeBinomial`.
+
+    References
+    ----------
+    .. [1] C. Loader, "Fast and accurate computation of binomial probabilities", 2000.
+    """
+
+    arg_constraints = {"mean": constraints.nonnegative, "inverse_dispersion": constraints.positive}  # noqa: RUF012
+    support = constraints.nonnegative_integer
+
+    inverse_dispersion: Tensor
+
+    def __init__(
+        self, mean: Tensor | float, inverse_dispersion: Tensor | float, validate_args: bool | None = None
+    ) -> None:
+        self._mean, self.inverse_dispersion = broadcast_all(mean, inverse_dispersion)
+        super().__init__(self._mean.shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected count, of batch shape."""
+        return self._mean
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance ``mean + mean^2 / inverse_dispersion``, of batch shape."""
+        return self._mean * (1.0 + self._mean / self.inverse_dispersion)
+
+    def expand(
+        self, batch_shape: torch.Size | tuple[int, ...], _instance: "NegativeBinomial | None" = None
+    ) -> "NegativeBinomial":
+        """Return this distribution with its batch shape broadcast to ``batch_shape``."""
+        new: NegativeBinomial = self._get_checked_instance(NegativeBinomial, _instance)
+        batch_shape = torch.Size(batch_shape)
+        new._mean = self._mean.expand(batch_shape)
+        new.inverse_dispersion = self.inverse_dispersion.expand(batch_shape)
+        super(NegativeBinomial, new).__init__(batch_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-probability of counts ``value``, shape ``sample_shape + batch_shape``, of the same shape."""
+        if self._validate_args:
+            self._validate_sample(value)
+        return count_log_prob(_FORMULA, value, self._mean, self.inverse_dispersion)
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        """Draw counts of shape ``sample_shape + batch_shape``: a Poisson draw of a Gamma rate."""
+        shape = self._extended_shape(sample_shape)
+        with torch.no_grad():
+            theta = self.inverse_dispersion.expand(shape)
+            return sample_poisson(self._mean * (torch._standard_gamma(theta) / theta))

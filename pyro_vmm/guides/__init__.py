@@ -1,0 +1,5 @@
+"""Amortised guides: from observations to distributions over their latents."""
+
+from pyro_vmm.guides.amortized_normal import AmortizedNormal
+
+__all__ = ["AmortizedNormal"]

@@ -1,0 +1,17 @@
+"""Inference: the alternating loop, its parameter partition and its schedules."""
+
+from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI, NonFiniteLossError, StepLosses
+from pyro_vmm.infer.partition import Partition, partition_parameters
+from pyro_vmm.infer.schedules import Constant, CosineDecay, LinearWarmup, Schedule
+
+__all__ = [
+    "Constant",
+    "CosineDecay",
+    "EmpiricalBayesSVI",
+    "LinearWarmup",
+    "NonFiniteLossError",
+    "Partition",
+    "Schedule",
+    "StepLosses",
+    "partition_parameters",
+]

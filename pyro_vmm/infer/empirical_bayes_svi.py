@@ -1,0 +1,210 @@
+"""Stochastic variational inference that alternates with empirical-Bayes steps for the prior."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pyro.infer import Trace_ELBO
+from pyro.infer.elbo import ELBO
+from pyro.optim import PyroOptim
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pyro_vmm.errors import UserError
+from pyro_vmm.infer.partition import ParameterSwitch, partition_parameters
+from pyro_vmm.infer.schedules import Constant, Schedule
+from pyro_vmm.models.latent_mixture import LatentMixtureModel
+from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimizerChoice = float | OptimizerFactory | PyroOptim
+Latents = Literal["auto", "reused", "fresh"]
+
+
+class StepLosses(NamedTuple):
+    """Losses of one training step, both per observation and both to be minimised."""
+
+    elbo: float
+    """Negative ELBO of the minibatch, before the update."""
+    empirical_bayes: float
+    """Empirical-Bayes objective of the minibatch, before its update; NaN where the prior has none."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss was not finite; no parameter was moved by the step that raised it."""
+
+
+class ScaleSite(Messenger):
+    """Multiplies the log-density of the sample site ``name`` (in model and guide alike) by ``factor``."""
+
+    def __init__(self, name: str, factor: float) -> None:
+        super().__init__()
+        self.name, self.factor = name, factor
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] == self.name:
+            msg["scale"] = msg["scale"] * self.factor
+
+
+class EmpiricalBayesSVI:
+    """One ELBO update of guide, decoder and likelihood, then one empirical-Bayes update of the prior (section 4).
+
+    The two parameter sets (the names ``prior.*`` and the rest) never mix: each step leaves the other's parameters
+    bitwise unchanged. A prior fitted by the ELBO itself (VampPrior), or by nothing, makes the second step vanish.
+
+    Parameters
+    ----------
+    model
+        What :class:`~pyro_vmm.models.LatentMixtureModel` offers: ``fitted``, ``prior``, ``named_parameters``.
+    guide
+        What :class:`~pyro_vmm.guides.AmortizedNormal` offers: a call that samples ``z``, and ``posterior``.
+    optim, prior_optim
+        Each a learning rate for Adam, a function from parameters to a torch optimiser, or a ``pyro.optim`` object.
+        ``prior_optim`` defaults to ``optim``.
+    loss
+        A Pyro ELBO. Pyro's ``TraceMeanField_ELBO`` takes the closed-form KL where there is one (standard normal).
+    latents
+        The latent samples of the empirical-Bayes step: ``"reused"`` takes those of the ELBO step, ``"fresh"`` encodes
+        again with the updated encoder in evaluation mode, ``"auto"`` reuses unless the guide has dropout or batch
+        normalisation, where the two would differ by more than one update.
+    kl_schedule, learning_rate_schedule
+        Multipliers, by step, of the log-densities of ``z`` in the ELBO and of both learning rates.
+
+    Raises
+    ------
+    UserError
+        For unknown options or parameters that do not split.
+    """
+
+    def __init__(
+        self,
+        model: LatentMixtureModel,
+        guide: nn.Module,
+        *,
+        optim: OptimizerChoice = 5e-4,
+        prior_optim: OptimizerChoice | None = None,
+        loss: ELBO | None = None,
+        latents: Latents = "auto",
+        kl_schedule: Schedule | None = None,
+        learning_rate_schedule: Schedule | None = None,
+    ) -> None:
+        if latents not in ("auto", "reused", "fresh"):
+            raise UserError(f"latents={latents!r} is not known: choose 'auto', 'reused' or 'fresh'.")
+        self.model, self.guide = model, guide
+        self.loss = Trace_ELBO() if loss is None else loss
+        self.partition = partition_parameters(model, guide)
+        self.optimizers = {"elbo": make_optimizer(optim, self.partition.elbo.values())}
+        if self.partition.prior:
+            self.optimizers["prior"] = make_optimizer(
+                optim if prior_optim is None else prior_optim, self.partition.prior.values()
+            )
+        self.base_learning_rates = {
+            name: [float(group["lr"]) for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()
+        }
+        self.kl_schedule = kl_schedule or Constant()
+        self.learning_rate_schedule = learning_rate_schedule or Constant()
+        self.reuses_latents = not differs_in_evaluation(guide) if latents == "auto" else latents == "reused"
+        self.steps_taken = 0
+        self._switch = ParameterSwitch(self.partition)
+        self._latents: Tensor | None = None
+
+    def step(self, x: Tensor, **covariates: Tensor) -> StepLosses:
+        """One ELBO update and one empirical-Bayes update on a minibatch ``[B, F]``.
+
+        Raises
+        ------
+        NonFiniteLossError
+            If either loss is NaN or infinite; that update has then not been made.
+        """
+        self._set_learning_rates()
+        elbo = self.elbo_step(x, **covariates)
+        empirical_bayes = float("nan")
+        if self.partition.prior:
+            empirical_bayes = self.empirical_bayes_step(x, **covariates)
+        self.steps_taken += 1
+        return StepLosses(elbo, empirical_bayes)
+
+    def elbo_step(self, x: Tensor, **covariates: Tensor) -> float:
+        """Update guide, decoder and likelihood alone; returns the negative ELBO per observation before it."""
+        self._switch.only("elbo")
+        try:
+            return self._update("elbo", self.elbo_loss(x, **covariates))
+        finally:
+            self._switch.both()
+
+    def empirical_bayes_step(self, x: Tensor, **covariates: Tensor) -> float:
+        """Update the prior alone; returns its objective before the update."""
+        z = self._latents if self.reuses_latents else None
+        if z is None or len(z) != len(x):
+            z = self.sample_latents(x, **covariates)
+        self._latents = None
+        self._switch.only("prior")
+        try:
+            return self._update("prior", self.model.prior.empirical_bayes_loss(z))
+        finally:
+            self._switch.both()
+
+    def elbo_loss(self, x: Tensor, **covariates: Tensor) -> Tensor:
+        """Negative ELBO per observation, a differentiable scalar."""
+
+        def guide(x: Tensor, **covariates: Tensor) -> Tensor:
+            z = self.guide.forward(x, **covariates)
+            self._latents = z.detach()
+            return z
+
+        factor = self.kl_schedule(self.steps_taken)
+        if factor == 1.0:
+            loss = self.loss.differentiable_loss(self.model.fitted, guide, x, **covariates)
+        else:
+            with ScaleSite("z", factor):
+                loss = self.loss.differentiable_loss(self.model.fitted, guide, x, **covariates)
+        return loss / len(x)
+
+    def evaluate_loss(self, x: Tensor, **covariates: Tensor) -> float:
+        """Negative ELBO per observation in evaluation mode and at full KL weight; moves nothing."""
+        with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model):
+            return float(self.loss.differentiable_loss(self.model.fitted, self.guide.forward, x, **covariates)) / len(x)
+
+    def sample_latents(self, x: Tensor, **covariates: Tensor) -> Tensor:
+        """``z_n ~ q(z | x_n)`` from the encoder in evaluation mode, ``[B, D]``, without gradients."""
+        with torch.no_grad(), evaluation_mode(self.guide):
+            return self.guide.posterior(x, **covariates).sample()
+
+    def _set_learning_rates(self) -> None:
+        factor = self.learning_rate_schedule(self.steps_taken)
+        for name, optimizer in self.optimizers.items():
+            for group, base in zip(optimizer.param_groups, self.base_learning_rates[name], strict=True):
+                group["lr"] = base * factor
+
+    def _update(self, name: str, loss: Tensor) -> float:
+        value = loss.item()
+        if not -torch.inf < value < torch.inf:
+            step_name = "ELBO" if name == "elbo" else "empirical-Bayes objective"
+            raise NonFiniteLossError(
+                f"The {step_name} is {value} at step {self.steps_taken}: no parameter was moved. Try a lower learning rate, and "
+                "look for extreme values in the data."
+            )
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return value
+
+
+def make_optimizer(choice: OptimizerChoice, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Build a torch optimiser from a learning rate (Adam, fused), a factory or a ``pyro.optim`` object.
+
+    Raises
+    ------
+    UserError
+        For a learning rate that is not positive, or something else altogether.
+    """
+    parameters = list(parameters)
+    if isinstance(choice, PyroOptim):
+        return choice.pt_optim_constructor(parameters, **choice.pt_optim_args)
+    if callable(choice):
+        return choice(parameters)
+    if isinstance(choice, int | float) and 0.0 < choice < float("inf"):
+        return torch.optim.Adam(parameters, lr=float(choice), fused=True)
+    raise UserError(f"optim={choice!r}: give a positive learning rate or a function from parameters to a torch optimiser.")

@@ -1,0 +1,27 @@
+"""What a likelihood is: the step from a decoder's outputs to a distribution over one observation."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor, nn
+
+
+class Likelihood(nn.Module, ABC):
+    """``p(x | decoder outputs)`` over observations of ``F`` features.
+
+    To write one's own: say how many decoder outputs a feature needs and which values the data may take, and return a
+    Pyro distribution. Parameters of its own (a scale, say) are ordinary ``nn.Parameter``; they are fitted by the ELBO.
+    ``pyro_vmm.testing.LikelihoodContract`` is a test suite that any likelihood can inherit.
+    """
+
+    outputs_per_feature: ClassVar[int] = 1
+    """The decoder gives ``outputs_per_feature * F`` numbers per observation."""
+
+    data_range: ClassVar[tuple[float, float]] = (-torch.inf, torch.inf)
+    """Least and greatest value that an observation may hold."""
+
+    @abstractmethod
+    def forward(self, outputs: Tensor, **covariates: Tensor) -> TorchDistributionMixin:
+        """From decoder outputs ``[..., outputs_per_feature * F]`` to a distribution of event shape ``(F,)``."""

@@ -1,0 +1,126 @@
+"""The generative story, as one Pyro model."""
+
+from typing import Literal
+
+import pyro
+import pyro.distributions as dist
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor, nn
+
+from pyro_vmm.distributions import GaussianMixture
+from pyro_vmm.errors import UserError
+from pyro_vmm.likelihoods import Likelihood
+from pyro_vmm.local_module import LocalPyroModule
+from pyro_vmm.priors import Prior
+
+Assignments = Literal["sampled", "summed"]
+
+
+class LatentMixtureModel(LocalPyroModule):
+    r"""A deep latent variable model whose prior is, by default, a Dirichlet-process Gaussian mixture.
+
+    With a mixture prior the story is (section 1)::
+
+        concentration  a        ~ Gamma(1, 1)
+        sticks         v_k      ~ Beta(1, a)                                        k = 1 .. K-1
+        weights        pi_k     = v_k prod_{j<k} (1 - v_j)                          pi_K takes the rest
+        centres        mu_k     ~ Normal(0, I_D)                                    k = 1 .. K
+        precisions     Lambda_k ~ Wishart(D + 2, K^(2/D) / (D + 2) I_D)
+        assignment     c_n      ~ Categorical(pi)                                   n = 1 .. N
+        z              z_n      ~ Normal(mu_{c_n}, Lambda_{c_n}^-1)
+        x              x_n      ~ likelihood(decoder(z_n))
+
+    The words on the left are the names of the sample sites; the plates are ``breaks``, ``components`` and
+    ``observations``. :meth:`forward` tells the whole story; :meth:`fitted` tells it from ``z`` on, given the prior's
+    present parameters and with the centres integrated out, which is the density that the ELBO uses (section 3).
+
+    Parameters
+    ----------
+    prior
+        A :class:`~pyro_vmm.priors.Prior`. Its parameters are named ``prior.*``.
+    decoder
+        Any module from ``z [..., D]`` (and keyword covariates) to ``[..., likelihood.outputs_per_feature * F]``.
+    likelihood
+        A :class:`~pyro_vmm.likelihoods.Likelihood`.
+
+    References
+    ----------
+    A. Stirn and D. Knowles, "The VampPrior Mixture Model", arXiv 2402.04412.
+
+    Examples
+    --------
+    >>> pyro.render_model(model, model_kwargs={"num_observations": 5})                # doctest: +SKIP
+    >>> pyro.condition(model, data=model.prior.site_values())                        # doctest: +SKIP
+    """
+
+    def __init__(self, prior: Prior, decoder: nn.Module, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.prior = prior
+        self.decoder = decoder
+        self.likelihood = likelihood
+
+    def forward(
+        self,
+        x: Tensor | None = None,
+        *,
+        num_observations: int = 1,
+        assignments: Assignments = "sampled",
+        **covariates: Tensor,
+    ) -> Tensor:
+        """Tell the whole story, from the hyper-priors to the observations.
+
+        Parameters
+        ----------
+        x
+            Observations ``[N, F]``; drawn when absent.
+        num_observations
+            How many to draw when ``x`` is absent.
+        assignments
+            ``"sampled"``: a site ``assignment`` (enumerated in parallel by ``TraceEnum_ELBO``); ``"summed"``: no such
+            site, ``z`` comes from the mixture density.
+        **covariates
+            Passed to decoder and likelihood, each with ``N`` rows.
+
+        Returns
+        -------
+        Tensor
+            ``[N, F]``.
+        """
+        return self._observe(self.prior.declare(), x, num_observations, assignments, covariates)
+
+    def fitted(
+        self,
+        x: Tensor | None = None,
+        *,
+        num_observations: int = 1,
+        assignments: Assignments = "summed",
+        **covariates: Tensor,
+    ) -> Tensor:
+        """Tell the story given the prior's present parameters: sites ``z`` and ``x`` (and ``assignment``), as :meth:`forward`."""
+        return self._observe(self.prior.distribution(), x, num_observations, assignments, covariates)
+
+    def _observe(
+        self,
+        prior: TorchDistributionMixin,
+        x: Tensor | None,
+        num_observations: int,
+        assignments: Assignments,
+        covariates: dict[str, Tensor],
+    ) -> Tensor:
+        if assignments not in ("sampled", "summed"):
+            raise UserError(f"assignments={assignments!r} is not known: choose 'sampled' or 'summed'.")
+        with pyro.plate("observations", num_observations if x is None else len(x), dim=-1):
+            if assignments == "sampled" and isinstance(prior, GaussianMixture):
+                categorical = dist.Categorical(logits=prior.log_weights)
+                component = pyro.sample("assignment", categorical, infer={"enumerate": "parallel"})
+                prior = dist.MultivariateNormal(prior.loc[component], scale_tril=prior.scale_tril[component])
+            z = pyro.sample("z", prior)
+            return pyro.sample("x", self.observation(z, **covariates), obs=x)
+
+    def observation(self, z: Tensor, **covariates: Tensor) -> TorchDistributionMixin:
+        """``p(x | z)`` for latents ``[..., D]``: batch shape ``[...]``, event shape ``(F,)``."""
+        return self.likelihood(self.decoder(z, **covariates), **covariates)
+
+    def log_likelihood(self, x: Tensor, z: Tensor, **covariates: Tensor) -> Tensor:
+        """``log p(x | z)`` of observations ``[B, F]`` at latents ``[..., B, D]``, as ``[..., B]``."""
+        return self.observation(z, **covariates).log_prob(x)

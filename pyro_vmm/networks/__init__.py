@@ -1,0 +1,6 @@
+"""Encoder and decoder networks: plain modules that know nothing of probability."""
+
+from pyro_vmm.networks.convolutional import ConvDecoder, ConvEncoder
+from pyro_vmm.networks.mlp import MLPDecoder, MLPEncoder
+
+__all__ = ["ConvDecoder", "ConvEncoder", "MLPDecoder", "MLPEncoder"]

@@ -1,0 +1,30 @@
+"""A network for a moment in evaluation mode."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[nn.Module]:
+    """Switch off dropout and use running statistics inside the block; every submodule's own mode comes back after it."""
+    training = [module for module in network.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield network
+    finally:
+        for module in training:
+            module.training = True
+
+
+def differs_in_evaluation(network: nn.Module) -> bool:
+    """Whether the network may compute something else in training mode than in evaluation mode.
+
+    Modules of unknown kinds count as differing only if they are known to: dropout and batch normalisation in all their
+    forms.
+    """
+    return any(
+        isinstance(module, nn.modules.batchnorm._NormBase | nn.modules.dropout._DropoutNd) for module in network.modules()
+    )

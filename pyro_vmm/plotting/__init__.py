@@ -1,0 +1,23 @@
+"""Pictures of a fitted mixture: matplotlib axes in, the same axes out, no pyplot and no backend needed."""
+
+from pyro_vmm.plotting.dendrogram import merge_tree
+from pyro_vmm.plotting.entropy import responsibility_entropy
+from pyro_vmm.plotting.figures import save_figures
+from pyro_vmm.plotting.gallery import component_gallery
+from pyro_vmm.plotting.label_table import cluster_label_table
+from pyro_vmm.plotting.latent import latent_space
+from pyro_vmm.plotting.profiles import component_profiles
+from pyro_vmm.plotting.training import training_curves
+from pyro_vmm.plotting.weights import mixture_weights
+
+__all__ = [
+    "cluster_label_table",
+    "component_gallery",
+    "component_profiles",
+    "latent_space",
+    "merge_tree",
+    "mixture_weights",
+    "responsibility_entropy",
+    "save_figures",
+    "training_curves",
+]

@@ -1,0 +1,31 @@
+"""Smooth bounds that keep parameters finite by construction."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def bounded(unbounded: Tensor, limit: float) -> Tensor:
+    """Map the real line to ``(-limit, limit)``; close to the identity where ``|unbounded|`` is well below ``limit``.
+
+    The MAP densities of section 4 are unbounded at the edge of the simplex, so that an optimiser would follow a dying
+    component's logit for ever: ``limit * tanh(unbounded / limit)`` lets it come to rest instead.
+    """
+    return limit * torch.tanh(unbounded / limit)
+
+
+def inverse_bounded(value: Tensor, limit: float) -> Tensor:
+    """Undo :func:`bounded`; values at or beyond the bound are taken just inside it."""
+    edge = 1.0 - (1e-6 if value.dtype == torch.float32 else 1e-12)
+    return limit * torch.atanh((value / limit).clamp(-edge, edge))
+
+
+LOG_CONCENTRATION_LIMIT = math.log(1e4)
+"""The concentration stays within 1e-4 .. 1e4."""
+
+LOGIT_LIMIT = 20.0
+"""Logits of weights and of sticks stay within -20 .. 20: a dead component keeps a weight of at least e^-40 / K."""
+
+LOG_PRECISION_SCALE_LIMIT = math.log(1e4)
+"""The diagonal of a precision's Cholesky factor stays within 1e-4 .. 1e4 (standard deviations likewise)."""

@@ -1,0 +1,43 @@
+"""Centres that are the guide's posterior at pseudo-inputs."""
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.priors.pseudo_inputs import PseudoInputs
+
+
+class CentreEncoder(Protocol):
+    """The one method of a guide that a VampPrior needs."""
+
+    def location_and_scale_tril(self, x: Tensor, **covariates: Tensor) -> tuple[Tensor, Tensor]:
+        """``m(x) [B, D]`` and ``S(x) [B, D, D]`` of ``q(z | x)``."""
+        ...
+
+
+class EncodedCentres(nn.Module):
+    """``q(mu_k) = q(z | x = u_k, s = t_k)``, always from the encoder in evaluation mode (section 3).
+
+    Owns the pseudo-inputs; only refers to the guide, so that the encoder's weights stay the guide's.
+    """
+
+    def __init__(self, guide: CentreEncoder, pseudo_inputs: PseudoInputs | Tensor) -> None:
+        super().__init__()
+        self.pseudo_inputs = PseudoInputs(pseudo_inputs) if isinstance(pseudo_inputs, Tensor) else pseudo_inputs
+        # Past nn.Module's own __setattr__, which would register the guide as a part of the prior.
+        object.__setattr__(self, "guide", guide)
+
+    @property
+    def num_components(self) -> int:
+        """``K``."""
+        return len(self.pseudo_inputs.unconstrained)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """``m(u_k) [K, D]`` and ``S(u_k) [K, D, D]``."""
+        inputs, covariates = self.pseudo_inputs()
+        guide: CentreEncoder = self.__dict__["guide"]
+        if not isinstance(guide, nn.Module):
+            return guide.location_and_scale_tril(inputs, **covariates)
+        with evaluation_mode(guide):
+            return guide.location_and_scale_tril(inputs, **covariates)

@@ -1,0 +1,72 @@
+"""Learnable points of the data space, from which VampPrior centres are encoded."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from pyro_vmm.errors import UserError
+
+Domain = Literal["free", "positive"] | tuple[float, float]
+
+
+class PseudoInputs(nn.Module):
+    """``K`` pseudo-inputs ``u_k`` in the data space, and ``t_k`` on the simplex of each categorical covariate.
+
+    Parameters
+    ----------
+    initial
+        ``[K, F]``: usually ``K`` observations.
+    domain
+        ``"free"``; ``"positive"`` (through softplus, for counts); or ``(low, high)``, the data's own range.
+    covariates
+        Number of categories of each covariate by name; its ``t_k`` (``[K, categories]``) starts uniform.
+
+    Raises
+    ------
+    UserError
+        For an unknown domain or starting values outside it.
+    """
+
+    def __init__(
+        self, initial: Tensor, *, domain: Domain = "free", covariates: dict[str, int] | None = None
+    ) -> None:
+        super().__init__()
+        if isinstance(domain, list):
+            domain = (domain[0], domain[1])
+        if domain not in ("free", "positive") and not (isinstance(domain, tuple) and domain[0] < domain[1]):
+            raise UserError(f"domain={domain!r} is not known: choose 'free', 'positive' or a pair (low, high).")
+        self.domain = domain
+        low, high = {"free": (-torch.inf, torch.inf), "positive": (0.0, torch.inf)}.get(domain, domain)  # type: ignore[call-overload]
+        if initial.numel() and (initial.min() < low or initial.max() > high):
+            raise UserError(
+                f"Pseudo-inputs start between {float(initial.min()):.4g} and {float(initial.max()):.4g}, outside their "
+                f"domain {domain!r}: give a domain that holds the data."
+            )
+        self.unconstrained = nn.Parameter(self._unconstrain(initial.detach().clone()))
+        self.covariate_logits = nn.ParameterDict(
+            {name: nn.Parameter(initial.new_zeros(len(initial), size)) for name, size in (covariates or {}).items()}
+        )
+
+    def _unconstrain(self, value: Tensor) -> Tensor:
+        if self.domain == "free":
+            return value
+        if self.domain == "positive":
+            # Observed zeros would sit at minus infinity; a tenth of a count is as good a start and can move.
+            value = value.clamp_min(0.1)
+            return value + torch.log(-torch.expm1(-value))
+        low, high = self.domain  # type: ignore[misc]
+        # Pixels often sit exactly on the edge, where a logit has no gradient: start them a little inside.
+        return torch.logit(((value - low) / (high - low)).clamp(0.02, 0.98))
+
+    def forward(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """``u [K, F]`` and the covariates ``t`` by name, ``[K, categories]`` each."""
+        if self.domain == "free":
+            inputs: Tensor = self.unconstrained
+        elif self.domain == "positive":
+            inputs = softplus(self.unconstrained)
+        else:
+            low, high = self.domain  # type: ignore[misc]
+            inputs = low + (high - low) * self.unconstrained.sigmoid()
+        return inputs, {name: logits.softmax(-1) for name, logits in self.covariate_logits.items()}
