@@ -1,1 +1,41 @@
-"""Deep latent variable models with a Dirichlet-process VampPrior mixture prior."""
+"""Deep latent variable models with a Dirichlet-process VampPrior mixture prior (VMM), in Pyro.
+
+``VMM`` fits arrays in scikit-learn's manners; ``models``, ``guides``, ``priors``, ``likelihoods`` and ``infer`` are the
+pieces to build one's own from. Everything is imported when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyro_vmm import clustering, distributions, guides, infer, likelihoods, models, networks, priors, training
+    from pyro_vmm.errors import UserError
+    from pyro_vmm.vmm import VMM
+
+__version__ = "0.1.0"
+__all__ = [
+    "VMM",
+    "UserError",
+    "clustering",
+    "distributions",
+    "guides",
+    "infer",
+    "likelihoods",
+    "models",
+    "networks",
+    "priors",
+    "training",
+]
+_OBJECTS = {"VMM": "pyro_vmm.vmm", "UserError": "pyro_vmm.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OBJECTS:
+        return getattr(import_module(_OBJECTS[name]), name)
+    if name in __all__:
+        return import_module(f"pyro_vmm.{name}")
+    raise AttributeError(f"module 'pyro_vmm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

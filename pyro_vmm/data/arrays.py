@@ -127,7 +127,7 @@ def _frame_values(x: Any, name: str) -> NDArray[Any]:
         if not is_numeric_dtype(dtype) or is_complex_dtype(dtype)
     ]
     if refused:
-        raise UserError(f"{name} has columns that are not real numbers, {_listed(refused)}: drop or encode them first.")
+        raise UserError(f"{name} has columns that are not real numbers, {listed(refused)}: drop or encode them first.")
     if x.shape[1] == 0:
         return np.empty(x.shape, dtype=np.float32)
     # pandas' own missing value has no float: it becomes NaN here and is refused by name with the rest.
@@ -216,7 +216,7 @@ def _check_finite(
     )
 
 
-def _listed(names: Sequence[Any], most: int = 5) -> str:
-    """Name the first few of ``names`` and count the rest."""
+def listed(names: Sequence[Any], most: int = 5) -> str:
+    """Quote the first few of ``names`` and count the rest, for a message."""
     shown = ", ".join(repr(str(each)) for each in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

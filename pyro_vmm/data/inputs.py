@@ -1,13 +1,6 @@
 """What a user names on the command line, read into one checked :class:`Dataset`."""
 
-import contextlib
-import csv
 import os
-import re
-import shutil
-import stat
-import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.data.arrays import validate_array
+from pyro_vmm.data.tables import read_table
+from pyro_vmm.data.torchvision_images import load_torchvision_images
 from pyro_vmm.errors import UserError
 
 BUILT_IN_INPUTS = ("digits", "mnist", "fashion-mnist")
 FILE_SUFFIXES = (".npz", ".npy", ".csv", ".parquet")
-ID_COLUMNS = ("id", "index")
 SINGLE_CELL_SUFFIXES = (".h5ad", ".zarr")
 
 
@@ -80,8 +74,8 @@ def load_input(
             column without a name; in Parquet, a stored index; otherwise the first column of text, where all its
             values differ. Every other column is a feature and must be numeric.
     data_root
-        Folder where torchvision finds or puts MNIST and Fashion-MNIST, :func:`default_data_root` if None. Of a
-        folder that must not be written to, the files are copied to :func:`default_data_root` or, failing that, to a
+        Folder where torchvision finds or puts MNIST and Fashion-MNIST, :func:`~pyro_vmm.data.default_data_root` if
+        None. Of a folder that must not be written to, the files are copied to the default one or, failing that, to a
         temporary folder.
     label_column
         Column of a table, or array of an ``.npz`` file, that holds labels and so is no feature.
@@ -102,7 +96,10 @@ def load_input(
     if text in BUILT_IN_INPUTS:
         if label_column not in (None, "label"):
             raise UserError(f"{text} has no column {label_column!r}: its labels are called 'label'.")
-        return _load_digits() if text == "digits" else _load_torchvision(text, data_root)
+        if text == "digits":
+            return _load_digits()
+        pixels, labels = load_torchvision_images(text, data_root)
+        return _images(text, pixels / np.float32(255), labels, (28, 28), "normal")
     path = Path(text)
     suffix = path.suffix.lower()
     if suffix in SINGLE_CELL_SUFFIXES:
@@ -111,12 +108,6 @@ def load_input(
     if suffix in (".npz", ".npy"):
         return _load_numpy(path, label_column)
     return _load_table(path, label_column)
-
-
-def default_data_root() -> str:
-    """Return ``pyro-vmm`` in the user's cache folder (``$XDG_CACHE_HOME``, or ``~/.cache``)."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(cache, "pyro-vmm")
 
 
 def check_file(path: Path, suffixes: Sequence[str], purpose: str) -> None:
@@ -145,16 +136,17 @@ def read_numpy_file(path: Path) -> dict[str, NDArray[Any]]:
     import zipfile
     import zlib
 
-    with path.open("rb") as file:
-        magic = file.read(6)
     is_archive = path.suffix.lower() == ".npz"
-    if not magic.startswith(b"PK" if is_archive else b"\x93NUMPY"):
-        raise UserError(f"{path} is not a NumPy {path.suffix} file (a pickle is never loaded): write it with numpy.")
     try:
-        if not is_archive:
-            return {"X": np.load(path, allow_pickle=False)}
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        # Opened here because numpy leaves a damaged archive open.
+        with path.open("rb") as file:
+            if not file.read(6).startswith(b"PK" if is_archive else b"\x93NUMPY"):
+                raise UserError(f"{path} is not a NumPy {path.suffix} file (a pickle is never loaded): save it anew.")
+            file.seek(0)
+            loaded = np.load(file, allow_pickle=False)
+            return {name: loaded[name] for name in loaded.files} if is_archive else {"X": loaded}
+    except UserError:
+        raise
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, SyntaxError, KeyError) as error:
         if "allow_pickle" in str(error):
             raise UserError(f"{path} holds Python objects (pickled), which are never loaded: save numbers.") from error
@@ -189,69 +181,74 @@ def _pixel_names(shape: tuple[int, int]) -> NDArray[np.str_]:
     return np.array([f"pixel_{row}_{column}" for row in range(shape[0]) for column in range(shape[1])], dtype=np.str_)
 
 
-def _load_torchvision(name: str, data_root: str | os.PathLike[str] | None) -> Dataset:
-    try:
-        from torchvision import datasets
-    except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        # A torchvision built for another torch fails while it is imported: "operator torchvision::nms does not exist".
-        raise UserError(
-            f"{name} needs a torchvision that matches the installed torch, but importing it failed "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}): reinstall the two together."
-        ) from error
-    source = datasets.MNIST if name == "mnist" else datasets.FashionMNIST
-    files = [file for file, _ in source.resources]
-    root = _writable_root(Path(data_root or default_data_root()).expanduser(), source.__name__, files)
-    try:
-        # torchvision reports its downloads on standard output, which belongs to the results.
-        with contextlib.redirect_stdout(sys.stderr):
-            parts = [source(os.fspath(root), train=train, download=True) for train in (True, False)]
-        x = np.concatenate([part.data.numpy() for part in parts]).reshape(-1, 28 * 28)
-        labels = np.concatenate([part.targets.numpy() for part in parts])
-    # Whatever torchvision and the network raise between them (AssertionError for a damaged file) means the same.
-    except (RuntimeError, OSError, ValueError, AssertionError, TypeError, EOFError) as error:
-        raise UserError(
-            f"{name} could not be read or downloaded ({type(error).__name__}): put {', '.join(files)} into "
-            f"{root / source.__name__ / 'raw'}, remove damaged files there, or connect to the network."
-        ) from error
-    if len(x) != len(labels):
-        raise UserError(f"{name} in {root} has {len(x)} images and {len(labels)} labels: remove that folder's files.")
-    return _images(name, x / np.float32(255), labels, (28, 28), "normal")
-
-
-def _writable_root(root: Path, folder: str, files: Sequence[str]) -> Path:
-    """Return a root where torchvision may unpack ``files``: ``root``, or a copy where ``root`` is read-only."""
-    raw = root / folder / "raw"
-    if all((raw / Path(file).stem).is_file() for file in files):
-        return root
-    missing = [file for file in files if not (raw / file).is_file()]
-    nearest = next(parent for parent in (raw, *raw.parents) if parent.exists())
-    if not nearest.is_dir():
-        raise UserError(f"The data root {root} cannot be used because {nearest} is not a folder.")
-    if _may_write(nearest):
-        return root
-    if missing:
-        raise UserError(f"{raw} lacks {', '.join(missing)} and cannot be written to: give a writable data root.")
-    cache = Path(default_data_root())
-    copies = next((each for each in (cache, *cache.parents) if each.exists()), cache)
-    if copies == root or not _may_write(copies):
-        cache = Path(tempfile.mkdtemp(prefix="pyro-vmm-"))
-    target = cache / folder / "raw"
-    target.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        # Under a name of its own until it is whole, so that a copy cut short is never taken for the file.
-        with tempfile.NamedTemporaryFile(dir=target, delete=False) as partial, (raw / file).open("rb") as original:
-            shutil.copyfileobj(original, partial)
-        os.replace(partial.name, target / file)
-    return cache
-
-
-def _may_write(folder: Path) -> bool:
-    """Tell whether to write into ``folder``; a mode without any write bit is kept even from the superuser."""
-    any_write_bit = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-    return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & any_write_bit)
-
-
 def _load_numpy(path: Path, label_column: str | None) -> Dataset:
     arrays = read_numpy_file(path)
-    label_name = _only(path, "labels", [name for name in (label_column, "labels", "y") if name in arrays][:2])
-    return _from_arrays(path, arrays, label_name)
+    if label_column is not None and label_column not in arrays:
+        raise UserError(f"{path} has no array {label_column!r} for labels: it holds {', '.join(arrays)}.")
+    label_names = [label_column] if label_column else [name for name in ("labels", "y") if name in arrays]
+    data_names = [name for name in arrays if name in ("X", "x") and name not in label_names]
+    if not data_names:
+        others = [name for name in arrays if name not in ("ids", *label_names)]
+        data_names = [name for name in others if arrays[name].ndim in (2, 3)]
+    if len(data_names) != 1 or len(label_names) > 1:
+        raise UserError(
+            f"{path} must hold one array of data called X and at most one of labels, "
+            f"but it holds {', '.join(arrays) or 'none'}."
+        )
+    x = arrays[data_names[0]]
+    image_shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
+    values = validate_array(x.reshape(len(x), -1) if image_shape and x.size else x, name=path.name)
+    ids = arrays.get("ids", _row_numbers(len(values)))
+    for name, array in (("ids", ids), *((name, arrays[name]) for name in label_names)):
+        if array.shape != (len(values),):
+            raise UserError(
+                f"{path} has {len(values)} observations, but its array {name!r} has shape {array.shape}: "
+                f"give shape ({len(values)},)."
+            )
+    return Dataset(
+        name=path.name,
+        x=values,
+        ids=_checked_ids(ids, path),
+        feature_names=_pixel_names(image_shape) if image_shape else _numbered("feature", values.shape[1]),
+        likelihood=_default_likelihood(values),
+        labels=arrays[label_names[0]] if label_names else None,
+        label_name=label_names[0] if label_names else None,
+        image_shape=image_shape,
+    )
+
+
+def _load_table(path: Path, label_column: str | None) -> Dataset:
+    table = read_table(path, label_column)
+    ids = _row_numbers(len(table.features)) if table.ids is None else _checked_ids(table.ids, path)
+    values = validate_array(table.features.set_axis(ids, axis=0), name=path.name)
+    return Dataset(
+        name=path.name,
+        x=values,
+        ids=ids,
+        feature_names=np.array(list(table.features.columns), dtype=np.str_),
+        likelihood=_default_likelihood(values),
+        labels=table.labels,
+        label_name=label_column,
+    )
+
+
+def _checked_ids(ids: NDArray[Any], path: Path) -> NDArray[np.str_]:
+    """Return ``ids`` [N] as text, after making sure that each names one observation."""
+    if ids.dtype.kind not in "iuUS":
+        raise UserError(f"{path} has ids of dtype {ids.dtype}: give whole numbers or text.")
+    names = np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids.astype(np.str_)
+    distinct, first, counts = np.unique(names, return_index=True, return_counts=True)
+    if counts.max(initial=0) > 1:
+        repeated = names[first[counts > 1].min()]
+        raise UserError(f"{path} uses the id {str(repeated)!r} more than once: give every observation its own.")
+    if "" in distinct:
+        raise UserError(f"{path} has no id for observation {int(np.argmax(names == ''))} (counting from 0): give one.")
+    return names
+
+
+def _default_likelihood(x: NDArray[np.float32]) -> str:
+    return "bernoulli" if ((x == 0) | (x == 1)).all() else "normal"
+
+
+def _numbered(stem: str, count: int) -> NDArray[np.str_]:
+    return np.array([f"{stem}_{index}" for index in range(count)], dtype=np.str_)

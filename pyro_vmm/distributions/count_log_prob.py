@@ -16,7 +16,7 @@ ValueAndPartials = tuple[Tensor, tuple[Tensor, ...]]
 
 # Elements worked on at once on a CPU: temporaries of this size stay in the cache, and 32768 is also the smallest
 # piece that torch shares among threads. Gathered entries are in double precision and need more temporaries.
-_DENSE_PIECE = 1048576
+_DENSE_PIECE = 2**20
 _GATHERED_PIECE = 32768
 
 
@@ -26,7 +26,8 @@ class CountFormula(Protocol):
     def at_common_zero(self, *parameters: Tensor, with_partials: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """Log-probability of the count zero, its partial derivatives, and a mask of where not to trust them.
 
-        Called once on everything, so it should be cheap; in the parameters' own dtype (float32 or float64).
+        Called once on everything, so it should be cheap; in the parameters' own dtype (float32 or float64). The
+        tensors it returns are written into.
         """
         ...
 
@@ -69,11 +70,10 @@ def count_log_prob(formula: CountFormula, value: Tensor, *parameters: Tensor) ->
         if tensor.is_floating_point():
             dtype = torch.promote_types(dtype, tensor.dtype)
     value, *expanded = torch.broadcast_tensors(value, *parameters)
-    if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in expanded):
-        result: Tensor = _CountLogProb.apply(formula, dtype, value, *expanded)
-        return result
-    with torch.no_grad():
-        return _evaluate(formula, dtype, value, expanded, with_partials=False)[0]
+    with_partials = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in expanded)
+    # Also without gradients: torch.jit.trace calls a Function anew, but would freeze which counts are not zero here.
+    result: Tensor = _CountLogProb.apply(formula, dtype, with_partials, value, *expanded)
+    return result
 
 
 def _double(device: torch.device) -> torch.dtype:
@@ -87,17 +87,13 @@ def _evaluate(
     """Log-probability, then its partial derivatives if asked for; all of value's shape and of the given dtype."""
     counts = value.reshape(-1)
     flat = [parameter.reshape(-1) for parameter in parameters]
-    results = [torch.empty_like(counts, dtype=dtype) for _ in range(1 + len(parameters) * with_partials)]
-    doubtful = torch.empty_like(counts, dtype=torch.bool)
-
     common_dtype = dtype if dtype == torch.float64 else torch.float32
+    dense: list[list[Tensor]] = []
     for part in _pieces(counts, _DENSE_PIECE):
-        log_prob, partials, mask = formula.at_common_zero(
-            *(parameter[part].to(common_dtype) for parameter in flat), with_partials=with_partials
-        )
-        doubtful[part] = mask
-        for result, found in zip(results, (log_prob, *partials), strict=True):
-            result[part] = found
+        local = [parameter[part].to(common_dtype) for parameter in flat]
+        log_prob, partials, doubtful = formula.at_common_zero(*local, with_partials=with_partials)
+        dense.append([doubtful, *(found.to(dtype) for found in (log_prob, *partials))])
+    doubtful, *results = dense[0] if len(dense) == 1 else [torch.cat(pieces) for pieces in zip(*dense, strict=True)]
 
     working = _double(value.device)
     special = doubtful.logical_or_(counts.bool()).nonzero().squeeze(-1)
@@ -109,6 +105,8 @@ def _evaluate(
         (formula.above_one, is_zero.logical_or(is_one).logical_not_()),
     ):
         indices = special[chosen]
+        if not len(indices):
+            continue
         sources = (counts, *flat) if case == formula.above_one else flat
         for part in _pieces(indices, _GATHERED_PIECE):
             index = indices[part]
@@ -123,15 +121,17 @@ def _pieces(entries: Tensor, size: int) -> Iterator[slice]:
     """Slices that cover the 1-d entries: pieces of the given size per thread on a CPU, else everything at once."""
     number = len(entries)
     step = size * torch.get_num_threads() if entries.device.type == "cpu" else max(number, 1)
-    return (slice(start, start + step) for start in range(0, number, step))
+    return (slice(start, start + step) for start in range(0, max(number, 1), step))
 
 
 class _CountLogProb(torch.autograd.Function):
     """The log-probability with its derivatives, found together: they share nearly all of the work."""
 
     @staticmethod
-    def forward(ctx: Any, formula: CountFormula, dtype: torch.dtype, value: Tensor, *parameters: Tensor) -> Tensor:
-        log_prob, *partials = _evaluate(formula, dtype, value, list(parameters), with_partials=True)
+    def forward(
+        ctx: Any, formula: CountFormula, dtype: torch.dtype, with_partials: bool, value: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        log_prob, *partials = _evaluate(formula, dtype, value, list(parameters), with_partials=with_partials)
         ctx.formula = formula
         ctx.number_of_parameters = len(parameters)
         ctx.save_for_backward(value, *parameters, *partials)
@@ -141,8 +141,8 @@ class _CountLogProb(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         value, *saved = ctx.saved_tensors
         parameters, partials = saved[: ctx.number_of_parameters], saved[ctx.number_of_parameters :]
-        if torch.is_grad_enabled():
-            # Somebody asked for create_graph=True (a Hessian, say): the saved partials carry no graph.
+        if torch.is_grad_enabled() or not partials:
+            # With create_graph=True (for a Hessian, say) the saved partials would do no good: they carry no graph.
             working = _double(value.device)
             partials = ctx.formula.differentiable_partials(
                 value.to(working), *(parameter.to(working) for parameter in parameters)
@@ -150,6 +150,6 @@ class _CountLogProb(torch.autograd.Function):
             partials = [partial.to(grad_output.dtype) for partial in partials]
         gradients = [
             grad_output * partial if needed else None
-            for partial, needed in zip(partials, ctx.needs_input_grad[3:], strict=True)
+            for partial, needed in zip(partials, ctx.needs_input_grad[4:], strict=True)
         ]
-        return None, None, None, *gradients
+        return None, None, None, None, *gradients

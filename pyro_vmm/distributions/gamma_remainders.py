@@ -135,7 +135,7 @@ def digamma_remainder_difference(y: Tensor, step: Tensor) -> Tensor:
 
 def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
     """Evaluate ``sum_k coefficients[k] x^k`` by Horner's rule."""
-    total = torch.full_like(x, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
+    total = (x * coefficients[-1]).add_(coefficients[-2])
+    for coefficient in coefficients[-3::-1]:
         total.mul_(x).add_(coefficient)
     return total

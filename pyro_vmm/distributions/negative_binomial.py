@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import Gamma, constraints
 from torch.distributions.utils import broadcast_all
 
 from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
@@ -56,7 +56,8 @@ class NegativeBinomialFormula:
         deviance = excess_over_log1p(excess, torch.log(grown / total))
         count_excess = -excess * theta / count
         count_deviance = excess_over_log1p(count_excess, torch.log(grown * mean / (count * total)))
-        log_prob = stirling_remainder(grown) - stirling_remainder(theta) - stirling_remainder(count)
+        of_grown, of_theta, of_count = stirling_remainder(torch.stack((grown, theta, count)))
+        log_prob = of_grown - of_theta - of_count
         log_prob -= theta * deviance + count * count_deviance + HALF_LOG_TWO_PI
         log_prob -= 0.5 * torch.log(count * (grown / theta))
         if not with_partials:
@@ -160,9 +161,10 @@ class NegativeBinomial(TorchDistribution):
             self._validate_sample(value)
         return count_log_prob(_FORMULA, value, self._mean, self.inverse_dispersion)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw counts of shape ``sample_shape + batch_shape``: a Poisson draw of a Gamma rate."""
         shape = self._extended_shape(sample_shape)
         with torch.no_grad():
             theta = self.inverse_dispersion.expand(shape)
-            return sample_poisson(self._mean * (torch._standard_gamma(theta) / theta))
+            gamma = Gamma(theta, torch.ones_like(theta), validate_args=False).sample()
+            return sample_poisson(self._mean * (gamma / theta))

@@ -11,18 +11,29 @@ from torch.distributions.utils import broadcast_all
 from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
 from pyro_vmm.distributions.gamma_remainders import HALF_LOG_TWO_PI, excess_over_log1p, stirling_remainder
 
-# torch.poisson on CUDA returns 32-bit counts.
+# torch.poisson counts in 32 bits on CUDA.
 _LARGEST_EXACT_RATE = 2.0**30
 
 
 def sample_poisson(rate: Tensor) -> Tensor:
-    """Draw Poisson counts, of the shape and dtype of ``rate`` (non-negative and finite), without overflow.
+    """Draw Poisson counts without overflow.
 
-    Rates above 2^30 use the normal approximation, whose skewness is wrong by less than 4e-5.
+    Parameters
+    ----------
+    rate
+        Any shape, floating, non-negative and finite.
+
+    Returns
+    -------
+    Tensor
+        Counts of the rate's shape and dtype. Rates above 2^30 use the normal approximation, whose skewness (0
+        instead of ``rate^-1/2``) is wrong by less than 4e-5.
     """
     counts = torch.poisson(rate.clamp(max=_LARGEST_EXACT_RATE))
-    normal = torch.round(rate + torch.sqrt(rate) * torch.randn_like(rate))
-    return torch.where(rate > _LARGEST_EXACT_RATE, normal, counts)
+    large = rate > _LARGEST_EXACT_RATE
+    if large.any():
+        counts = torch.where(large, torch.round(rate + torch.sqrt(rate) * torch.randn_like(rate)), counts)
+    return counts
 
 
 class PoissonFormula:
@@ -114,7 +125,7 @@ class Poisson(TorchDistribution):
             self._validate_sample(value)
         return count_log_prob(_FORMULA, value, self._mean)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw counts of shape ``sample_shape + batch_shape``."""
         with torch.no_grad():
             return sample_poisson(self._mean.expand(self._extended_shape(sample_shape)))

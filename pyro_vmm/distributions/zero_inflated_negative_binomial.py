@@ -21,17 +21,17 @@ class ZeroInflatedNegativeBinomialFormula:
     def at_common_zero(self, *parameters: Tensor, with_partials: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """See :class:`CountFormula`: ``log1p(-(1 - p(0)))``, doubtful where the counts alone rarely give a zero."""
         mean, theta, gate_logits = parameters
-        base, base_partials, _ = self.negative_binomial.at_common_zero(mean, theta, with_partials=with_partials)
+        base, base_partials = self.negative_binomial.at_doubtful_zero(mean, theta, with_partials=with_partials)
         minus_more = torch.expm1(base).mul_(torch.sigmoid(-gate_logits))
-        # Above -1/2 the argument of log1p is well conditioned, and base is small enough to be exponentiated in float32.
-        doubtful = base < -0.5
+        # Above -2 rounding errors grow at most threefold in log1p and in the exponential of base.
+        doubtful = base < -2.0
         if not with_partials:
             return minus_more.log1p_(), (), doubtful
         log_odds = base - gate_logits
         from_counts = torch.sigmoid(log_odds)
         by_gate = torch.sigmoid(log_odds.neg_()).mul_(minus_more).neg_()
         by_mean, by_theta = base_partials
-        return minus_more.log1p_(), (by_mean * from_counts, by_theta * from_counts, by_gate), doubtful
+        return minus_more.log1p_(), (by_mean.mul_(from_counts), by_theta.mul_(from_counts), by_gate), doubtful
 
     def at_doubtful_zero(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
         """See :class:`CountFormula`: the log of ``sigmoid(g) + sigmoid(-g) NB(0)``."""
@@ -174,7 +174,7 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
             self._validate_sample(value)
         return count_log_prob(_FORMULA, value, self.base_dist.mean, self.inverse_dispersion, self.gate_logits)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw counts of shape ``sample_shape + batch_shape``: negative binomial ones, some replaced by zero."""
         shape = self._extended_shape(sample_shape)
         with torch.no_grad():

@@ -100,7 +100,8 @@ class EmpiricalBayesSVI:
                 optim if prior_optim is None else prior_optim, self.partition.prior.values()
             )
         self.base_learning_rates = {
-            name: [float(group["lr"]) for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()
+            name: [float(group["lr"]) for group in optimizer.param_groups]
+            for name, optimizer in self.optimizers.items()
         }
         self.kl_schedule = kl_schedule or Constant()
         self.learning_rate_schedule = learning_rate_schedule or Constant()
@@ -207,4 +208,6 @@ def make_optimizer(choice: OptimizerChoice, parameters: Iterable[nn.Parameter]) 
         return choice(parameters)
     if isinstance(choice, int | float) and 0.0 < choice < float("inf"):
         return torch.optim.Adam(parameters, lr=float(choice), fused=True)
-    raise UserError(f"optim={choice!r}: give a positive learning rate or a function from parameters to a torch optimiser.")
+    raise UserError(
+        f"optim={choice!r}: give a positive learning rate or a function from parameters to a torch optimiser."
+    )

@@ -49,7 +49,9 @@ def partition_parameters(model: LatentMixtureModel, guide: nn.Module) -> Partiti
     guides = {id(parameter) for parameter in guide.parameters()}
     shared = [name for name, parameter in prior.items() if id(parameter) in guides]
     if shared:
-        raise UserError(f"The prior owns parameters of the guide ({', '.join(shared)}): it must only refer to the guide.")
+        raise UserError(
+            f"The prior owns parameters of the guide ({', '.join(shared)}): it must only refer to the guide."
+        )
     if fitted_by != "empirical-bayes":
         return Partition(elbo=named, prior={})
     return Partition(elbo={name: p for name, p in named.items() if name not in prior}, prior=prior)
@@ -74,5 +76,3 @@ class ParameterSwitch:
         for parameters in self._sets.values():
             for parameter in parameters:
                 parameter.requires_grad_(True)
-
-

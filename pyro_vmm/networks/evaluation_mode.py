@@ -26,5 +26,6 @@ def differs_in_evaluation(network: nn.Module) -> bool:
     forms.
     """
     return any(
-        isinstance(module, nn.modules.batchnorm._NormBase | nn.modules.dropout._DropoutNd) for module in network.modules()
+        isinstance(module, nn.modules.batchnorm._NormBase | nn.modules.dropout._DropoutNd)
+        for module in network.modules()
     )

@@ -100,7 +100,9 @@ class MixturePrior(Prior):
 
     def _expected_component_log_prob(self, z: Tensor, loc: Tensor, centre_scale: Tensor | None) -> Tensor:
         factor = self.precisions.cholesky()
-        points = GaussianMixtureDistribution(loc.new_zeros(len(loc)), loc, precision_cholesky=factor, validate_args=False)
+        points = GaussianMixtureDistribution(
+            loc.new_zeros(len(loc)), loc, precision_cholesky=factor, validate_args=False
+        )
         log_prob = points.component_log_prob(z)
         if centre_scale is None:
             return log_prob

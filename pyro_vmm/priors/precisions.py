@@ -98,7 +98,9 @@ def wishart_log_prob(cholesky: Tensor, degrees_of_freedom: float, scale: float) 
     """
     dim = cholesky.shape[-1]
     half_degrees = 0.5 * degrees_of_freedom
-    log_gamma = 0.25 * dim * (dim - 1) * math.log(math.pi) + sum(math.lgamma(half_degrees - 0.5 * i) for i in range(dim))
+    log_gamma = 0.25 * dim * (dim - 1) * math.log(math.pi) + sum(
+        math.lgamma(half_degrees - 0.5 * i) for i in range(dim)
+    )
     log_normaliser = half_degrees * dim * math.log(2.0 * scale) + log_gamma
     log_det = 2.0 * cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     trace = cholesky.square().sum((-2, -1)) / scale

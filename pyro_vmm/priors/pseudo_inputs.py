@@ -29,9 +29,7 @@ class PseudoInputs(nn.Module):
         For an unknown domain or starting values outside it.
     """
 
-    def __init__(
-        self, initial: Tensor, *, domain: Domain = "free", covariates: dict[str, int] | None = None
-    ) -> None:
+    def __init__(self, initial: Tensor, *, domain: Domain = "free", covariates: dict[str, int] | None = None) -> None:
         super().__init__()
         if isinstance(domain, list):
             domain = (domain[0], domain[1])

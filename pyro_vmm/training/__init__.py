@@ -1,1 +1,18 @@
-"""."""
+"""Training loops around the inference: epochs, stopping, progress, checkpoints."""
+
+from pyro_vmm.training.checkpoint import CheckpointWriter, read_checkpoint, write_checkpoint
+from pyro_vmm.training.early_stopping import EarlyStopping
+from pyro_vmm.training.minibatches import minibatches
+from pyro_vmm.training.progress_bar import ProgressBar
+from pyro_vmm.training.trainer import Trainer, Watcher
+
+__all__ = [
+    "CheckpointWriter",
+    "EarlyStopping",
+    "ProgressBar",
+    "Trainer",
+    "Watcher",
+    "minibatches",
+    "read_checkpoint",
+    "write_checkpoint",
+]

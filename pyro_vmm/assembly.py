@@ -1,0 +1,136 @@
+"""From the options of a facade to a model and its guide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vmm.errors import UserError
+from pyro_vmm.guides import AmortizedNormal
+from pyro_vmm.guides.amortized_normal import Covariance
+from pyro_vmm.likelihoods import Likelihood, make_likelihood
+from pyro_vmm.models import LatentMixtureModel
+from pyro_vmm.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
+from pyro_vmm.priors.pseudo_inputs import Domain
+
+PRIORS = ("vamp-mixture", "gaussian-mixture", "vamp-prior", "standard-normal")
+NETWORKS = ("mlp", "conv")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Options that decide what a model is; see :class:`pyro_vmm.VMM` for their meaning."""
+
+    num_features: int
+    latent_dim: int = 10
+    num_components: int = 100
+    prior: str | Prior = "vamp-mixture"
+    prior_inference: str = "map-dp"
+    weights: str = "stick-breaking"
+    prior_weight: float = 256.0
+    responsibility_gradient: str = "stopped"
+    likelihood: str | Likelihood = "bernoulli"
+    likelihood_options: dict[str, Any] | None = None
+    covariance: Covariance = "full"
+    encoder: str | nn.Module = "mlp"
+    decoder: str | nn.Module = "mlp"
+    hidden: Sequence[int] | None = None
+    image_shape: Sequence[int] | None = None
+    pseudo_input_domain: Domain = "free"
+
+    def build(self, x: Tensor | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        """Make the model and its guide, drawing initial weights from torch's global generator.
+
+        Parameters
+        ----------
+        x
+            Observations ``[N, F]`` from which ``K`` pseudo-inputs are drawn; zeros take their place when absent (a
+            model about to be loaded).
+
+        Raises
+        ------
+        UserError
+            For an unknown name, an object that does not fit, or more pseudo-inputs than observations.
+        """
+        guide = AmortizedNormal(self._encoder(), self.covariance)
+        likelihood = make_likelihood(self.likelihood, **(self.likelihood_options or {}))
+        decoder = self._decoder(likelihood.outputs_per_feature * self.num_features)
+        return LatentMixtureModel(self._prior(guide, x), decoder, likelihood), guide
+
+    @property
+    def _hidden(self) -> tuple[int, ...]:
+        if self.hidden is not None:
+            return tuple(self.hidden)
+        # The paper's widths for images; a few dozen columns need, and can fill, far less.
+        return (500, 500, 2000) if self.num_features >= 256 else (256, 256)
+
+    def _image_shape(self) -> Sequence[int]:
+        if self.image_shape is None:
+            raise UserError("A convolutional network needs image_shape, (height, width) or (channels, height, width).")
+        return self.image_shape
+
+    def _encoder(self) -> nn.Module:
+        num_outputs = AmortizedNormal.num_outputs(self.latent_dim, self.covariance)
+        if isinstance(self.encoder, nn.Module):
+            return self.encoder
+        if self.encoder == "mlp":
+            return MLPEncoder(self.num_features, self._hidden, num_outputs=num_outputs)
+        if self.encoder == "conv":
+            return ConvEncoder(self._image_shape(), num_outputs)
+        raise UserError(f"encoder={self.encoder!r} is not known: choose {_listed(NETWORKS)} or give a torch module.")
+
+    def _decoder(self, num_outputs: int) -> nn.Module:
+        if isinstance(self.decoder, nn.Module):
+            return self.decoder
+        if self.decoder == "mlp":
+            return MLPDecoder(self.latent_dim, self._hidden[::-1], num_outputs=num_outputs)
+        if self.decoder == "conv":
+            if num_outputs != self.num_features:
+                raise UserError("decoder='conv' gives one output a feature: this likelihood needs more, use 'mlp'.")
+            return ConvDecoder(self.latent_dim, self._image_shape())
+        raise UserError(f"decoder={self.decoder!r} is not known: choose {_listed(NETWORKS)} or give a torch module.")
+
+    def _prior(self, guide: AmortizedNormal, x: Tensor | None) -> Prior:
+        if isinstance(self.prior, Prior):
+            if self.prior.latent_dim != self.latent_dim:
+                raise UserError(
+                    f"The prior has {self.prior.latent_dim} latent dimensions, not latent_dim={self.latent_dim}: "
+                    "make them equal."
+                )
+            return self.prior
+        if self.prior not in PRIORS:
+            raise UserError(f"prior={self.prior!r} is not known: choose {_listed(PRIORS)}.")
+        if self.num_components < 1:
+            raise UserError(f"num_components is {self.num_components}: it must be at least 1.")
+        if self.prior == "standard-normal":
+            return StandardNormal(self.latent_dim)
+        mixture: dict[str, Any] = {
+            "inference": self.prior_inference,
+            "weights": self.weights,
+            "prior_weight": self.prior_weight,
+            "responsibility_gradient": self.responsibility_gradient,
+        }
+        if self.prior == "gaussian-mixture":
+            return GaussianMixture(self.latent_dim, self.num_components, **mixture)
+        pseudo_inputs = PseudoInputs(self._initial_pseudo_inputs(x), domain=self.pseudo_input_domain)
+        if self.prior == "vamp-prior":
+            return VampPrior(self.latent_dim, guide, pseudo_inputs)
+        return VampMixture(self.latent_dim, guide, pseudo_inputs, **mixture)
+
+    def _initial_pseudo_inputs(self, x: Tensor | None) -> Tensor:
+        if x is None:
+            low = 0.0 if isinstance(self.pseudo_input_domain, str) else float(self.pseudo_input_domain[0])
+            return torch.full((self.num_components, self.num_features), low)
+        if len(x) < self.num_components:
+            raise UserError(
+                f"num_components={self.num_components} is more than the {len(x)} observations that pseudo-inputs start "
+                f"from: choose at most {len(x)}, or prior='gaussian-mixture'."
+            )
+        return x[torch.randperm(len(x))[: self.num_components].to(x.device)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:-1])) + f" or {names[-1]!r}"

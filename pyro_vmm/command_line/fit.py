@@ -1,0 +1,123 @@
+"""``pyro-vmm fit`` and ``pyro-vmm demo``."""
+
+import argparse
+import hashlib
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pyro_vmm.command_line.interruption import StopOnSignal
+from pyro_vmm.command_line.output_folder import OutputFolder
+from pyro_vmm.command_line.score import score
+from pyro_vmm.data import Dataset, load_input
+from pyro_vmm.errors import UserError
+from pyro_vmm.persistence import storable_options
+from pyro_vmm.training import CheckpointWriter
+from pyro_vmm.vmm import VMM
+
+DIGITS = {
+    # 8 x 8 blocks of 4 x 4 binary pixels: the likelihood of the bitmaps that the grey values were counted from.
+    "likelihood_options": {"pixels_per_feature": 16},
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "max_epochs": 200,
+}
+DEFAULTS: dict[str, dict[str, Any]] = {"digits": DIGITS, "fashion-mnist": {"latent_dim": 30}}
+OPTIONS = (
+    "prior",
+    "prior_inference",
+    "weights",
+    "responsibility_gradient",
+    "likelihood",
+    "num_components",
+    "latent_dim",
+    "prior_weight",
+    "learning_rate",
+    "prior_learning_rate",
+    "batch_size",
+    "max_epochs",
+    "patience",
+)
+
+
+def demo(output: Path, seed: int) -> bool:
+    """Fit scikit-learn's digits, then score the clusters; whether the fit came to its end."""
+    arguments = argparse.Namespace(
+        **dict.fromkeys((*OPTIONS, "data_root", "label_column", "network", "threads")),
+        input="digits",
+        output=output,
+        seed=seed,
+        device="cpu",
+        low_precision=False,
+        checkpoint_seconds=60.0,
+        resume=False,
+        quiet=False,
+        overwrite=True,
+    )
+    if not fit(arguments):
+        return False
+    score(output, "label")
+    return True
+
+
+def fit(arguments: argparse.Namespace) -> bool:
+    """Fit a model and write the output folder; False if it was interrupted (``--resume`` then goes on)."""
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise UserError(f"--threads is {arguments.threads}: it must be at least 1.")
+        torch.set_num_threads(arguments.threads)
+    dataset = load_input(arguments.input, data_root=arguments.data_root, label_column=arguments.label_column)
+    estimator = VMM(**_options(arguments, dataset), random_state=arguments.seed, verbose=not arguments.quiet)
+    facts = {
+        "input": str(arguments.input),
+        "data_root": None if arguments.data_root is None else str(arguments.data_root),
+        "label_column": arguments.label_column,
+        "num_observations": len(dataset.x),
+        "data_sha256": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
+        "command": shlex.join(["pyro-vmm", *sys.argv[1:]]),
+        "threads": torch.get_num_threads(),
+    }
+    with OutputFolder(arguments.output) as folder:
+        if arguments.resume:
+            folder.check_same_fit(facts, storable_options(estimator))
+        else:
+            folder.start(facts, storable_options(estimator), overwrite=getattr(arguments, "overwrite", False))
+        with StopOnSignal() as stop:
+            checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
+            estimator.fit(
+                dataset.x, watchers=(stop, checkpoints), resume=folder.checkpoint if arguments.resume else None
+            )
+        if not estimator.trainer_finished_:
+            print(
+                f"Stopped after {estimator.n_iter_} epochs; the same command with --resume goes on from there.",
+                file=sys.stderr,
+            )
+            return False
+        folder.write_results(estimator, dataset, facts)
+    print(
+        f"{estimator.n_clusters_} clusters in use of {len(estimator.weights_)} components; "
+        f"results, pictures and the model are in {arguments.output}."
+    )
+    return True
+
+
+def _options(arguments: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
+    options: dict[str, Any] = {"likelihood": dataset.likelihood, "device": arguments.device}
+    options |= DEFAULTS.get(str(arguments.input), {})
+    given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
+    if "likelihood" in given:
+        options.pop("likelihood_options", None)
+        if given["likelihood"] == "bernoulli" and str(arguments.input) == "digits":
+            options["likelihood_options"] = DIGITS["likelihood_options"]
+    options |= given
+    if dataset.image_shape is not None:
+        options["image_shape"] = dataset.image_shape
+    else:
+        options["standardize"] = options["likelihood"] == "normal"
+    if arguments.network is not None:
+        options |= {"encoder": arguments.network, "decoder": arguments.network}
+    return options | {"low_precision": arguments.low_precision}

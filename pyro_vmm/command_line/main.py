@@ -1,0 +1,91 @@
+"""Arguments of ``pyro-vmm`` and its exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+# Busy-waiting threads slow each other several times over when cores are shared; OpenMP reads this once, before torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from pyro_vmm import __version__
+from pyro_vmm.errors import UserError
+
+USER_MISTAKE, INTERRUPTED = 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USER_MISTAKE, f"pyro-vmm: {message} (pyro-vmm --help lists what there is)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    top = _Parser(prog="pyro-vmm", description="Clusters and an embedding by a VampPrior mixture model.")
+    top.add_argument("--version", action="version", version=f"pyro-vmm {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    demo = commands.add_parser("demo", help="fit scikit-learn's digits and score the clusters: minutes on two cores")
+    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
+    demo.add_argument("--seed", type=int, default=0)
+
+    fit = commands.add_parser("fit", help="fit a model to images or an array file")
+    fit.add_argument("input", metavar="INPUT", help="digits, mnist, fashion-mnist or FILE.npz/.npy/.csv/.parquet")
+    fit.add_argument("--output", type=Path, required=True, metavar="DIR")
+    fit.add_argument("--data-root", type=Path, metavar="DIR", help="where torchvision finds or puts its images")
+    fit.add_argument("--label-column", metavar="COLUMN", help="a column of the file that is a label, not a feature")
+    fit.add_argument("--prior", help="vamp-mixture (default), gaussian-mixture, vamp-prior or standard-normal")
+    fit.add_argument("--prior-inference", help="map-dp (default), map or mle")
+    fit.add_argument("--weights", help="stick-breaking (default) or dirichlet")
+    fit.add_argument("--responsibility-gradient", help="stopped (default) or differentiated")
+    fit.add_argument("--likelihood", help="bernoulli, continuous-bernoulli or normal; the default depends on the input")
+    fit.add_argument("--network", help="mlp (default) or conv")
+    fit.add_argument("--num-components", type=int, metavar="K")
+    fit.add_argument("--latent-dim", type=int, metavar="D")
+    fit.add_argument("--prior-weight", type=float, metavar="M")
+    fit.add_argument("--learning-rate", type=float)
+    fit.add_argument("--prior-learning-rate", type=float)
+    fit.add_argument("--batch-size", type=int, metavar="B")
+    fit.add_argument("--max-epochs", type=int, metavar="E")
+    fit.add_argument("--patience", type=int, metavar="P", help="epochs without a rise of the validation ELBO")
+    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    fit.add_argument("--low-precision", action="store_true", help="networks in bfloat16 (for GPUs)")
+    fit.add_argument("--threads", type=int, help="processor threads; torch's own choice by default")
+    fit.add_argument("--checkpoint-seconds", type=float, default=60.0, help="a crash loses at most this much work")
+    fit.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
+    fit.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")
+    score.add_argument("directory", type=Path, metavar="DIR")
+    score.add_argument("--labels", required=True, metavar="COLUMN|FILE", help="'label' for the images' own classes")
+    score.add_argument("--num-clusters", type=int, metavar="C", help="merge components down to C clusters first")
+    score.add_argument("--no-surgery", action="store_true", help="leave out the ELBO surgery, which takes a minute")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 2 for a mistake of the user (one line on stderr), 130 when interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "score":
+            from pyro_vmm.command_line.score import score
+
+            score(options.directory, options.labels, num_clusters=options.num_clusters, surgery=not options.no_surgery)
+            return 0
+        from pyro_vmm.command_line.fit import demo, fit
+
+        finished = demo(options.output, options.seed) if options.command == "demo" else fit(options)
+        return 0 if finished else INTERRUPTED
+    except UserError as error:
+        print(f"pyro-vmm: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_MISTAKE
+    except KeyboardInterrupt:
+        print("pyro-vmm: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

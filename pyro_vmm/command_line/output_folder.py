@@ -1,0 +1,121 @@
+"""The folder that a fit writes."""
+
+import csv
+import fcntl
+import json
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from pyro_vmm import persistence
+from pyro_vmm.command_line.typical import typical_observations
+from pyro_vmm.data import Dataset
+from pyro_vmm.errors import UserError
+from pyro_vmm.training.checkpoint import write_atomically
+from pyro_vmm.vmm import VMM
+
+LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device"}
+"""Options that may change between a fit and its resumption."""
+
+SAMPLES_PER_COMPONENT = 8
+
+
+class OutputFolder:
+    """``config.json``, ``checkpoint/``, ``model.safetensors``, ``history.csv``, ``clusters.csv``, ``latent.npy``, ``figures/``.
+
+    A context manager: inside it no other fit may write the folder.
+
+    Raises
+    ------
+    UserError
+        If the folder is in use by another fit, holds an earlier one, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.checkpoint = path, path / "checkpoint"
+
+    def __enter__(self) -> "OutputFolder":
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("w")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "no valid path"
+            raise UserError(f"--output {self.path} cannot be written ({reason}): give another folder.") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise UserError(
+                f"--output {self.path} is in use by another fit: wait for it or give another folder."
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.close()
+
+    def start(self, facts: dict[str, Any], options: dict[str, Any], *, overwrite: bool = False) -> None:
+        """Note what is about to be fitted, in a folder that holds no fit yet."""
+        if not overwrite and ((self.path / "config.json").exists() or self.checkpoint.exists()):
+            raise UserError(
+                f"--output {self.path} holds an earlier fit: give another folder, or --resume to go on with it."
+            )
+        if self.checkpoint.exists():
+            shutil.rmtree(self.checkpoint)
+        config = {"format": persistence.FORMAT, "version": persistence.VERSION, "estimator": options, "fit": facts}
+        write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
+
+    def check_same_fit(self, facts: dict[str, Any], options: dict[str, Any]) -> None:
+        """Refuse to go on with a fit of other data or with other options."""
+        config = persistence.read_config(self.path)
+        if config.get("fit", {}).get("data_sha256") != facts["data_sha256"]:
+            raise UserError(f"{self.path} holds a fit of other data than {facts['input']}: resume with the same input.")
+        before = config["estimator"]
+        for name, value in json.loads(json.dumps(options)).items():
+            if name not in LONGER_OR_SHORTER and before.get(name) != value:
+                raise UserError(
+                    f"The fit in {self.path} was begun with {name}={before.get(name)!r}, not {value!r}: resume with the "
+                    "same options (max-epochs, patience and device may differ)."
+                )
+
+    def write_results(self, estimator: VMM, dataset: Dataset, facts: dict[str, Any]) -> None:
+        """Write everything that a finished fit leaves behind; labels of the data set are not read."""
+        from pyro_vmm.plotting import save_figures
+
+        responsibilities = estimator.predict_proba(dataset.x)
+        latent = estimator.transform(dataset.x)
+        estimator.history_.to_csv(self.path / "history.csv", index=False)
+        np.save(self.path / "latent.npy", latent)
+        self._write_clusters(dataset.ids, responsibilities)
+        in_use = np.arange(estimator.n_clusters_)
+        in_use = in_use[np.argsort(-estimator.weights_[in_use], kind="stable")]
+        shape = dataset.image_shape or (dataset.x.shape[1],)
+        samples = np.stack([estimator.sample(SAMPLES_PER_COMPONENT, int(component)) for component in in_use])
+        save_figures(
+            self.path / "figures",
+            history=estimator.history_,
+            latent=latent,
+            clusters=responsibilities.argmax(1),
+            responsibilities=responsibilities,
+            weights=estimator.weights_,
+            image_shape=dataset.image_shape,
+            centres=estimator.decoded_centres()[in_use].reshape(len(in_use), *shape),
+            typical=typical_observations(dataset.x, latent, responsibilities, in_use).reshape(len(in_use), -1, *shape),
+            samples=samples.reshape(len(in_use), -1, *shape),
+            component_ids=in_use,
+            feature_names=None if dataset.image_shape else list(dataset.feature_names),
+        )
+        persistence.save(estimator, self.path, extra={"fit": facts})
+
+    def _write_clusters(self, ids: Any, responsibilities: Any) -> None:
+        order = np.argsort(-responsibilities, axis=1, kind="stable")[:, :2]
+        with (self.path / "clusters.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", "cluster", "probability", "second_choice"])
+            for row, (name, choice) in enumerate(zip(ids, order, strict=True)):
+                second = int(choice[1]) if len(choice) > 1 else ""
+                writer.writerow([name, int(choice[0]), f"{responsibilities[row, choice[0]]:.6f}", second])

@@ -1,0 +1,58 @@
+"""``pyro-vmm score``: labels are read here and nowhere else."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyro_vmm import persistence
+from pyro_vmm.data import load_input, load_labels
+from pyro_vmm.errors import UserError
+from pyro_vmm.scoring import cluster_scores, elbo_surgery, format_table, write_scores
+from pyro_vmm.vmm import VMM, split_rows
+
+
+def score(directory: Path, labels: str, *, num_clusters: int | None = None, surgery: bool = True) -> dict[str, Any]:
+    """Print every score as a table, and write it to ``scores.json`` in the folder.
+
+    Cluster scores are over all observations (training and held out), as in the paper; the ELBO surgery over the held-out
+    ones.
+
+    Raises
+    ------
+    UserError
+        If the folder holds no finished fit, its input has changed or gone, or the labels do not fit.
+    """
+    facts = persistence.read_config(directory).get("fit")
+    if facts is None:
+        raise UserError(f"{directory} was not written by pyro-vmm fit: give the folder of a fit.")
+    estimator = VMM.load(directory)
+    dataset = load_input(facts["input"], data_root=facts["data_root"], label_column=facts["label_column"])
+    if len(dataset.x) != facts["num_observations"]:
+        raise UserError(
+            f"{facts['input']} now has {len(dataset.x)} observations; the fit had {facts['num_observations']}: score with "
+            "the same input."
+        )
+    truth = load_labels(labels, dataset.ids, dataset_labels=dataset.labels)
+    responsibilities = estimator.predict_proba(dataset.x, num_clusters=num_clusters)
+    clusters = cluster_scores(truth, responsibilities.argmax(1), responsibilities.max(1))
+    scores: dict[str, Any] = {"clusters": clusters, "num_clusters": num_clusters, "fit": facts}
+    print(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
+    if surgery:
+        _, held_out = split_rows(len(dataset.x), estimator.validation_fraction, seed_of(estimator))
+        rows = held_out if len(held_out) else np.arange(len(dataset.x))
+        x = estimator._observations(dataset.x[rows])
+        scores["elbo_surgery"] = elbo_surgery(estimator.model_, estimator.guide_, x.to(estimator._device)).as_dict()
+        print()
+        print(
+            format_table([{"held out, nats": name, "value": value} for name, value in scores["elbo_surgery"].items()])
+        )
+    write_scores(directory / "scores.json", scores)
+    return scores
+
+
+def seed_of(estimator: VMM) -> int:
+    """The seed that the estimator's split was drawn with."""
+    from sklearn.utils import check_random_state
+
+    return int(check_random_state(estimator.random_state).randint(2**31 - 1))

@@ -1,0 +1,180 @@
+"""Fitted estimators on disk: JSON and safetensors, nothing that could execute."""
+
+import copy
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from pyro_vmm.clustering import MergeTree
+from pyro_vmm.errors import UserError
+from pyro_vmm.training.checkpoint import write_atomically
+
+if TYPE_CHECKING:
+    from pyro_vmm.vmm import VMM
+
+FORMAT, VERSION = "pyro-vmm-model", 1
+PACKAGES = ("pyro-vmm", "torch", "pyro-ppl", "numpy", "scikit-learn")
+
+
+def save(estimator: "VMM", directory: Path, *, extra: dict[str, Any] | None = None) -> None:
+    """Write ``config.json`` (options, clusters, versions) and ``model.safetensors`` (weights), each atomically.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be made or written.
+    """
+    tensors = {
+        f"{owner}.{name}": tensor.detach().cpu().contiguous().clone()
+        for owner, module in (("model", estimator.model_), ("guide", estimator.guide_))
+        for name, tensor in module.state_dict().items()
+    }
+    fitted = {
+        "n_features_in": int(estimator.n_features_in_),
+        "feature_names_in": [str(name) for name in getattr(estimator, "feature_names_in_", [])],
+        "n_iter": int(estimator.n_iter_),
+        "n_clusters": int(estimator.n_clusters_),
+        "component_order": estimator.component_order_.tolist(),
+        "labels": estimator.labels_.tolist(),
+        "merge_tree": estimator.merge_tree_.to_dict(),
+        "feature_mean": estimator.feature_mean_.tolist(),
+        "feature_scale": estimator.feature_scale_.tolist(),
+        "history": json.loads(estimator.history_.to_json(orient="records", double_precision=15)),
+    }
+    config = {
+        "format": FORMAT,
+        "version": VERSION,
+        "estimator": storable_options(estimator),
+        "fitted": fitted,
+        "versions": versions(),
+    } | (extra or {})
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(directory / "model.safetensors", save_tensors(tensors))
+        write_atomically(directory / "config.json", json.dumps(config, indent=1).encode())
+    except OSError as error:
+        raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from None
+
+
+def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
+    """Read a folder written by :func:`save`.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged, foreign or newer than this version, or an object has to be given again.
+    """
+    config = read_config(directory)
+    if "fitted" not in config:
+        raise UserError(f"The fit in {directory} has not come to its end: go on with it, pyro-vmm fit ... --resume.")
+    options = dict(config["estimator"])
+    for name, value in options.items():
+        if isinstance(value, dict) and "object" in value and name not in objects:
+            raise UserError(
+                f"The model in {directory} was fitted with an object of one's own as {name} ({value['object']}), which is "
+                f"not stored: give it again, load(directory, {name}=...)."
+            )
+        if isinstance(value, list):
+            options[name] = tuple(value)
+    try:
+        estimator = cls(**(options | objects))
+        fitted = config["fitted"]
+        estimator.n_features_in_ = int(fitted["n_features_in"])
+        if fitted["feature_names_in"]:
+            estimator.feature_names_in_ = np.asarray(fitted["feature_names_in"], dtype=object)
+        estimator.n_iter_, estimator.n_clusters_ = int(fitted["n_iter"]), int(fitted["n_clusters"])
+        estimator.component_order_ = np.asarray(fitted["component_order"], dtype=np.int64)
+        estimator.labels_ = np.asarray(fitted["labels"], dtype=np.int64)
+        estimator.merge_tree_ = MergeTree.from_dict(fitted["merge_tree"])
+        estimator.feature_mean_ = np.asarray(fitted["feature_mean"], dtype=np.float32)
+        estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=np.float32)
+        estimator.history_ = pd.DataFrame(fitted["history"])
+    except (KeyError, TypeError):
+        raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
+    with torch.random.fork_rng():
+        estimator.model_, estimator.guide_ = estimator._build(None, estimator.n_features_in_)
+    _load_weights(estimator, directory / "model.safetensors")
+    weights = estimator.model_.prior.weights.detach().double().cpu().numpy()
+    estimator.weights_ = weights[estimator.component_order_]
+    return estimator
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Read and check ``config.json`` of a saved model.
+
+    Raises
+    ------
+    UserError
+        If it is missing, damaged, foreign or newer than this version.
+    """
+    path = directory / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+        found = (config["format"], int(config["version"]))
+    except FileNotFoundError:
+        raise UserError(f"{directory} holds no model (no config.json): give the folder of a fit.") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged or not a model of pyro-vmm: fit again.") from None
+    if found[0] != FORMAT:
+        raise UserError(f"{path} is not a model of pyro-vmm: give the folder of a fit.")
+    if found[1] > VERSION:
+        raise UserError(f"{path} was written by a newer pyro-vmm (format {found[1]}): update pyro-vmm to read it.")
+    return config
+
+
+def _load_weights(estimator: "VMM", path: Path) -> None:
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: fit again, or go on from a checkpoint with --resume.") from None
+    except (SafetensorError, OSError):
+        raise UserError(f"{path} is damaged or no safetensors file: fit again.") from None
+    for owner, module in (("model", estimator.model_), ("guide", estimator.guide_)):
+        prefix = owner + "."
+        own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        try:
+            module.load_state_dict(own)
+        except RuntimeError:
+            raise UserError(
+                f"The weights in {path} do not fit the options in config.json beside it: fit again."
+            ) from None
+
+
+def storable_options(estimator: "VMM") -> dict[str, Any]:
+    """The estimator's options for JSON; an object of the user's own becomes a note of its class."""
+    options = estimator.get_params(deep=False)
+    return {
+        name: {"object": type(value).__qualname__} if not _plain(value) else _native(value)
+        for name, value in options.items()
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on."""
+    return {package: version(package) for package in PACKAGES}
+
+
+def copy_module(module: nn.Module) -> nn.Module:
+    """A copy that shares no parameter with the original."""
+    return copy.deepcopy(module)
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, bool | int | float | str | np.integer | np.floating)
+
+
+def _native(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

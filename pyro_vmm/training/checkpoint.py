@@ -1,0 +1,142 @@
+"""Checkpoints on disk: safetensors and JSON, whole or not at all."""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from pyro_vmm.errors import UserError
+from pyro_vmm.training.trainer import Trainer
+
+FORMAT, VERSION = "pyro-vmm-checkpoint", 1
+_NAME = re.compile(r"state-(\d{10})\.json")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is, at every moment, either the old one or the whole new one, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_checkpoint(directory: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, step: int) -> Path:
+    """Write ``state-<step>.safetensors`` and then ``.json`` with its SHA-256; keep the two newest pairs.
+
+    A pair counts only once its JSON is there and the checksum holds, so that a crash at any moment leaves the pair before
+    it in use.
+
+    Returns
+    -------
+    Path
+        The JSON file.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    content = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
+    stem = directory / f"state-{step:010d}"
+    write_atomically(stem.with_suffix(".safetensors"), content)
+    header = {"format": FORMAT, "version": VERSION, "step": step, "sha256": hashlib.sha256(content).hexdigest()}
+    write_atomically(stem.with_suffix(".json"), json.dumps(header | {"facts": facts}, indent=1).encode())
+    for old in sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name))[:-2]:
+        old.unlink()
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    return stem.with_suffix(".json")
+
+
+def read_checkpoint(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+    """Read the newest whole checkpoint.
+
+    Returns
+    -------
+    tuple
+        Tensors by name, facts, and one sentence for each newer checkpoint that had to be passed over.
+
+    Raises
+    ------
+    UserError
+        If there is none, or none that is whole; the message says what is wrong with each.
+    """
+    candidates = sorted(
+        (path for path in directory.iterdir() if _NAME.fullmatch(path.name)) if directory.is_dir() else (), reverse=True
+    )
+    if not candidates:
+        raise UserError(f"{directory} holds no checkpoint: fit without --resume, or give the folder of an earlier fit.")
+    faults: list[str] = []
+    for path in candidates:
+        try:
+            return *_read_pair(path), faults
+        except UserError as error:
+            faults.append(str(error))
+    raise UserError(f"No checkpoint in {directory} is whole ({' '.join(faults)}): fit again without --resume.")
+
+
+def _read_pair(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        header = json.loads(path.read_text())
+        found = (header["format"], int(header["version"]))
+        checksum, facts = header["sha256"], header["facts"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{path.name} is damaged.") from None
+    if found[0] != FORMAT:
+        raise UserError(f"{path.name} is no checkpoint of pyro-vmm.")
+    if found[1] > VERSION:
+        raise UserError(f"{path.name} was written by a newer pyro-vmm (format {found[1]}, this one reads {VERSION}).")
+    tensor_path = path.with_suffix(".safetensors")
+    try:
+        with tensor_path.open("rb") as file:
+            whole = hashlib.file_digest(file, "sha256").hexdigest() == checksum
+        if not whole:
+            raise UserError(f"{tensor_path.name} is damaged (its checksum does not match).")
+        return load_file(tensor_path), facts
+    except FileNotFoundError:
+        raise UserError(f"{tensor_path.name} is missing.") from None
+    except SafetensorError:
+        raise UserError(f"{tensor_path.name} is no safetensors file.") from None
+
+
+@dataclass
+class CheckpointWriter:
+    """A :class:`~pyro_vmm.training.Watcher` that writes a checkpoint every so many seconds, and at the end.
+
+    Attributes
+    ----------
+    directory
+        Where to; made when missing.
+    every_seconds
+        A crash loses at most this much work (and one step).
+    every_steps
+        Also after each multiple of this many steps, when given.
+    """
+
+    directory: Path
+    every_seconds: float = 60.0
+    every_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        self._last = time.monotonic()
+
+    def step_ended(self, trainer: Trainer) -> None:
+        """Write when it is time, when training has finished, and when it was asked to stop."""
+        due = time.monotonic() - self._last >= self.every_seconds
+        if self.every_steps is not None:
+            due = due or trainer.svi.steps_taken % self.every_steps == 0
+        if due or trainer.progress.finished or trainer.stop_requested:
+            write_checkpoint(self.directory, *trainer.state_dict(), step=trainer.svi.steps_taken)
+            self._last = time.monotonic()
+
+    def epoch_ended(self, trainer: Trainer) -> None:
+        """Nothing: an epoch's last step has been told of already."""

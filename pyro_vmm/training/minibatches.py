@@ -1,0 +1,23 @@
+"""The order in which observations are seen: a function of seed and epoch alone."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def minibatches(num_observations: int, batch_size: int, *, seed: int, epoch: int) -> list[Tensor]:
+    """Split a fresh permutation of ``0 .. N-1`` into equal minibatches of at most ``batch_size``.
+
+    Sizes differ by at most one, so that no epoch ends on a minibatch of a single observation (which batch normalisation
+    cannot take) unless ``batch_size`` is 1. Being a function of ``seed`` and ``epoch``, the order needs no state of its
+    own in a checkpoint.
+
+    Returns
+    -------
+    list of Tensor
+        ``ceil(N / batch_size)`` long tensors that partition ``0 .. N-1``.
+    """
+    entropy = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(entropy >> 1))
+    order = torch.randperm(num_observations, generator=generator)
+    return list(order.tensor_split(max(1, -(-num_observations // batch_size))))

@@ -1,0 +1,252 @@
+"""Epochs, validation, early stopping, and a state from which training goes on bitwise."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from pyro_vmm.errors import UserError
+from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
+from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.training.early_stopping import EarlyStopping
+from pyro_vmm.training.minibatches import minibatches
+
+Covariates = Mapping[str, Tensor]
+
+
+class Watcher(Protocol):
+    """Something told of the training's progress: a progress bar, a checkpoint writer."""
+
+    def step_ended(self, trainer: "Trainer") -> None:
+        """Called after every training step."""
+        ...
+
+    def epoch_ended(self, trainer: "Trainer") -> None:
+        """Called after every epoch, when its row stands in ``trainer.history``."""
+        ...
+
+
+@dataclass
+class Progress:
+    """Where training is: all of it goes into a checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    prior_loss_sum: float = 0.0
+    best_epoch: int = -1
+    finished: bool = False
+    seconds: float = 0.0
+
+
+@dataclass
+class Trainer:
+    """Trains a model with :class:`~pyro_vmm.infer.EmpiricalBayesSVI` on data held in memory.
+
+    Attributes
+    ----------
+    svi
+        The alternating loop.
+    x, validation_x
+        Observations ``[N, F]`` and held-out ones ``[N', F]`` (or ``None``: then no early stopping), on the device where
+        they should stay; minibatches move to the model's.
+    covariates, validation_covariates
+        Tensors with as many rows, by name.
+    batch_size, max_epochs
+        Minibatch size ``B`` and the last epoch.
+    early_stopping
+        Watches the validation ELBO; the best state is restored at the end.
+    seed
+        Decides the order of the observations. Draws of the model come from torch's global generator.
+    watchers
+        Told of every step and epoch.
+    history
+        One row an epoch: epoch, step, elbo, validation_elbo, empirical_bayes_loss, clusters_in_use, seconds. ELBOs are
+        nats per observation; clusters are counted on at most ``count_clusters_on`` observations.
+    """
+
+    svi: EmpiricalBayesSVI
+    x: Tensor
+    validation_x: Tensor | None = None
+    covariates: Covariates = field(default_factory=dict)
+    validation_covariates: Covariates = field(default_factory=dict)
+    batch_size: int = 256
+    max_epochs: int = 100
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    seed: int = 0
+    watchers: Sequence[Watcher] = ()
+    count_clusters_on: int = 10_000
+    progress: Progress = field(default_factory=Progress)
+    history: list[dict[str, float]] = field(default_factory=list)
+    stop_requested: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "max_epochs"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        settled = max(self.svi.kl_schedule.settled_at, self.svi.learning_rate_schedule.settled_at)
+        self.early_stopping.not_before = max(self.early_stopping.not_before, settled)
+        self._best: dict[str, Tensor] = {}
+        self._started = time.monotonic()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's parameters live."""
+        return next(iter(self.svi.partition.elbo.values())).device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Minibatches in an epoch."""
+        return max(1, -(-len(self.x) // self.batch_size))
+
+    def run(self) -> list[dict[str, float]]:
+        """Train until the last epoch, the end of patience, or a request to stop; restore the best state; return history.
+
+        After a request to stop (``stop_requested``, set by a watcher or a signal handler) the state is left as it is, so
+        that a checkpoint of it can be continued.
+        """
+        self._started = time.monotonic() - self.progress.seconds
+        self.svi.guide.train()
+        self.svi.model.train()
+        while not self.progress.finished and not self.stop_requested:
+            self._epoch()
+        if self.progress.finished and self._best:
+            self._restore(self._best)
+        return self.history
+
+    def _epoch(self) -> None:
+        batches = minibatches(len(self.x), self.batch_size, seed=self.seed, epoch=self.progress.epoch)
+        for rows in batches[self.progress.batch :]:
+            losses = self.svi.step(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows))
+            self.progress.loss_sum += losses.elbo * len(rows)
+            self.progress.prior_loss_sum += losses.empirical_bayes * len(rows)
+            self.progress.batch += 1
+            self.progress.seconds = time.monotonic() - self._started
+            if self.progress.batch == len(batches):
+                self._end_epoch()
+            for watcher in self.watchers:
+                watcher.step_ended(self)
+            if self.stop_requested:
+                return
+        for watcher in self.watchers:
+            watcher.epoch_ended(self)
+
+    def _end_epoch(self) -> None:
+        progress = self.progress
+        row: dict[str, float] = {
+            "epoch": progress.epoch + 1,
+            "step": self.svi.steps_taken,
+            "elbo": -progress.loss_sum / len(self.x),
+            "validation_elbo": float("nan"),
+            "empirical_bayes_loss": progress.prior_loss_sum / len(self.x),
+            "clusters_in_use": self.clusters_in_use(),
+            "seconds": progress.seconds,
+        }
+        if self.validation_x is not None:
+            row["validation_elbo"] = self.validation_elbo()
+            if self.early_stopping.improved(row["validation_elbo"], self.svi.steps_taken):
+                self._best = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
+                progress.best_epoch = progress.epoch
+        self.history.append(row)
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        progress.loss_sum = progress.prior_loss_sum = 0.0
+        progress.finished = progress.epoch >= self.max_epochs or self.early_stopping.should_stop
+
+    def validation_elbo(self) -> float:
+        """Mean ELBO of the held-out observations, in nats each.
+
+        Its noise is drawn from the same seed every time, so that two epochs differ by the model alone and training's own
+        stream of random numbers is left untouched.
+        """
+        assert self.validation_x is not None
+        devices = [self.device] if self.device.type == "cuda" else []
+        total = 0.0
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self.seed)
+            for rows in torch.arange(len(self.validation_x)).split(4 * self.batch_size):
+                covariates = self._covariates_at(self.validation_covariates, rows)
+                total -= self.svi.evaluate_loss(*self._at(self.validation_x, rows), **covariates) * len(rows)
+        return total / len(self.validation_x)
+
+    def clusters_in_use(self) -> int:
+        """Distinct arg-max components at the posterior means of (at most ``count_clusters_on``) training observations."""
+        seen: set[int] = set()
+        guide, prior = self.svi.guide, self.svi.model.prior
+        with torch.no_grad(), evaluation_mode(guide):
+            for rows in torch.arange(min(len(self.x), self.count_clusters_on)).split(4 * self.batch_size):
+                covariates = self._covariates_at(self.covariates, rows)
+                mean = guide.posterior(*self._at(self.x, rows), **covariates).mean
+                seen.update(prior.responsibilities(mean).argmax(-1).unique().tolist())
+        return len(seen)
+
+    def _at(self, x: Tensor, rows: Tensor) -> tuple[Tensor]:
+        return (x[rows.to(x.device)].to(self.device, non_blocking=True),)
+
+    def _covariates_at(self, covariates: Covariates, rows: Tensor) -> dict[str, Tensor]:
+        return {name: self._at(values, rows)[0] for name, values in covariates.items()}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        named = {"model": self.svi.model, "guide": self.svi.guide}
+        return {f"{owner}.{k}": v for owner, module in named.items() for k, v in module.state_dict().items()}
+
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
+        for owner, module in (("model", self.svi.model), ("guide", self.svi.guide)):
+            prefix = owner + "."
+            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that training needs to go on: tensors by name, and facts for JSON."""
+        tensors = self._tensors() | {f"best.{name}": tensor for name, tensor in self._best.items()}
+        for name, optimizer in self.svi.optimizers.items():
+            names = list(getattr(self.svi.partition, name))
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{name}.{names[index]}.{key}": torch.as_tensor(v) for key, v in state.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        facts = {
+            "progress": asdict(self.progress),
+            "early_stopping": asdict(self.early_stopping),
+            "history": self.history,
+            "steps_taken": self.svi.steps_taken,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "num_observations": len(self.x),
+        }
+        return tensors, facts
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Take up training where :meth:`state_dict` left it.
+
+        Raises
+        ------
+        UserError
+            If the state belongs to other data, another seed or another minibatch size.
+        """
+        for name, mine in (("seed", self.seed), ("batch_size", self.batch_size), ("num_observations", len(self.x))):
+            if facts[name] != mine:
+                raise UserError(f"The checkpoint was made with {name} {facts[name]}, not {mine}: resume with the same.")
+        self._restore(tensors)
+        self._best = {k.removeprefix("best."): v.to(self.device) for k, v in tensors.items() if k.startswith("best.")}
+        for name, optimizer in self.svi.optimizers.items():
+            names = list(getattr(self.svi.partition, name))
+            state: dict[int, dict[str, Tensor]] = {}
+            for index, parameter in enumerate(names):
+                prefix = f"optimizer.{name}.{parameter}."
+                own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+                if own:
+                    state[index] = own
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        self.progress = Progress(**facts["progress"])
+        patience = self.early_stopping.patience
+        self.early_stopping = EarlyStopping(**facts["early_stopping"])
+        self.early_stopping.patience = patience
+        self.progress.finished = self.progress.epoch >= self.max_epochs or self.early_stopping.should_stop
+        self.history = [dict(row) for row in facts["history"]]
+        self.svi.steps_taken = facts["steps_taken"]
+        torch.set_rng_state(tensors["random.cpu"].cpu())
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)

@@ -1,0 +1,474 @@
+"""The facade for arrays, in scikit-learn's manners."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from pyro_vmm import persistence
+from pyro_vmm.assembly import Assembly
+from pyro_vmm.clustering import MergeTree, merge_tree
+from pyro_vmm.data import check_range, validate_array
+from pyro_vmm.devices import choose_device, resident
+from pyro_vmm.errors import UserError
+from pyro_vmm.guides import AmortizedNormal
+from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup
+from pyro_vmm.likelihoods import Likelihood
+from pyro_vmm.models import LatentMixtureModel
+from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.networks.low_precision import LowPrecision
+from pyro_vmm.priors import Prior
+from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher
+
+ROWS_AT_ONCE = 1024
+
+
+class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """VampPrior mixture model: an embedding and the clusters in it, their number found rather than given.
+
+    Parameters
+    ----------
+    latent_dim
+        Dimensions ``D`` of the embedding.
+    num_components
+        Truncation ``K`` of the mixture: an upper bound on the number of clusters.
+    prior
+        ``"vamp-mixture"``, ``"gaussian-mixture"``, ``"vamp-prior"``, ``"standard-normal"`` or a
+        :class:`~pyro_vmm.priors.Prior` (used as it is; it must not share parameters with another model).
+    prior_inference
+        ``"map-dp"``, ``"map"`` or ``"mle"``.
+    weights
+        ``"stick-breaking"`` or ``"dirichlet"``.
+    prior_weight
+        ``M``: a component survives when it expects about one member in ``M`` observations. Larger is finer.
+    responsibility_gradient
+        ``"stopped"`` or ``"differentiated"``.
+    likelihood, likelihood_options
+        ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"`` (options as keywords of the class of that name in
+        :mod:`pyro_vmm.likelihoods`), or a :class:`~pyro_vmm.likelihoods.Likelihood`.
+    covariance
+        Posterior covariance, ``"full"`` or ``"diagonal"``.
+    encoder, decoder
+        ``"mlp"``, ``"conv"`` (needs ``image_shape``) or a torch module; see :class:`~pyro_vmm.guides.AmortizedNormal`.
+    hidden
+        Widths of the encoder's hidden layers, mirrored in the decoder. By default 500-500-2000 for 256 features or
+        more, else 256-256.
+    image_shape
+        ``(height, width)`` of observations that are images.
+    pseudo_input_domain
+        ``"free"``, ``"positive"`` or ``(low, high)``.
+    standardize
+        Shift and scale every feature to mean 0 and standard deviation 1 first (for tables whose columns have units of
+        their own). Samples and decoded centres come back in the data's units; likelihoods are of the standardised data.
+    learning_rate, prior_learning_rate
+        Adam's, for the ELBO step and for the empirical-Bayes step (the same when ``None``).
+    batch_size, max_epochs
+        Minibatch size; last epoch (``None``: enough for 5,000 steps, between 40 and 400).
+    patience
+        Epochs without a rise of the validation ELBO after which training stops; ``None`` trains to the last epoch. The
+        best state is kept either way.
+    validation_fraction
+        Share of the observations held out for the validation ELBO; 0 for none.
+    kl_warmup_steps
+        Steps over which the KL term rises from 0 to full weight.
+    low_precision
+        Run encoder and decoder in bfloat16 (for GPUs).
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    random_state
+        One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
+    verbose
+        Show a progress bar.
+
+    Attributes
+    ----------
+    labels_
+        Cluster of each training observation, ``[N]``; 0 is the largest cluster, and numbers have no gaps.
+    n_clusters_
+        Clusters in use.
+    history_
+        ``pandas.DataFrame``, a row an epoch.
+    model_, guide_
+        The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
+    component_order_
+        ``component_order_[c]`` is the prior's component behind column ``c`` of :meth:`predict_proba`.
+    weights_
+        Mixture weights in that order, ``[K]``.
+    merge_tree_
+        The :class:`~pyro_vmm.clustering.MergeTree` of the training data.
+    feature_mean_, feature_scale_
+        What ``standardize`` subtracts and divides by, ``[F]`` each (0 and 1 without it).
+    n_iter_, n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+
+    References
+    ----------
+    A. Stirn and D. Knowles, "The VampPrior Mixture Model", arXiv 2402.04412.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> x = load_digits().data / 16
+    >>> vmm = VMM(likelihood_options={"pixels_per_feature": 16}, random_state=0).fit(x)     # doctest: +SKIP
+    >>> vmm.predict_proba(x).shape                                                           # doctest: +SKIP
+    (1797, 100)
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 10,
+        num_components: int = 100,
+        prior: str | Prior = "vamp-mixture",
+        prior_inference: str = "map-dp",
+        weights: str = "stick-breaking",
+        prior_weight: float = 256.0,
+        responsibility_gradient: str = "stopped",
+        likelihood: str | Likelihood = "bernoulli",
+        likelihood_options: dict[str, Any] | None = None,
+        covariance: Literal["full", "diagonal"] = "full",
+        encoder: str | nn.Module = "mlp",
+        decoder: str | nn.Module = "mlp",
+        hidden: Sequence[int] | None = None,
+        image_shape: Sequence[int] | None = None,
+        pseudo_input_domain: str | tuple[float, float] = "free",
+        standardize: bool = False,
+        learning_rate: float = 5e-4,
+        prior_learning_rate: float | None = None,
+        batch_size: int = 256,
+        max_epochs: int | None = None,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        kl_warmup_steps: int = 0,
+        low_precision: bool = False,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.num_components = num_components
+        self.prior = prior
+        self.prior_inference = prior_inference
+        self.weights = weights
+        self.prior_weight = prior_weight
+        self.responsibility_gradient = responsibility_gradient
+        self.likelihood = likelihood
+        self.likelihood_options = likelihood_options
+        self.covariance = covariance
+        self.encoder = encoder
+        self.decoder = decoder
+        self.hidden = hidden
+        self.image_shape = image_shape
+        self.pseudo_input_domain = pseudo_input_domain
+        self.standardize = standardize
+        self.learning_rate = learning_rate
+        self.prior_learning_rate = prior_learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.kl_warmup_steps = kl_warmup_steps
+        self.low_precision = low_precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ---- fitting -----------------------------------------------------------------------------------------------------
+
+    def fit(self, X: ArrayLike, y: Any = None, *, watchers: Sequence[Watcher] = (), resume: Path | None = None) -> VMM:
+        """Fit to ``X [N, F]``; ``y`` is ignored.
+
+        Parameters
+        ----------
+        X
+            Observations: array, data frame, sparse matrix or tensor.
+        y
+            Ignored.
+        watchers
+            Told of every step and epoch; :class:`~pyro_vmm.training.CheckpointWriter` is one.
+        resume
+            A checkpoint folder of an earlier fit of the same data with the same options, to go on from.
+
+        Raises
+        ------
+        UserError
+            For data or options that cannot be used.
+        pyro_vmm.infer.NonFiniteLossError
+            If a loss ceases to be finite.
+        """
+        x = self._observations(X, fitting=True)
+        device = choose_device(self.device)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if not 0.0 <= self.validation_fraction < 1.0:
+            raise UserError(f"validation_fraction is {self.validation_fraction}: it must be at least 0 and below 1.")
+        training, validation = split_rows(len(x), self.validation_fraction, seed)
+        # The caller's own stream of random numbers is left where it was.
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            self.model_, self.guide_ = self._build(x[training])
+            self.model_.to(device)
+            self.guide_.to(device)
+            trainer = Trainer(
+                self._svi(),
+                resident(x[training], device),
+                resident(x[validation], device) if len(validation) else None,
+                batch_size=self.batch_size,
+                max_epochs=self._max_epochs(len(training)),
+                early_stopping=EarlyStopping(self.patience),
+                seed=seed,
+                watchers=(*((ProgressBar(),) if self.verbose else ()), *watchers),
+            )
+            if resume is not None:
+                from pyro_vmm.training import read_checkpoint
+
+                tensors, facts, _ = read_checkpoint(resume)
+                trainer.load_state_dict(tensors, facts)
+            trainer.run()
+        self.trainer_finished_ = trainer.progress.finished
+        self.history_ = pd.DataFrame(trainer.history)
+        self.n_iter_ = len(trainer.history)
+        self._number_components(x)
+        return self
+
+    def _max_epochs(self, num_observations: int) -> int:
+        if self.max_epochs is not None:
+            return self.max_epochs
+        steps_per_epoch = max(1, -(-num_observations // max(1, self.batch_size)))
+        return int(np.clip(-(-5000 // steps_per_epoch), 40, 400))
+
+    def _build(self, x: Tensor | None, num_features: int | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        features = num_features if x is None else x.shape[1]
+        assert features is not None
+        options = {name: getattr(self, name) for name in Assembly.__dataclass_fields__ if name != "num_features"}
+        # A module given by the caller is copied: two fits must not share parameters.
+        for name in ("prior", "likelihood", "encoder", "decoder"):
+            if isinstance(options[name], nn.Module):
+                options[name] = persistence.copy_module(options[name])
+        model, guide = Assembly(num_features=features, **options).build(x)
+        if self.low_precision:
+            guide.encoder = LowPrecision(guide.encoder)
+            model.decoder = LowPrecision(model.decoder)
+        return model, guide
+
+    def _svi(self) -> EmpiricalBayesSVI:
+        from pyro.infer import TraceMeanField_ELBO
+
+        return EmpiricalBayesSVI(
+            self.model_,
+            self.guide_,
+            optim=self.learning_rate,
+            prior_optim=self.prior_learning_rate,
+            loss=TraceMeanField_ELBO(),
+            kl_schedule=LinearWarmup(self.kl_warmup_steps) if self.kl_warmup_steps else None,
+        )
+
+    def _number_components(self, x: Tensor) -> None:
+        """Number components by how many observations they own, so that clusters are 0, 1, ... without gaps."""
+        self.component_order_ = np.arange(self.model_.prior.num_components)
+        responsibilities = self._responsibilities(x)
+        counts = np.bincount(responsibilities.argmax(1), minlength=responsibilities.shape[1])
+        weights = self.model_.prior.weights.detach().double().cpu().numpy()
+        self.component_order_ = np.lexsort((-weights, -counts))
+        self.weights_ = weights[self.component_order_]
+        responsibilities = responsibilities[:, self.component_order_]
+        self.labels_ = responsibilities.argmax(1)
+        self.n_clusters_ = int(self.labels_.max()) + 1
+        self.merge_tree_ = merge_tree(responsibilities)
+
+    # ---- what a fit is for -------------------------------------------------------------------------------------------
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Posterior means of the latents, ``[N, D]``."""
+        return self._posterior_mean(self._observations(X)).cpu().numpy()
+
+    def predict_proba(
+        self, X: ArrayLike, *, num_samples: int = 0, num_clusters: int | None = None
+    ) -> NDArray[np.float64]:
+        """Responsibilities, ``[N, K]``; rows sum to one.
+
+        Parameters
+        ----------
+        X
+            Observations ``[N, F]``.
+        num_samples
+            0: evaluated at the posterior mean of ``z``; more: averaged over so many posterior samples, which is less sure
+            of itself where the posterior straddles clusters.
+        num_clusters
+            Merge components down to so many clusters first (``[N, num_clusters]``); see :meth:`merge_tree`.
+        """
+        x = self._observations(X)
+        responsibilities = self._responsibilities(x, num_samples)[:, self.component_order_]
+        if num_clusters is None:
+            return responsibilities
+        return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters)
+
+    def predict(self, X: ArrayLike, *, num_clusters: int | None = None) -> NDArray[np.int64]:
+        """The most probable cluster of each observation, ``[N]``; merged down to ``num_clusters`` if that is given."""
+        return self.predict_proba(X, num_clusters=num_clusters).argmax(1)
+
+    def fit_predict(self, X: ArrayLike, y: Any = None, **kwargs: Any) -> NDArray[np.int64]:
+        """Fit, and return ``labels_``."""
+        return self.fit(X, y, **kwargs).labels_
+
+    def merge_tree(self, X: ArrayLike, *, criterion: Literal["overlap", "misclassification"] = "overlap") -> MergeTree:
+        """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method)."""
+        return merge_tree(self.predict_proba(X), criterion=criterion)
+
+    def sample(self, n_samples: int = 1, component: int | None = None) -> NDArray[np.float32]:
+        """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its components (numbered as clusters).
+
+        Draws come from torch's global generator: ``torch.manual_seed`` fixes them.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise UserError(f"n_samples is {n_samples}: it must be at least 1.")
+        if component is not None:
+            if not 0 <= component < len(self.component_order_):
+                raise UserError(f"component {component} does not exist: choose 0 to {len(self.component_order_) - 1}.")
+            component = int(self.component_order_[component])
+        with torch.no_grad(), evaluation_mode(self.model_):
+            z = self.model_.prior.sample(n_samples, component)
+            return self._in_data_units(self.model_.observation(z).sample())
+
+    def decoded_centres(self) -> NDArray[np.float32]:
+        """Mean observation at each component's centre, ``[K, F]``, numbered as clusters."""
+        check_is_fitted(self)
+        with torch.no_grad(), evaluation_mode(self.model_):
+            order = torch.as_tensor(self.component_order_)
+            return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:
+        """Mean ELBO per observation, in nats (a one-sample estimate each)."""
+        x = self._observations(X)
+        svi = self._svi()
+        with self._own_noise():
+            rows = x.split(ROWS_AT_ONCE)
+            return -sum(svi.evaluate_loss(part.to(self._device)) * len(part) for part in rows) / len(x)
+
+    def score_samples(self, X: ArrayLike, *, num_samples: int = 100) -> NDArray[np.float64]:
+        """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
+        if num_samples < 1:
+            raise UserError(f"num_samples is {num_samples}: it must be at least 1.")
+
+        def log_evidence(x: Tensor) -> Tensor:
+            posterior = self.guide_.posterior(x)
+            z = posterior.sample((num_samples,))
+            log_ratio = self.model_.log_likelihood(x, z) + self.model_.prior.log_prob(z) - posterior.log_prob(z)
+            return torch.logsumexp(log_ratio.double(), 0) - np.log(num_samples)
+
+        return self._by_rows(log_evidence, self._observations(X), rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
+
+    # ---- storing -----------------------------------------------------------------------------------------------------
+
+    def save(self, directory: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder; see :func:`pyro_vmm.persistence.save`."""
+        check_is_fitted(self)
+        persistence.save(self, Path(directory))
+
+    @classmethod
+    def load(cls, directory: str | Path, **objects: Any) -> VMM:
+        """Read what :meth:`save` wrote; ``objects`` gives again what cannot be stored (modules of one's own), by name."""
+        return persistence.load(cls, Path(directory), objects)
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.latent_dim
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.guide_.parameters()).device
+
+    def _observations(self, X: Any, *, fitting: bool = False) -> Tensor:
+        if not fitting:
+            check_is_fitted(self)
+        if isinstance(X, Tensor):
+            X = X.detach().cpu().numpy()
+        # scikit-learn's check comes first for its wording of shapes, types and feature names; ours then names rows and columns.
+        validate_data(
+            self,
+            X,
+            reset=fitting,
+            dtype=None,
+            accept_sparse=True,
+            ensure_all_finite=False,
+            ensure_min_samples=2 if fitting else 1,
+        )
+        x = validate_array(X, minimum_observations=2 if fitting else 1)
+        likelihood = self.model_.likelihood if not fitting else self._likelihood()
+        if fitting:
+            self.feature_mean_ = x.mean(0) if self.standardize else np.zeros(x.shape[1], np.float32)
+            spread = x.std(0) if self.standardize else np.ones(x.shape[1], np.float32)
+            self.feature_scale_ = np.where(spread > 0, spread, 1).astype(np.float32)
+        if self.standardize:
+            x = (x - self.feature_mean_) / self.feature_scale_
+        check_range(x, *likelihood.data_range, likelihood_name=type(likelihood).__name__)
+        return torch.from_numpy(x)
+
+    def _in_data_units(self, x: Tensor) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = x.float().cpu().numpy()
+        return values * self.feature_scale_ + self.feature_mean_ if self.standardize else values
+
+    def _likelihood(self) -> Likelihood:
+        from pyro_vmm.likelihoods import make_likelihood
+
+        return make_likelihood(self.likelihood, **(self.likelihood_options or {}))
+
+    def _own_noise(self) -> Any:
+        """Evaluate with noise of a fixed seed, leaving the caller's generator alone: the same call gives the same number."""
+        stack = torch.random.fork_rng([self._device] if self._device.type == "cuda" else [])
+        return _seeded(stack)
+
+    def _by_rows(self, function: Any, x: Tensor, rows_at_once: int = ROWS_AT_ONCE) -> NDArray[np.float64]:
+        with torch.no_grad(), evaluation_mode(self.guide_), evaluation_mode(self.model_), self._own_noise():
+            parts = [function(part.to(self._device)).double().cpu() for part in x.split(rows_at_once)]
+        return torch.cat(parts).numpy()
+
+    def _posterior_mean(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(self._by_rows(lambda part: self.guide_.posterior(part).mean, x)).float()
+
+    def _responsibilities(self, x: Tensor, num_samples: int = 0) -> NDArray[np.float64]:
+        prior = self.model_.prior
+
+        def responsibilities(part: Tensor) -> Tensor:
+            posterior = self.guide_.posterior(part)
+            if not num_samples:
+                return prior.responsibilities(posterior.mean)
+            total: Tensor = functools.reduce(
+                torch.add, (prior.responsibilities(posterior.sample()).double() for _ in range(num_samples))
+            )
+            return total / num_samples
+
+        return self._by_rows(responsibilities, x)
+
+
+class _seeded:
+    """A forked generator with a fixed seed."""
+
+    def __init__(self, fork: Any) -> None:
+        self._fork = fork
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        torch.manual_seed(0)
+
+    def __exit__(self, *error: Any) -> None:
+        self._fork.__exit__(*error)
+
+
+def split_rows(num_observations: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Training and held-out rows, each in increasing order; at least two for training."""
+    held_out = min(round(fraction * num_observations), num_observations - 2)
+    order = np.random.default_rng(seed).permutation(num_observations)
+    return np.sort(order[max(held_out, 0) :]), np.sort(order[: max(held_out, 0)])
