@@ -310,7 +310,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         responsibilities = self._responsibilities(x, num_samples)[:, self.component_order_]
         if num_clusters is None:
             return responsibilities
-        return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters)
+        return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)
 
     def predict(self, X: ArrayLike, *, num_clusters: int | None = None) -> NDArray[np.int64]:
         """The most probable cluster of each observation, ``[N]``; merged down to ``num_clusters`` if that is given."""
@@ -412,7 +412,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             spread = x.std(0) if self.standardize else np.ones(x.shape[1], np.float32)
             self.feature_scale_ = np.where(spread > 0, spread, 1).astype(np.float32)
         if self.standardize:
-            x = (x - self.feature_mean_) / self.feature_scale_
+            x = ((x - self.feature_mean_) / self.feature_scale_).astype(np.float32)
         check_range(x, *likelihood.data_range, likelihood_name=type(likelihood).__name__)
         return torch.from_numpy(x)
 

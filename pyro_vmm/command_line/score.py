@@ -33,7 +33,12 @@ def score(directory: Path, labels: str, *, num_clusters: int | None = None, surg
             f"{facts['input']} now has {len(dataset.x)} observations; the fit had {facts['num_observations']}: score with "
             "the same input."
         )
-    truth = load_labels(labels, dataset.ids, dataset_labels=dataset.labels)
+    if labels in dataset.feature_names and labels != dataset.label_name:
+        raise UserError(
+            f"--labels {labels} was a feature of the fit, so a score against it means nothing: fit with --label-column {labels}."
+        )
+    named = {} if dataset.labels is None else {dataset.label_name or "label": dataset.labels}
+    truth = load_labels(labels, dataset.ids, dataset_labels=named)
     responsibilities = estimator.predict_proba(dataset.x, num_clusters=num_clusters)
     clusters = cluster_scores(truth, responsibilities.argmax(1), responsibilities.max(1))
     scores: dict[str, Any] = {"clusters": clusters, "num_clusters": num_clusters, "fit": facts}

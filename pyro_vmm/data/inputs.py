@@ -83,7 +83,7 @@ def load_input(
     Returns
     -------
     Dataset
-        With ids ``"0"``, ``"1"``, ... where the input has none. The default likelihood is Bernoulli for digits and for
+        With ids ``"0"``, ``"1"``, ... where the input has none. The default likelihood is Bernoulli for built-in images and for
         files with no values but 0 and 1, and normal for the rest.
 
     Raises
@@ -99,7 +99,7 @@ def load_input(
         if text == "digits":
             return _load_digits()
         pixels, labels = load_torchvision_images(text, data_root)
-        return _images(text, pixels / np.float32(255), labels, (28, 28), "normal")
+        return _images(text, pixels / np.float32(255), labels, (28, 28), "bernoulli")
     path = Path(text)
     suffix = path.suffix.lower()
     if suffix in SINGLE_CELL_SUFFIXES:

@@ -85,7 +85,7 @@ class Poisson(TorchDistribution):
     Notes
     -----
     Accuracy, for mean 1e-10..1e6 and counts 0..1e5: log-probability and gradient are the true ones of the given
-    (rounded) mean to 1e-6 relative in float32, 1e-12 in float64. (PyTorch's own is 0.4 % off in float32 at
+    (rounded) mean to 1e-5 relative in float32 (1e-7 measured), 1e-12 in float64. (PyTorch's own is 1 % off in float32 at
     count = mean = 1e5.) Log-gamma is evaluated at the non-zero counts only. Counts get no gradient.
 
     References

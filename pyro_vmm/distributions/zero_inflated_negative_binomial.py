@@ -104,9 +104,9 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
     Notes
     -----
     Accuracy, for mean 1e-10..1e6, inverse dispersion 1e-8..1e8, gate logits -30..30 and counts 0..1e5:
-    log-probability and gradients in float32 are the true ones of the given (rounded) parameters to 1e-6 relative, or,
-    where a gradient is below float32's smallest normal number, to half of its smallest subnormal one. See
-    :class:`NegativeBinomial` for float64, Apple's GPUs, sparsity and higher derivatives.
+    log-probability and gradients in float32 are those of the given (rounded) parameters to 1e-5 relative (2e-6
+    measured), or to float32's smallest subnormal number, 1.4e-45. See :class:`NegativeBinomial` for float64, Apple's
+    GPUs, sparsity and higher derivatives.
 
     When not to use: counts of unique molecules rarely need the extra zeros; compare with :class:`NegativeBinomial`.
 

@@ -1,7 +1,7 @@
 """Stochastic variational inference that alternates with empirical-Bayes steps for the prior."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from pyro.infer import Trace_ELBO
@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer.partition import ParameterSwitch, partition_parameters
 from pyro_vmm.infer.schedules import Constant, Schedule
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-OptimizerChoice = float | OptimizerFactory | PyroOptim
-Latents = Literal["auto", "reused", "fresh"]
+OptimizerFactory: TypeAlias = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimizerChoice: TypeAlias = float | OptimizerFactory | PyroOptim
+Latents: TypeAlias = Literal["auto", "reused", "fresh"]
 
 
 class StepLosses(NamedTuple):
@@ -80,7 +81,7 @@ class EmpiricalBayesSVI:
     def __init__(
         self,
         model: LatentMixtureModel,
-        guide: nn.Module,
+        guide: AmortizedNormal,
         *,
         optim: OptimizerChoice = 5e-4,
         prior_optim: OptimizerChoice | None = None,

@@ -31,12 +31,8 @@ class PseudoInputs(nn.Module):
 
     def __init__(self, initial: Tensor, *, domain: Domain = "free", covariates: dict[str, int] | None = None) -> None:
         super().__init__()
-        if isinstance(domain, list):
-            domain = (domain[0], domain[1])
-        if domain not in ("free", "positive") and not (isinstance(domain, tuple) and domain[0] < domain[1]):
-            raise UserError(f"domain={domain!r} is not known: choose 'free', 'positive' or a pair (low, high).")
         self.domain = domain
-        low, high = {"free": (-torch.inf, torch.inf), "positive": (0.0, torch.inf)}.get(domain, domain)  # type: ignore[call-overload]
+        low, high = self._bounds()
         if initial.numel() and (initial.min() < low or initial.max() > high):
             raise UserError(
                 f"Pseudo-inputs start between {float(initial.min()):.4g} and {float(initial.max()):.4g}, outside their "
@@ -47,6 +43,15 @@ class PseudoInputs(nn.Module):
             {name: nn.Parameter(initial.new_zeros(len(initial), size)) for name, size in (covariates or {}).items()}
         )
 
+    def _bounds(self) -> tuple[float, float]:
+        if self.domain == "free":
+            return -torch.inf, torch.inf
+        if self.domain == "positive":
+            return 0.0, torch.inf
+        if isinstance(self.domain, str) or len(self.domain) != 2 or not self.domain[0] < self.domain[1]:
+            raise UserError(f"domain={self.domain!r} is not known: choose 'free', 'positive' or a pair (low, high).")
+        return self.domain[0], self.domain[1]
+
     def _unconstrain(self, value: Tensor) -> Tensor:
         if self.domain == "free":
             return value
@@ -54,7 +59,7 @@ class PseudoInputs(nn.Module):
             # Observed zeros would sit at minus infinity; a tenth of a count is as good a start and can move.
             value = value.clamp_min(0.1)
             return value + torch.log(-torch.expm1(-value))
-        low, high = self.domain  # type: ignore[misc]
+        low, high = self._bounds()
         # Pixels often sit exactly on the edge, where a logit has no gradient: start them a little inside.
         return torch.logit(((value - low) / (high - low)).clamp(0.02, 0.98))
 
@@ -65,6 +70,6 @@ class PseudoInputs(nn.Module):
         elif self.domain == "positive":
             inputs = softplus(self.unconstrained)
         else:
-            low, high = self.domain  # type: ignore[misc]
+            low, high = self._bounds()
             inputs = low + (high - low) * self.unconstrained.sigmoid()
         return inputs, {name: logits.softmax(-1) for name, logits in self.covariate_logits.items()}

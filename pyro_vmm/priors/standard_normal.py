@@ -13,6 +13,9 @@ class StandardNormal(Prior):
     When not to use: to find clusters. It has one.
     """
 
+    zero: Tensor
+    identity: Tensor
+
     def __init__(self, latent_dim: int) -> None:
         super().__init__(latent_dim)
         self.register_buffer("zero", torch.zeros(latent_dim))

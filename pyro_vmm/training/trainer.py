@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
@@ -189,8 +189,8 @@ class Trainer:
         return {name: self._at(values, rows)[0] for name, values in covariates.items()}
 
     def _tensors(self) -> dict[str, Tensor]:
-        named = {"model": self.svi.model, "guide": self.svi.guide}
-        return {f"{owner}.{k}": v for owner, module in named.items() for k, v in module.state_dict().items()}
+        modules: tuple[tuple[str, nn.Module], ...] = (("model", self.svi.model), ("guide", self.svi.guide))
+        return {f"{owner}.{name}": tensor for owner, module in modules for name, tensor in module.state_dict().items()}
 
     def _restore(self, tensors: Mapping[str, Tensor]) -> None:
         for owner, module in (("model", self.svi.model), ("guide", self.svi.guide)):

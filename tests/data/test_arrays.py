@@ -85,17 +85,17 @@ def test_missing_and_infinite_values_are_counted_and_the_first_is_located():
     with pytest.raises(UserError, match=r"counts has 2 missing \(NaN\) and 1 infinite.*observation 1 .*column 1:"):
         validate_array(x, name="counts")
     frame = pd.DataFrame(x, columns=["height", "weight"], index=["anna", "ben", "cleo"])
-    with pytest.raises(UserError, match="observation 1 .*named 'ben', column 'weight'"):
+    with pytest.raises(UserError, match=r"observation 1 .*named 'ben', column 'weight'"):
         validate_array(frame)
-    with pytest.raises(UserError, match="1 missing.*observation 1"):
+    with pytest.raises(UserError, match=r"1 missing.*observation 1"):
         validate_array(pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}))
-    with pytest.raises(UserError, match="2 missing.* 1 infinite"):
+    with pytest.raises(UserError, match=r"2 missing.* 1 infinite"):
         validate_array(scipy.sparse.csr_matrix(x))
 
 
 def test_values_beyond_float32_are_refused_and_not_made_infinite():
     for x in (np.array([[1.0], [1e39]]), scipy.sparse.csr_matrix([[1.0], [1e39]])):
-        with pytest.raises(UserError, match="1 values too large for float32.*observation 1"):
+        with pytest.raises(UserError, match=r"1 values too large for float32.*observation 1"):
             validate_array(x)
 
 

@@ -125,7 +125,7 @@ def test_pickled_content_is_refused_without_running_it(tmp_path):
     for name, message in (("objects.npy", "pickled"), ("objects.npz", "pickled"), ("plain.npy", "pickle")):
         with pytest.raises(UserError, match=message):
             load_input(tmp_path / name)
-    with pytest.raises(UserError, match="not a NumPy .npz"):
+    with pytest.raises(UserError, match=r"not a NumPy .npz"):
         load_input(tmp_path / "plain.npz")
     assert not trap.exists()
 
@@ -159,7 +159,7 @@ def test_flipped_byte_in_an_archive_is_noticed(tmp_path):
 def test_unknown_and_missing_inputs_are_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "cells.txt", "1\n2\n")
-    with pytest.raises(UserError, match="no file nowhere.npz" if name == "nowhere.npz" else "digits, mnist.*or .npy"):
+    with pytest.raises(UserError, match=r"no file nowhere.npz" if name == "nowhere.npz" else "digits, mnist.*or .npy"):
         load_input(name)
 
 
@@ -253,7 +253,7 @@ def test_csv_in_another_encoding_is_refused(tmp_path):
     with pytest.raises(UserError, match="UTF-8"):
         load_input(tmp_path / "cells.csv")
     (tmp_path / "later.csv").write_bytes(b"id,b\nu,1\n" + "größe,2\n".encode("latin-1"))
-    with pytest.raises(UserError, match="UTF-8|utf-8"):
+    with pytest.raises(UserError, match=r"UTF-8|utf-8"):
         load_input(tmp_path / "later.csv")
 
 

@@ -94,7 +94,7 @@ def test_arrays_that_do_not_label_every_observation_are_refused(tmp_path):
 
 
 def test_unknown_names_and_missing_files_are_told_apart(tmp_path):
-    with pytest.raises(UserError, match="'kinds' are neither a column of the input .known: 'kind'. nor a file"):
+    with pytest.raises(UserError, match=r"'kinds' are neither a column of the input .known: 'kind'. nor a file"):
         load_labels("kinds", IDS, dataset_labels={"kind": np.array(IDS)})
     with pytest.raises(UserError, match="known: none"):
         load_labels("label", IDS)

@@ -40,7 +40,7 @@ def test_read_only_files_give_all_70000_images_and_stay_untouched(tmp_path, monk
     assert data.x.shape == (70_000, 784)
     assert data.x.dtype == np.float32
     assert (data.x.min(), data.x.max()) == (0.0, 1.0)
-    assert (data.image_shape, data.likelihood) == ((28, 28), "normal")
+    assert (data.image_shape, data.likelihood) == ((28, 28), "bernoulli")
     assert data.ids[69_999] == "69999"
     # Training images come first: both sets are known by how many of each class they hold.
     per_class = [6000] * 10 if name == "fashion-mnist" else [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -99,7 +99,7 @@ def test_damaged_and_unusable_data_roots_are_refused(tmp_path):
         load_input("mnist", data_root=tmp_path / "file")
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
-    with pytest.raises(UserError, match="lacks train-images-idx3-ubyte.gz.*cannot be written to"):
+    with pytest.raises(UserError, match=r"lacks train-images-idx3-ubyte.gz.*cannot be written to"):
         load_input("mnist", data_root=locked)
 
 
