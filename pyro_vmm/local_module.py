@@ -11,8 +11,8 @@ class LocalPyroModule(PyroModule):
 
     Calling an ordinary ``PyroModule`` copies its parameters into one process-wide store under their names; a second
     module with the same names then silently reads the first one's values. Here the same ``pyro.param`` statements are
-    made (``poutine.trace`` and ``render_model`` see them under the names of ``named_parameters()``), but each
-    instance owns its values. Pyro's switch for this, ``module_local_params``, is global: it is set only while an
+    made (``poutine.trace`` and ``render_model`` see them under the names of ``named_parameters()``, with Pyro's ``$$$``
+    after the name of a part that is a plain torch module), but each instance owns its values. Pyro's switch for this, ``module_local_params``, is global: it is set only while an
     instance is built or called.
 
     When not to use: with ``pyro.infer.SVI``, which reads the global store. Use

@@ -14,8 +14,8 @@ from torch import Tensor
 ValueAndPartials = tuple[Tensor, tuple[Tensor, ...]]
 """A log-probability and its derivative with respect to each parameter; no derivatives where none were asked for."""
 
-# Elements worked on at once on a CPU: temporaries of this size stay in the cache, and 32768 is also the smallest
-# piece that torch shares among threads. Gathered entries are in double precision and need more temporaries.
+# Elements worked on at once by each thread of a CPU, to bound the memory of the temporaries. Gathered entries are in
+# double precision and need some forty of them; pieces of this size stay in the cache and still use every thread.
 _DENSE_PIECE = 2**20
 _GATHERED_PIECE = 32768
 

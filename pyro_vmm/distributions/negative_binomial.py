@@ -123,7 +123,7 @@ class NegativeBinomial(TorchDistribution):
     .. [1] C. Loader, "Fast and accurate computation of binomial probabilities", 2000.
     """
 
-    arg_constraints = {"mean": constraints.nonnegative, "inverse_dispersion": constraints.positive}  # noqa: RUF012
+    arg_constraints = {"mean": constraints.nonnegative, "inverse_dispersion": constraints.positive}
     support = constraints.nonnegative_integer
 
     inverse_dispersion: Tensor

@@ -84,8 +84,8 @@ class Poisson(TorchDistribution):
 
     Notes
     -----
-    Accuracy, for mean 1e-10..1e6 and counts 0..1e5: log-probability and gradient are the true ones of the given
-    (rounded) mean to 1e-5 relative in float32 (1e-7 measured), 1e-12 in float64. (PyTorch's own is 1 % off in float32 at
+    Accuracy, for mean 1e-10..1e6 and counts 0..1e5: log-probability and gradient are those of the given (rounded) mean
+    to 1e-5 relative in float32 (1e-7 measured) and to 1e-12 in float64. (PyTorch's own is 1 % off in float32 at
     count = mean = 1e5.) Log-gamma is evaluated at the non-zero counts only. Counts get no gradient.
 
     References
@@ -93,7 +93,7 @@ class Poisson(TorchDistribution):
     .. [1] C. Loader, "Fast and accurate computation of binomial probabilities", 2000.
     """
 
-    arg_constraints = {"mean": constraints.nonnegative}  # noqa: RUF012
+    arg_constraints = {"mean": constraints.nonnegative}
     support = constraints.nonnegative_integer
 
     def __init__(self, mean: Tensor | float, validate_args: bool | None = None) -> None:

@@ -115,7 +115,7 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
     .. [1] R. Lopez et al., "Deep generative modeling for single-cell transcriptomics", 2018.
     """
 
-    arg_constraints = {  # noqa: RUF012
+    arg_constraints = {
         "mean": constraints.nonnegative,
         "inverse_dispersion": constraints.positive,
         "gate_logits": constraints.real,

@@ -10,7 +10,7 @@ from pyro_vmm.models.latent_mixture import LatentMixtureModel
 
 @dataclass(frozen=True)
 class Partition:
-    """The ``pyro.param`` names of a model and its guide, in two disjoint sets.
+    """The trainable parameters of a model and its guide, in two disjoint sets; one shared by both modules appears once.
 
     Attributes
     ----------
@@ -34,11 +34,12 @@ def partition_parameters(model: LatentMixtureModel, guide: nn.Module) -> Partiti
         If model and guide use one name for two parameters, if a prior says ``fitted_by = "nothing"`` but has parameters, or
         if a prior has registered the guide's parameters as its own.
     """
-    named: dict[str, nn.Parameter] = {}
-    for owner, module in (("model", model), ("guide", guide)):
-        for name, parameter in module.named_parameters():
-            if named.get(name, parameter) is not parameter:
-                raise UserError(f"Model and guide both have a parameter named {name!r}: rename the {owner}'s.")
+    named = dict(model.named_parameters())
+    models = {id(parameter) for parameter in named.values()}
+    for name, parameter in guide.named_parameters():
+        if named.get(name, parameter) is not parameter:
+            raise UserError(f"Model and guide both have a parameter named {name!r}: rename the guide's.")
+        if id(parameter) not in models:
             named[name] = parameter
     prior = {name: parameter for name, parameter in named.items() if name.startswith("prior.")}
     fitted_by = model.prior.fitted_by
@@ -58,21 +59,21 @@ def partition_parameters(model: LatentMixtureModel, guide: nn.Module) -> Partiti
 
 
 class ParameterSwitch:
-    """Turns the gradients of one set of parameters on and the other's off, touching only what changes."""
+    """Keeps the gradient of one step out of the other's parameters; what the user has frozen stays frozen."""
 
     def __init__(self, partition: Partition) -> None:
         self._sets = {"elbo": list(partition.elbo.values()), "prior": list(partition.prior.values())}
+        self._paused: list[nn.Parameter] = []
 
     def only(self, name: str) -> None:
-        """Let gradients flow into the set ``"elbo"`` or ``"prior"`` alone."""
-        for set_name, parameters in self._sets.items():
-            wanted = set_name == name
-            for parameter in parameters:
-                if parameter.requires_grad != wanted:
-                    parameter.requires_grad_(wanted)
+        """Let gradients flow into the set ``"elbo"`` or ``"prior"`` alone, until :meth:`both`."""
+        self.both()
+        self._paused = [p for other in self._sets.keys() - {name} for p in self._sets[other] if p.requires_grad]
+        for parameter in self._paused:
+            parameter.requires_grad_(False)
 
     def both(self) -> None:
-        """Let gradients flow everywhere."""
-        for parameters in self._sets.values():
-            for parameter in parameters:
-                parameter.requires_grad_(True)
+        """Let gradients flow again where :meth:`only` stopped them."""
+        for parameter in self._paused:
+            parameter.requires_grad_(True)
+        self._paused = []

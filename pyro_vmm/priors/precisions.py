@@ -3,10 +3,10 @@
 import math
 
 import pyro
-import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from pyro_vmm.distributions.wishart import Wishart
 from pyro_vmm.priors.bounded import LOG_PRECISION_SCALE_LIMIT, bounded, inverse_bounded
 
 
@@ -70,7 +70,7 @@ class Precisions(nn.Module):
         """Site ``precisions``, ``[K, D, D]``, inside the caller's plate over components; returns lower factors."""
         identity = torch.eye(self.latent_dim).to(self.log_diagonal)
         degrees = torch.tensor(float(self.degrees_of_freedom)).to(self.log_diagonal)
-        precisions = pyro.sample("precisions", dist.Wishart(degrees, scale_tril=math.sqrt(self.scale) * identity))
+        precisions = pyro.sample("precisions", Wishart(degrees, scale_tril=math.sqrt(self.scale) * identity))
         return torch.linalg.cholesky(precisions)
 
     def site_values(self) -> dict[str, Tensor]:

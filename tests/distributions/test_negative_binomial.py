@@ -75,6 +75,11 @@ def test_second_derivatives():
 
     assert torch.autograd.gradcheck(log_prob, (mean, theta))
     assert torch.autograd.gradgradcheck(log_prob, (mean, theta))
+    # With create_graph=True the first derivatives come from another formula.
+    plain, with_graph = (
+        torch.autograd.grad(log_prob(mean, theta).sum(), (mean, theta), create_graph=flag) for flag in (False, True)
+    )
+    torch.testing.assert_close(with_graph, plain, rtol=1e-10, atol=1e-12)
 
 
 def test_only_what_needs_a_gradient_gets_one():

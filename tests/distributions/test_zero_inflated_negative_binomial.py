@@ -103,6 +103,12 @@ def test_second_derivatives():
 
     assert torch.autograd.gradcheck(log_prob, (mean, theta, gate_logits))
     assert torch.autograd.gradgradcheck(log_prob, (mean, theta, gate_logits))
+    # With create_graph=True the first derivatives come from another formula.
+    plain, with_graph = (
+        torch.autograd.grad(log_prob(mean, theta, gate_logits).sum(), (mean, theta, gate_logits), create_graph=flag)
+        for flag in (False, True)
+    )
+    torch.testing.assert_close(with_graph, plain, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(("mean", "theta", "gate_logits"), [(7.0, 0.5, 0.3), (30.0, 1e8, -2.0), (0.01, 3.0, 4.0)])

@@ -1,0 +1,323 @@
+"""What one training step costs, beside a hand-written PyTorch loop and beside plain ``pyro.infer.SVI``.
+
+Shapes of the MNIST experiment: 784-500-500-2000-10, full covariance, B = 256, K = 100, Bernoulli pixels, VampPrior
+mixture with Dirichlet-process weights under MAP. Before anything is timed, all three variants start from the same
+parameters, see the same noise, and must give the same two losses for three steps; the hand-written loop must also move
+every parameter to the same place.
+
+* ``hand`` : no Pyro. Observations and pseudo-inputs through the encoder in one pass (right only without dropout and
+  batch normalisation), latents reused by the empirical-Bayes step, gradients switched off where no one needs them,
+  log q(z|x) from the noise that made z, one triangular solve for the marginal prior, fused Adam.
+* ``pyro`` : what a user of Pyro writes: ``SVI``, ``pyro.optim.Adam``, ``Trace_ELBO``, ``MixtureSameFamily``, and a
+  second torch Adam for the prior, at latents encoded again (``SVI.step`` does not hand back its own).
+* ``ours`` : ``EmpiricalBayesSVI`` as ``pyro_vmm.VMM`` sets it up; also its two halves, and ``fresh`` latents.
+
+Pixels are random: the cost of a step does not depend on them. Times on shared machines are noisy: variants take turns.
+"""
+
+import argparse
+import copy
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pyro_vmm.assembly import Assembly
+from pyro_vmm.guides.amortized_normal import MINIMUM_SCALE
+from pyro_vmm.infer import EmpiricalBayesSVI
+from pyro_vmm.priors.bounded import LOG_CONCENTRATION_LIMIT, LOG_PRECISION_SCALE_LIMIT, LOGIT_LIMIT
+
+NUM_PIXELS, LATENT_DIM, NUM_COMPONENTS, BATCH_SIZE, PRIOR_WEIGHT = 784, 10, 100, 256, 256.0
+LEARNING_RATE = 1e-4
+LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+class Networks:
+    """Encoder, decoder and prior parameters as plain torch objects, copied from one of our models."""
+
+    def __init__(self, svi: EmpiricalBayesSVI) -> None:
+        self.encoder: nn.Module = copy.deepcopy(svi.guide.encoder.layers)
+        self.decoder: nn.Module = copy.deepcopy(svi.model.decoder.layers)
+        self.prior = nn.ParameterDict(
+            {name.split(".")[-1]: p.detach().clone() for name, p in svi.partition.prior.items()}
+        )
+        self.networks = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.rows, self.columns = torch.tril_indices(LATENT_DIM, LATENT_DIM, offset=-1)
+        self.degrees = LATENT_DIM + 2
+        self.wishart_scale = NUM_COMPONENTS ** (2 / LATENT_DIM) / self.degrees
+        half = self.degrees / 2
+        self.wishart_normaliser = half * LATENT_DIM * math.log(2 * self.wishart_scale) + float(
+            torch.mvlgamma(torch.tensor(half, dtype=torch.float64), LATENT_DIM)
+        )
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean ``[N, D]``, diagonal of S ``[N, D]`` and S ``[N, D, D]``."""
+        loc, raw, below = self.encoder(x).split([LATENT_DIM, LATENT_DIM, len(self.rows)], -1)
+        diagonal = functional.softplus(raw) + MINIMUM_SCALE
+        scale_tril = torch.diag_embed(diagonal)
+        scale_tril[..., self.rows, self.columns] = below
+        return loc, diagonal, scale_tril
+
+    def log_weights(self) -> tuple[Tensor, Tensor]:
+        """Log-weights ``[K]`` and ``log(1 - v_k)`` ``[K - 1]``."""
+        logits = LOGIT_LIMIT * torch.tanh(self.prior["stick_logits"] / LOGIT_LIMIT)
+        log_rest = functional.logsigmoid(-logits)
+        unbroken = functional.pad(log_rest.cumsum(-1), (1, 0))
+        return functional.pad(functional.logsigmoid(logits), (0, 1)) + unbroken, log_rest
+
+    def precision_cholesky(self) -> tuple[Tensor, Tensor]:
+        """Factors ``[K, D, D]`` and the logarithms of their diagonals ``[K, D]``."""
+        log_diagonal = LOG_PRECISION_SCALE_LIMIT * torch.tanh(self.prior["log_diagonal"] / LOG_PRECISION_SCALE_LIMIT)
+        return torch.diag_embed(log_diagonal.exp()) + self.prior["off_diagonal"].tril(-1), log_diagonal
+
+    def empirical_bayes_loss(self, z: Tensor) -> Tensor:
+        """Section 4 of the paper's method with responsibilities held fixed."""
+        loc, _, scale_tril = self.encode(self.prior["unconstrained"])
+        log_weights, log_rest = self.log_weights()
+        factor, log_diagonal = self.precision_cholesky()
+        log_det = log_diagonal.sum(-1)
+        whitened = torch.bmm(z - loc.unsqueeze(1), factor)
+        expected = whitened.square().sum(-1).T + (factor.mT @ scale_tril).square().sum((-2, -1))
+        log_joint = log_weights + log_det - 0.5 * (LATENT_DIM * LOG_TWO_PI + expected)
+        fit = (log_joint.detach().softmax(-1) * log_joint).sum() / len(z)
+        limit = LOG_CONCENTRATION_LIMIT
+        log_concentration = limit * torch.tanh(self.prior["log_concentration"] / limit)
+        concentration = log_concentration.exp()
+        sticks = (NUM_COMPONENTS - 1) * log_concentration + (concentration - 1.0) * log_rest.sum()
+        centres = -0.5 * (NUM_COMPONENTS * LATENT_DIM * LOG_TWO_PI + loc.square().sum() + scale_tril.square().sum())
+        wishart = (self.degrees - LATENT_DIM - 1) * log_det.sum() - 0.5 * factor.square().sum() / self.wishart_scale
+        hyper = sticks - concentration + centres + wishart - NUM_COMPONENTS * self.wishart_normaliser
+        return -fit - hyper / PRIOR_WEIGHT
+
+
+class HandWritten(Networks):
+    """The loop without Pyro."""
+
+    def __init__(self, svi: EmpiricalBayesSVI) -> None:
+        super().__init__(svi)
+        self.fitted_prior = list(self.prior.values())
+        self.optimizer = torch.optim.Adam(self.networks, lr=LEARNING_RATE, fused=True)
+        self.prior_optimizer = torch.optim.Adam(self.fitted_prior, lr=LEARNING_RATE, fused=True)
+        self.identity = torch.eye(LATENT_DIM)
+        self.z = torch.empty(0)
+
+    def log_prior(self, z: Tensor, loc: Tensor, scale_tril: Tensor) -> Tensor:
+        """``log p(z)``: with P = L^T S and C C^T = I + P P^T, the marginal precision is (C^-1 L^T)^T (C^-1 L^T)."""
+        factor, log_diagonal = self.precision_cholesky()
+        projected = factor.mT @ scale_tril
+        inner = torch.linalg.cholesky(self.identity + projected @ projected.mT)
+        whitening = torch.linalg.solve_triangular(inner, factor.mT, upper=False)
+        log_det = log_diagonal.sum(-1) - inner.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        distance = torch.bmm(z - loc.unsqueeze(1), whitening.mT).square().sum(-1).T
+        log_component = self.log_weights()[0] + log_det - 0.5 * (LATENT_DIM * LOG_TWO_PI + distance)
+        return log_component.logsumexp(-1)
+
+    def elbo_step(self, x: Tensor) -> float:
+        """One update of the networks."""
+        for parameter in self.fitted_prior:
+            parameter.requires_grad_(False)
+        loc, diagonal, scale_tril = self.encode(torch.cat((x, self.prior["unconstrained"])))
+        size = len(x)
+        noise = torch.randn(size, LATENT_DIM)
+        z = loc[:size] + (scale_tril[:size] @ noise.unsqueeze(-1)).squeeze(-1)
+        self.z = z.detach()
+        log_q = -0.5 * (noise.square().sum() + z.numel() * LOG_TWO_PI) - diagonal[:size].log().sum()
+        cross_entropy = functional.binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum")
+        loss = (cross_entropy + log_q - self.log_prior(z, loc[size:], scale_tril[size:]).sum()) / size
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def empirical_bayes_step(self, x: Tensor) -> float:
+        """One update of the prior at the latents of :meth:`elbo_step`."""
+        for parameter in self.fitted_prior:
+            parameter.requires_grad_(True)
+        for parameter in self.networks:
+            parameter.requires_grad_(False)
+        loss = self.empirical_bayes_loss(self.z)
+        self.prior_optimizer.zero_grad()
+        loss.backward()
+        self.prior_optimizer.step()
+        for parameter in self.networks:
+            parameter.requires_grad_(True)
+        return loss.item()
+
+
+class PlainPyro(Networks):
+    """The loop as a user of Pyro writes it."""
+
+    def __init__(self, svi: EmpiricalBayesSVI) -> None:
+        super().__init__(svi)
+        self.svi = SVI(self.model, self.guide, pyro.optim.Adam({"lr": LEARNING_RATE}), loss=Trace_ELBO())
+        self.prior_optimizer = torch.optim.Adam(self.prior.parameters(), lr=LEARNING_RATE)
+
+    def model(self, x: Tensor) -> None:
+        """Centres integrated out of the mixture."""
+        pyro.module("decoder", self.decoder)
+        loc, _, scale_tril = self.encode(self.prior["unconstrained"])
+        covariance = torch.cholesky_inverse(self.precision_cholesky()[0]) + scale_tril @ scale_tril.mT
+        components = dist.MultivariateNormal(loc, covariance_matrix=covariance)
+        mixture = dist.MixtureSameFamily(dist.Categorical(logits=self.log_weights()[0]), components)
+        with pyro.plate("observations", len(x)):
+            z = pyro.sample("z", mixture)
+            # Grey pixels are no Bernoulli draws: only the observation's own check has to be off.
+            pyro.sample("x", dist.Bernoulli(logits=self.decoder(z), validate_args=False).to_event(1), obs=x)
+
+    def guide(self, x: Tensor) -> Tensor:
+        """Amortised posterior."""
+        pyro.module("encoder", self.encoder)
+        with pyro.plate("observations", len(x)):
+            loc, _, scale_tril = self.encode(x)
+            return pyro.sample("z", dist.MultivariateNormal(loc, scale_tril=scale_tril))
+
+    def elbo_step(self, x: Tensor) -> float:
+        """One update of the networks."""
+        self.prior.requires_grad_(False)
+        loss = self.svi.step(x) / len(x)
+        self.prior.requires_grad_(True)
+        return loss
+
+    def empirical_bayes_step(self, x: Tensor, z: Tensor | None = None) -> float:
+        """One update of the prior at latents encoded again, or given."""
+        with torch.no_grad():
+            z = self.guide(x) if z is None else z
+        self.encoder.requires_grad_(False)
+        loss = self.empirical_bayes_loss(z)
+        self.prior_optimizer.zero_grad()
+        loss.backward()
+        self.prior_optimizer.step()
+        self.encoder.requires_grad_(True)
+        return loss.item()
+
+
+def our_svi(x: Tensor, latents: str = "auto") -> EmpiricalBayesSVI:
+    """Model, guide and loop as ``pyro_vmm.VMM`` makes them."""
+    torch.manual_seed(0)
+    model, guide = Assembly(NUM_PIXELS, LATENT_DIM, NUM_COMPONENTS, prior_weight=PRIOR_WEIGHT).build(x)
+    return EmpiricalBayesSVI(model, guide, optim=LEARNING_RATE, loss=TraceMeanField_ELBO(), latents=latents)
+
+
+def assert_same_mathematics(ours: EmpiricalBayesSVI, hand: HandWritten, plain: PlainPyro, x: Tensor) -> None:
+    """Three steps of each on the same noise: equal losses, and equal parameters afterwards."""
+    for step in range(3):
+        torch.manual_seed(step)
+        expected = ours.elbo_step(x)
+        z = ours._latents
+        expected_prior = ours.empirical_bayes_step(x)
+        torch.manual_seed(step)
+        found = hand.elbo_step(x), hand.empirical_bayes_step(x)
+        torch.manual_seed(step)
+        found += plain.elbo_step(x), plain.empirical_bayes_step(x, z)
+        np.testing.assert_allclose(found, 2 * (expected, expected_prior), rtol=2e-5)
+    pairs = [(p, hand.prior[name.split(".")[-1]]) for name, p in ours.partition.prior.items()]
+    networks = [*ours.guide.encoder.parameters(), *ours.model.decoder.parameters()]
+    for expected_parameter, parameter in [*pairs, *zip(networks, hand.networks, strict=True)]:
+        # Adam divides by the gradient's own size: where there is no gradient, rounding alone makes a whole step.
+        difference = (expected_parameter - parameter).abs().mean()
+        assert difference < 0.02 * 3 * LEARNING_RATE, f"parameters differ by {float(difference):.2g} after three steps"
+
+
+def quartiles(values: np.ndarray) -> list[float]:
+    return [round(float(v), 3) for v in np.percentile(values, [25, 50, 75])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=100, help="rounds in which every variant takes one step")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--output", type=Path, help="write the results here as JSON")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(2048, NUM_PIXELS, generator=generator)
+    pixels = pixels * (torch.rand(pixels.shape, generator=generator) < 0.2)
+    batches = pixels.split(BATCH_SIZE)
+    ours, fresh = our_svi(pixels), our_svi(pixels, "fresh")
+    hand, plain = HandWritten(ours), PlainPyro(ours)
+    assert_same_mathematics(ours, hand, plain, batches[0])
+    print("losses equal on the same parameters and noise: yes")
+
+    steps: dict[str, tuple[Callable[[Tensor], float], ...]] = {
+        "hand": (hand.elbo_step, hand.empirical_bayes_step),
+        "ours": (ours.elbo_step, ours.empirical_bayes_step),
+        "pyro": (plain.elbo_step, plain.empirical_bayes_step),
+        "fresh": (fresh.elbo_step, fresh.empirical_bayes_step),
+        "ours whole": (ours.step,),
+    }
+    clocks = (time.process_time, time.perf_counter)
+    times = {name: np.zeros((arguments.repeats, len(parts), 2)) for name, parts in steps.items()}
+    for repeat in range(-3, arguments.repeats):
+        names = list(steps)
+        for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
+            for part, run in enumerate(steps[name]):
+                start = [clock() for clock in clocks]
+                run(batches[repeat % len(batches)])
+                if repeat >= 0:
+                    times[name][repeat, part] = [1e3 * (clock() - t) for clock, t in zip(clocks, start, strict=True)]
+
+    rows = {
+        "(a) hand-written": times["hand"].sum(1),
+        "(b) pyro.infer.SVI": times["pyro"].sum(1),
+        "ours, step()": times["ours whole"][:, 0],
+        "(a) ELBO step": times["hand"][:, 0],
+        "(a) empirical-Bayes step": times["hand"][:, 1],
+        "(b) ELBO step": times["pyro"][:, 0],
+        "(b) empirical-Bayes step": times["pyro"][:, 1],
+        "ours, ELBO step": times["ours"][:, 0],
+        "ours, empirical-Bayes step": times["ours"][:, 1],
+        "ours, empirical-Bayes, fresh": times["fresh"][:, 1],
+    }
+    milliseconds = {name: dict(zip(("cpu", "wall"), map(quartiles, t.T), strict=True)) for name, t in rows.items()}
+    ratios = {
+        f"{top} / {bottom}": dict(
+            zip(("cpu", "wall"), map(quartiles, (rows[top] / rows[bottom]).T), strict=True),
+            cpu_of_medians=round(milliseconds[top]["cpu"][1] / milliseconds[bottom]["cpu"][1], 3),
+        )
+        for top, bottom in (
+            ("ours, step()", "(a) hand-written"),
+            ("ours, step()", "(b) pyro.infer.SVI"),
+            ("ours, ELBO step", "(a) ELBO step"),
+            ("ours, ELBO step", "(b) ELBO step"),
+            ("ours, empirical-Bayes step", "(a) empirical-Bayes step"),
+            ("ours, empirical-Bayes step", "ours, ELBO step"),
+            ("ours, empirical-Bayes, fresh", "ours, ELBO step"),
+        )
+    }
+    results = {
+        "command": " ".join(["python", "benchmarks/step_cost.py", *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "repeats": arguments.repeats,
+        "shapes": f"784-500-500-2000-{LATENT_DIM} full, B={BATCH_SIZE}, K={NUM_COMPONENTS}, Bernoulli, MAP-DP, sticks",
+        "milliseconds (25, 50, 75 %)": milliseconds,
+        "ratios (25, 50, 75 %), round by round": ratios,
+    }
+    print(*(f"{key}: {value}" for key, value in results.items() if not isinstance(value, dict)), sep="\n")
+    for title, table in (("milliseconds", milliseconds), ("ratio, round by round", ratios)):
+        print(f"\n{title:<58}{'CPU time: 25, 50, 75 %':>26}{'wall: 25, 50, 75 %':>26}")
+        for name, row in table.items():
+            cells = (" ".join(f"{value:8.2f}" for value in row[clock]) for clock in ("cpu", "wall"))
+            print(f"{name:<58}" + "".join(cells))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
