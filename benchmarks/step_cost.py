@@ -10,7 +10,9 @@ every parameter to the same place.
   log q(z|x) from the noise that made z, one triangular solve for the marginal prior, fused Adam.
 * ``pyro`` : what a user of Pyro writes: ``SVI``, ``pyro.optim.Adam``, ``Trace_ELBO``, ``MixtureSameFamily``, and a
   second torch Adam for the prior, at latents encoded again (``SVI.step`` does not hand back its own).
-* ``ours`` : ``EmpiricalBayesSVI`` as ``pyro_vmm.VMM`` sets it up; also its two halves, and ``fresh`` latents.
+* ``ours`` : ``EmpiricalBayesSVI`` as ``pyro_vmm.VMM`` sets it up; ``fresh``: the same with ``latents="fresh"``.
+
+Each is timed as a whole step and as its two halves, the ELBO step and the empirical-Bayes step (EB).
 
 Pixels are random: the cost of a step does not depend on them. Times on shared machines are noisy: variants take turns.
 """
@@ -42,14 +44,15 @@ from pyro_vmm.priors.bounded import LOG_CONCENTRATION_LIMIT, LOG_PRECISION_SCALE
 NUM_PIXELS, LATENT_DIM, NUM_COMPONENTS, BATCH_SIZE, PRIOR_WEIGHT = 784, 10, 100, 256, 256.0
 LEARNING_RATE = 1e-4
 LOG_TWO_PI = math.log(2.0 * math.pi)
+CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 
 
 class Networks:
     """Encoder, decoder and prior parameters as plain torch objects, copied from one of our models."""
 
     def __init__(self, svi: EmpiricalBayesSVI) -> None:
-        self.encoder: nn.Module = copy.deepcopy(svi.guide.encoder.layers)
-        self.decoder: nn.Module = copy.deepcopy(svi.model.decoder.layers)
+        self.encoder = copy.deepcopy(svi.guide.encoder.layers)
+        self.decoder = copy.deepcopy(svi.model.decoder.layers)
         self.prior = nn.ParameterDict(
             {name.split(".")[-1]: p.detach().clone() for name, p in svi.partition.prior.items()}
         )
@@ -57,10 +60,9 @@ class Networks:
         self.rows, self.columns = torch.tril_indices(LATENT_DIM, LATENT_DIM, offset=-1)
         self.degrees = LATENT_DIM + 2
         self.wishart_scale = NUM_COMPONENTS ** (2 / LATENT_DIM) / self.degrees
-        half = self.degrees / 2
-        self.wishart_normaliser = half * LATENT_DIM * math.log(2 * self.wishart_scale) + float(
-            torch.mvlgamma(torch.tensor(half, dtype=torch.float64), LATENT_DIM)
-        )
+        half = torch.tensor(self.degrees / 2, dtype=torch.float64)
+        normaliser = half * LATENT_DIM * math.log(2 * self.wishart_scale) + torch.mvlgamma(half, LATENT_DIM)
+        self.wishart_normaliser = float(normaliser)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean ``[N, D]``, diagonal of S ``[N, D]`` and S ``[N, D, D]``."""
@@ -107,9 +109,8 @@ class HandWritten(Networks):
 
     def __init__(self, svi: EmpiricalBayesSVI) -> None:
         super().__init__(svi)
-        self.fitted_prior = list(self.prior.values())
         self.optimizer = torch.optim.Adam(self.networks, lr=LEARNING_RATE, fused=True)
-        self.prior_optimizer = torch.optim.Adam(self.fitted_prior, lr=LEARNING_RATE, fused=True)
+        self.prior_optimizer = torch.optim.Adam(self.prior.parameters(), lr=LEARNING_RATE, fused=True)
         self.identity = torch.eye(LATENT_DIM)
         self.z = torch.empty(0)
 
@@ -126,8 +127,7 @@ class HandWritten(Networks):
 
     def elbo_step(self, x: Tensor) -> float:
         """One update of the networks."""
-        for parameter in self.fitted_prior:
-            parameter.requires_grad_(False)
+        self.prior.requires_grad_(False)
         loc, diagonal, scale_tril = self.encode(torch.cat((x, self.prior["unconstrained"])))
         size = len(x)
         noise = torch.randn(size, LATENT_DIM)
@@ -143,16 +143,13 @@ class HandWritten(Networks):
 
     def empirical_bayes_step(self, x: Tensor) -> float:
         """One update of the prior at the latents of :meth:`elbo_step`."""
-        for parameter in self.fitted_prior:
-            parameter.requires_grad_(True)
-        for parameter in self.networks:
-            parameter.requires_grad_(False)
+        self.prior.requires_grad_(True)
+        self.encoder.requires_grad_(False)
         loss = self.empirical_bayes_loss(self.z)
         self.prior_optimizer.zero_grad()
         loss.backward()
         self.prior_optimizer.step()
-        for parameter in self.networks:
-            parameter.requires_grad_(True)
+        self.encoder.requires_grad_(True)
         return loss.item()
 
 
@@ -225,13 +222,13 @@ def assert_same_mathematics(ours: EmpiricalBayesSVI, hand: HandWritten, plain: P
     pairs = [(p, hand.prior[name.split(".")[-1]]) for name, p in ours.partition.prior.items()]
     networks = [*ours.guide.encoder.parameters(), *ours.model.decoder.parameters()]
     for expected_parameter, parameter in [*pairs, *zip(networks, hand.networks, strict=True)]:
-        # Adam divides by the gradient's own size: where there is no gradient, rounding alone makes a whole step.
-        difference = (expected_parameter - parameter).abs().mean()
-        assert difference < 0.02 * 3 * LEARNING_RATE, f"parameters differ by {float(difference):.2g} after three steps"
+        # On average only: Adam divides by the gradient's own size, so that rounding moves a parameter without gradient.
+        assert (expected_parameter - parameter).abs().mean() < 0.01 * LEARNING_RATE
 
 
-def quartiles(values: np.ndarray) -> list[float]:
-    return [round(float(v), 3) for v in np.percentile(values, [25, 50, 75])]
+def quartiles(values: np.ndarray) -> dict[str, list[float]]:
+    """25, 50 and 75 % of CPU and of wall times ``[repeats, 2]``."""
+    return {clock: np.percentile(v, [25, 50, 75]).round(3).tolist() for clock, v in zip(CLOCKS, values.T, strict=True)}
 
 
 def main() -> None:
@@ -249,7 +246,7 @@ def main() -> None:
     ours, fresh = our_svi(pixels), our_svi(pixels, "fresh")
     hand, plain = HandWritten(ours), PlainPyro(ours)
     assert_same_mathematics(ours, hand, plain, batches[0])
-    print("losses equal on the same parameters and noise: yes")
+    print("losses and updates equal on the same parameters and noise: yes")
 
     steps: dict[str, tuple[Callable[[Tensor], float], ...]] = {
         "hand": (hand.elbo_step, hand.empirical_bayes_step),
@@ -258,45 +255,25 @@ def main() -> None:
         "fresh": (fresh.elbo_step, fresh.empirical_bayes_step),
         "ours whole": (ours.step,),
     }
-    clocks = (time.process_time, time.perf_counter)
     times = {name: np.zeros((arguments.repeats, len(parts), 2)) for name, parts in steps.items()}
     for repeat in range(-3, arguments.repeats):
         names = list(steps)
         for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
             for part, run in enumerate(steps[name]):
-                start = [clock() for clock in clocks]
+                start = np.array([clock() for clock in CLOCKS.values()])
                 run(batches[repeat % len(batches)])
                 if repeat >= 0:
-                    times[name][repeat, part] = [1e3 * (clock() - t) for clock, t in zip(clocks, start, strict=True)]
+                    times[name][repeat, part] = 1e3 * (np.array([clock() for clock in CLOCKS.values()]) - start)
 
-    rows = {
-        "(a) hand-written": times["hand"].sum(1),
-        "(b) pyro.infer.SVI": times["pyro"].sum(1),
-        "ours, step()": times["ours whole"][:, 0],
-        "(a) ELBO step": times["hand"][:, 0],
-        "(a) empirical-Bayes step": times["hand"][:, 1],
-        "(b) ELBO step": times["pyro"][:, 0],
-        "(b) empirical-Bayes step": times["pyro"][:, 1],
-        "ours, ELBO step": times["ours"][:, 0],
-        "ours, empirical-Bayes step": times["ours"][:, 1],
-        "ours, empirical-Bayes, fresh": times["fresh"][:, 1],
-    }
-    milliseconds = {name: dict(zip(("cpu", "wall"), map(quartiles, t.T), strict=True)) for name, t in rows.items()}
-    ratios = {
-        f"{top} / {bottom}": dict(
-            zip(("cpu", "wall"), map(quartiles, (rows[top] / rows[bottom]).T), strict=True),
-            cpu_of_medians=round(milliseconds[top]["cpu"][1] / milliseconds[bottom]["cpu"][1], 3),
-        )
-        for top, bottom in (
-            ("ours, step()", "(a) hand-written"),
-            ("ours, step()", "(b) pyro.infer.SVI"),
-            ("ours, ELBO step", "(a) ELBO step"),
-            ("ours, ELBO step", "(b) ELBO step"),
-            ("ours, empirical-Bayes step", "(a) empirical-Bayes step"),
-            ("ours, empirical-Bayes step", "ours, ELBO step"),
-            ("ours, empirical-Bayes, fresh", "ours, ELBO step"),
-        )
-    }
+    rows = {"ours": times["ours whole"][:, 0]}
+    for name in ("hand", "pyro"):
+        rows[name] = times[name].sum(1)
+    for name in ("ours", "hand", "pyro", "fresh"):
+        rows[f"{name}, ELBO"], rows[f"{name}, EB"] = times[name][:, 0], times[name][:, 1]
+    milliseconds = {name: quartiles(row) for name, row in rows.items()}
+    pairs = [("ours", "hand"), ("ours", "pyro"), ("ours, ELBO", "hand, ELBO"), ("ours, ELBO", "pyro, ELBO")]
+    pairs += [("ours, EB", "hand, EB"), ("ours, EB", "ours, ELBO"), ("fresh, EB", "fresh, ELBO")]
+    ratios = {f"{top} / {bottom}": quartiles(rows[top] / rows[bottom]) for top, bottom in pairs}
     results = {
         "command": " ".join(["python", "benchmarks/step_cost.py", *sys.argv[1:]]),
         "python": platform.python_version(),
@@ -306,15 +283,14 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "repeats": arguments.repeats,
         "shapes": f"784-500-500-2000-{LATENT_DIM} full, B={BATCH_SIZE}, K={NUM_COMPONENTS}, Bernoulli, MAP-DP, sticks",
-        "milliseconds (25, 50, 75 %)": milliseconds,
-        "ratios (25, 50, 75 %), round by round": ratios,
+        "milliseconds, 25 50 75 %": milliseconds,
+        "ratios round by round, 25 50 75 %": ratios,
     }
     print(*(f"{key}: {value}" for key, value in results.items() if not isinstance(value, dict)), sep="\n")
     for title, table in (("milliseconds", milliseconds), ("ratio, round by round", ratios)):
-        print(f"\n{title:<58}{'CPU time: 25, 50, 75 %':>26}{'wall: 25, 50, 75 %':>26}")
+        print(f"\n{title:<28}{'CPU time: 25, 50, 75 %':>27}{'wall: 25, 50, 75 %':>27}")
         for name, row in table.items():
-            cells = (" ".join(f"{value:8.2f}" for value in row[clock]) for clock in ("cpu", "wall"))
-            print(f"{name:<58}" + "".join(cells))
+            print(f"{name:<28}" + "".join(f"{value:9.2f}" for clock in CLOCKS for value in row[clock]))
     if arguments.output:
         arguments.output.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -356,17 +356,25 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             return -sum(svi.evaluate_loss(part.to(self._device)) * len(part) for part in rows) / len(x)
 
     def score_samples(self, X: ArrayLike, *, num_samples: int = 100) -> NDArray[np.float64]:
-        """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
+        """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each.
+
+        All observations share the same standard normal draws, so that an observation's estimate does not depend on which
+        others stand beside it.
+        """
         if num_samples < 1:
             raise UserError(f"num_samples is {num_samples}: it must be at least 1.")
+        x = self._observations(X)
+        with self._own_noise():
+            noise = torch.randn(num_samples, 1, self.latent_dim, device=self._device)
 
         def log_evidence(x: Tensor) -> Tensor:
             posterior = self.guide_.posterior(x)
-            z = posterior.sample((num_samples,))
+            loc, scale_tril = self.guide_.location_and_scale_tril(x)
+            z = loc + (scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
             log_ratio = self.model_.log_likelihood(x, z) + self.model_.prior.log_prob(z) - posterior.log_prob(z)
             return torch.logsumexp(log_ratio.double(), 0) - np.log(num_samples)
 
-        return self._by_rows(log_evidence, self._observations(X), rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
+        return self._by_rows(log_evidence, x, rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
@@ -379,6 +387,13 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def load(cls, directory: str | Path, **objects: Any) -> VMM:
         """Read what :meth:`save` wrote; ``objects`` gives again what cannot be stored (modules of one's own), by name."""
         return persistence.load(cls, Path(directory), objects)
+
+    def __sklearn_tags__(self) -> Any:
+        """Sparse input is taken (and densified); the embedding is float32 whatever comes in."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -395,17 +410,21 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             check_is_fitted(self)
         if isinstance(X, Tensor):
             X = X.detach().cpu().numpy()
-        # scikit-learn's check comes first for its wording of shapes, types and feature names; ours then names rows and columns.
-        validate_data(
+        minimum = 2 if fitting else 1
+        table = isinstance(X, pd.DataFrame)
+        if table:
+            validate_array(X, minimum_observations=minimum)  # names the columns at fault
+        # scikit-learn's own check has its wording of shapes and types, and looks after feature names.
+        checked = validate_data(
             self,
             X,
             reset=fitting,
-            dtype=None,
+            dtype="numeric",
             accept_sparse=True,
             ensure_all_finite=False,
-            ensure_min_samples=2 if fitting else 1,
+            ensure_min_samples=minimum,
         )
-        x = validate_array(X, minimum_observations=2 if fitting else 1)
+        x = validate_array(X if table else checked, minimum_observations=minimum)
         likelihood = self.model_.likelihood if not fitting else self._likelihood()
         if fitting:
             self.feature_mean_ = x.mean(0) if self.standardize else np.zeros(x.shape[1], np.float32)

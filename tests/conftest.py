@@ -114,8 +114,8 @@ def make_data() -> Callable[..., Tensor]:
 def build_model() -> BuildModel:
     """``build_model(kind, seed=..., ...)``: a small model and its guide; the same numbers for the same arguments.
 
-    ``smooth`` networks are twice differentiable everywhere; the others are the library's own, with ``normalization`` and
-    ``dropout`` in the encoder. Further options go to the mixture prior.
+    ``smooth`` networks are twice differentiable everywhere; the others are the library's own, with ``normalization``
+    and ``dropout`` in the encoder. Further options go to the mixture prior.
     """
     return _build_model
 

@@ -7,6 +7,7 @@ import torch
 from pyro.infer import Trace_ELBO
 from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
+from pyro.optim.lr_scheduler import PyroLRScheduler
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -62,7 +63,8 @@ class EmpiricalBayesSVI:
         What :class:`~pyro_vmm.guides.AmortizedNormal` offers: a call that samples ``z``, and ``posterior``.
     optim, prior_optim
         Each a learning rate for Adam, a function from parameters to a torch optimiser, or a ``pyro.optim`` object.
-        ``prior_optim`` defaults to ``optim``.
+        ``prior_optim`` defaults to ``optim``. Their learning rates follow ``learning_rate_schedule`` alone: a decay
+        that an optimiser has of its own (``lrd`` of Pyro's ``ClippedAdam``) has no effect.
     loss
         A Pyro ELBO. Pyro's ``TraceMeanField_ELBO`` takes the closed-form KL where there is one (standard normal).
     latents
@@ -184,8 +186,8 @@ class EmpiricalBayesSVI:
         if not -torch.inf < value < torch.inf:
             step_name = "ELBO" if name == "elbo" else "empirical-Bayes objective"
             raise NonFiniteLossError(
-                f"The {step_name} is {value} at step {self.steps_taken}: no parameter was moved. Try a lower learning rate, and "
-                "look for extreme values in the data."
+                f"The {step_name} is {value} at step {self.steps_taken}: no parameter was moved. Try a lower "
+                "learning rate, and look for extreme values in the data."
             )
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
@@ -200,13 +202,21 @@ def make_optimizer(choice: OptimizerChoice, parameters: Iterable[nn.Parameter]) 
     Raises
     ------
     UserError
-        For a learning rate that is not positive, or something else altogether.
+        For a learning rate that is not positive, a ``pyro.optim`` object with per-parameter arguments, gradient clipping
+        or a scheduler (which live in Pyro's own training loop), or something else altogether.
     """
     parameters = list(parameters)
     if isinstance(choice, PyroOptim):
+        if callable(choice.pt_optim_args) or choice.pt_clip_args or isinstance(choice, PyroLRScheduler):
+            raise UserError(
+                "optim: a pyro.optim object can be used with one dictionary of arguments and without clip_args or "
+                "scheduler: give a function from parameters to a torch optimiser, and learning_rate_schedule."
+            )
         return choice.pt_optim_constructor(parameters, **choice.pt_optim_args)
     if callable(choice):
-        return choice(parameters)
+        optimizer = choice(parameters)
+        if isinstance(optimizer, Optimizer):
+            return optimizer
     if isinstance(choice, int | float) and 0.0 < choice < float("inf"):
         return torch.optim.Adam(parameters, lr=float(choice), fused=True)
     raise UserError(

@@ -10,7 +10,7 @@ from pyro_vmm.models.latent_mixture import LatentMixtureModel
 
 @dataclass(frozen=True)
 class Partition:
-    """The trainable parameters of a model and its guide, in two disjoint sets; one shared by both modules appears once.
+    """The parameters of a model and its guide, in two disjoint sets; one shared by both modules appears once.
 
     Attributes
     ----------
@@ -31,8 +31,8 @@ def partition_parameters(model: LatentMixtureModel, guide: nn.Module) -> Partiti
     Raises
     ------
     UserError
-        If model and guide use one name for two parameters, if a prior says ``fitted_by = "nothing"`` but has parameters, or
-        if a prior has registered the guide's parameters as its own.
+        If model and guide use one name for two parameters, if a prior says ``fitted_by = "nothing"`` but has parameters,
+        or if a prior has registered the guide's parameters as its own.
     """
     named = dict(model.named_parameters())
     models = {id(parameter) for parameter in named.values()}
@@ -45,7 +45,8 @@ def partition_parameters(model: LatentMixtureModel, guide: nn.Module) -> Partiti
     fitted_by = model.prior.fitted_by
     if fitted_by == "nothing" and prior:
         raise UserError(
-            f"The prior has parameters ({', '.join(prior)}) but says fitted_by = 'nothing': set it to 'elbo' or 'empirical-bayes'."
+            f"The prior has parameters ({', '.join(prior)}) but says fitted_by = 'nothing': set it to 'elbo' "
+            "or 'empirical-bayes'."
         )
     guides = {id(parameter) for parameter in guide.parameters()}
     shared = [name for name, parameter in prior.items() if id(parameter) in guides]

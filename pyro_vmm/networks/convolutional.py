@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.networks.initialisation import glorot_uniform
 
 
 class ConvEncoder(nn.Module):
@@ -50,6 +51,7 @@ class ConvEncoder(nn.Module):
         height, width = _halved_sizes((height, width), len(channels))[-1]
         layers += [nn.Flatten(), nn.Linear(num_channels * height * width, hidden), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, num_outputs))
+        glorot_uniform(self.layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode images.
@@ -139,6 +141,7 @@ class ConvDecoder(nn.Module):
                 nn.ConvTranspose2d(num_in, num_out, kernel_size=3, stride=2, padding=1, output_padding=output_padding),
             ]
         self.layers = nn.Sequential(*layers, nn.Flatten())
+        glorot_uniform(self.layers)
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode latent vectors.

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.networks.initialisation import glorot_uniform
 
 Normalization = Literal["none", "batch", "layer"]
 
@@ -201,7 +202,9 @@ def _perceptron(
             layers.append(nn.Dropout(dropout))
         width_in = width
     layers.append(nn.Linear(width_in, num_outputs))
-    return nn.Sequential(*layers)
+    network = nn.Sequential(*layers)
+    glorot_uniform(network)
+    return network
 
 
 def _check_event_shape(event_shape: tuple[int, ...], size_name: str, size: int) -> None:

@@ -72,10 +72,10 @@ class Prior(nn.Module, ABC):
             If there is no such component.
         """
         with torch.no_grad():
-            if component is None:
-                return self.distribution().sample((num_samples,))
-            if not 0 <= component < self.num_components:
+            if component is not None and not 0 <= component < self.num_components:
                 raise UserError(f"component {component} does not exist: choose one of 0 to {self.num_components - 1}.")
+            if component is None or self.num_components == 1:
+                return self.distribution().sample((num_samples,))
             factor = torch.linalg.cholesky(self.covariances[component])
             noise = torch.randn(num_samples, self.latent_dim, dtype=factor.dtype, device=factor.device)
             return self.centres[component] + noise @ factor.mT

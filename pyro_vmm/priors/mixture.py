@@ -149,7 +149,8 @@ class MixturePrior(Prior):
     def declare(self) -> GaussianMixtureDistribution:
         """Sites ``concentration``, ``sticks`` (or ``weights``), and in the plate ``components`` ``centres`` and ``precisions``."""
         log_weights = self.mixture_weights.declare()
-        origin = log_weights.new_zeros(self.latent_dim)
+        # Not of log_weights: pyro.render_model would take the centres to depend on them.
+        origin = self.precisions.log_diagonal.new_zeros(self.latent_dim)
         with pyro.plate("components", self.num_components):
             centres = pyro.sample("centres", dist.Normal(origin, 1.0).to_event(1))
             precision_cholesky = self.precisions.declare()

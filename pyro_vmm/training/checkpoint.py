@@ -19,6 +19,7 @@ from pyro_vmm.training.trainer import Trainer
 
 FORMAT, VERSION = "pyro-vmm-checkpoint", 1
 _NAME = re.compile(r"state-(\d{10})\.json")
+_ANY_FILE = re.compile(r"\.?(state-\d{10})\.(json|safetensors)")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -35,10 +36,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_checkpoint(directory: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, step: int) -> Path:
-    """Write ``state-<step>.safetensors`` and then ``.json`` with its SHA-256; keep the two newest pairs.
+    """Write ``state-<step>.safetensors`` and then ``.json`` with the SHA-256 of both; keep this pair and the one before.
 
-    A pair counts only once its JSON is there and the checksum holds, so that a crash at any moment leaves the pair before
-    it in use.
+    A pair counts only once its JSON is there and the checksums hold, so that a crash at any moment leaves the pair
+    before it in use. Everything else of ours is removed: what a crash left half-written, and pairs of later steps, which
+    are damaged or of a training that was given up.
 
     Returns
     -------
@@ -49,11 +51,20 @@ def write_checkpoint(directory: Path, tensors: Mapping[str, Tensor], facts: Mapp
     content = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
     stem = directory / f"state-{step:010d}"
     write_atomically(stem.with_suffix(".safetensors"), content)
-    header = {"format": FORMAT, "version": VERSION, "step": step, "sha256": hashlib.sha256(content).hexdigest()}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "step": step,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "facts_sha256": _digest(facts),
+    }
     write_atomically(stem.with_suffix(".json"), json.dumps(header | {"facts": facts}, indent=1).encode())
-    for old in sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name))[:-2]:
-        old.unlink()
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    files = sorted(directory.iterdir())
+    earlier = [path.stem for path in files if _NAME.fullmatch(path.name) and path.stem < stem.name]
+    for path in files:
+        ours = _ANY_FILE.match(path.name)
+        if ours and (path.name.startswith(".") or ours[1] not in (stem.name, *earlier[-1:])):
+            path.unlink()
     return stem.with_suffix(".json")
 
 
@@ -84,6 +95,10 @@ def read_checkpoint(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any],
     raise UserError(f"No checkpoint in {directory} is whole ({' '.join(faults)}): fit again without --resume.")
 
 
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def _read_pair(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         header = json.loads(path.read_text())
@@ -95,6 +110,9 @@ def _read_pair(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path.name} is no checkpoint of pyro-vmm.")
     if found[1] > VERSION:
         raise UserError(f"{path.name} was written by a newer pyro-vmm (format {found[1]}, this one reads {VERSION}).")
+    # Absent from the checkpoints of the first weeks.
+    if header.get("facts_sha256", _digest(facts)) != _digest(facts):
+        raise UserError(f"{path.name} is damaged (its checksum does not match).")
     tensor_path = path.with_suffix(".safetensors")
     try:
         with tensor_path.open("rb") as file:

@@ -9,7 +9,7 @@ def minibatches(num_observations: int, batch_size: int, *, seed: int, epoch: int
     """Split a fresh permutation of ``0 .. N-1`` into equal minibatches of at most ``batch_size``.
 
     Sizes differ by at most one, so that no epoch ends on a minibatch of a single observation (which batch normalisation
-    cannot take) unless ``batch_size`` is 1. Being a function of ``seed`` and ``epoch``, the order needs no state of its
+    cannot take) unless ``batch_size`` is 1 or 2. Being a function of ``seed`` and ``epoch``, the order needs no state of its
     own in a checkpoint.
 
     Returns

@@ -13,8 +13,7 @@ from pyro_vmm.priors import GaussianMixture, PseudoInputs, VampMixture, VampPrio
 from pyro_vmm.priors.weights import SymmetricDirichlet
 
 REFERENCE = Path(
-    os.environ.get("PYRO_VMM_REFERENCE")
-    or Path(__file__).parents[3] / "shared" / "reference" / "prior_reference.json"
+    os.environ.get("PYRO_VMM_REFERENCE") or Path(__file__).parents[3] / "shared" / "reference" / "prior_reference.json"
 )
 TOLERANCE = 1e-4
 
@@ -26,7 +25,8 @@ def cases() -> list[Any]:
         return [pytest.param(None, marks=pytest.mark.skip(reason="no reference file: set PYRO_VMM_REFERENCE"))]
     loaded = json.loads(REFERENCE.read_text())
     return [
-        pytest.param(case, id=f"case{i}-D{case['latent_dim']}-K{case['num_components']}") for i, case in enumerate(loaded)
+        pytest.param(case, id=f"case{i}-D{case['latent_dim']}-K{case['num_components']}")
+        for i, case in enumerate(loaded)
     ]
 
 
@@ -52,7 +52,9 @@ def case(request: pytest.FixtureRequest, dtype: torch.dtype) -> dict[str, Any]:
 
 def close(actual: Tensor, expected: Any) -> None:
     expected = torch.as_tensor(expected, dtype=torch.float64)
-    torch.testing.assert_close(actual.double(), expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()) * 0.1)
+    torch.testing.assert_close(
+        actual.double(), expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()) * 0.1
+    )
 
 
 def fill(prior: Any, case: dict[str, Any], dtype: torch.dtype) -> Any:

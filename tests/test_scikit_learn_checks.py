@@ -1,0 +1,34 @@
+"""scikit-learn's own checks of an estimator."""
+
+from typing import Any
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from pyro_vmm import VMM
+
+CANNOT_HOLD: dict[str, str] = {}
+
+
+def small() -> VMM:
+    return VMM(
+        latent_dim=2,
+        num_components=5,
+        likelihood="normal",
+        hidden=(16,),
+        standardize=True,
+        learning_rate=1e-2,
+        max_epochs=60,
+        batch_size=64,
+        validation_fraction=0.0,
+        device="cpu",
+        random_state=0,
+    )
+
+
+def expected_failures(estimator: Any) -> dict[str, str]:
+    return CANNOT_HOLD
+
+
+@parametrize_with_checks([small()], expected_failed_checks=expected_failures)
+def test_scikit_learn(estimator: VMM, check: Any) -> None:
+    check(estimator)
