@@ -55,6 +55,9 @@ class Assembly:
         UserError
             For an unknown name, an object that does not fit, or more pseudo-inputs than observations.
         """
+        for name in ("latent_dim", "num_components"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
         guide = AmortizedNormal(self._encoder(), self.covariance)
         likelihood = make_likelihood(self.likelihood, **(self.likelihood_options or {}))
         decoder = self._decoder(likelihood.outputs_per_feature * self.num_features)
@@ -103,8 +106,6 @@ class Assembly:
             return self.prior
         if self.prior not in PRIORS:
             raise UserError(f"prior={self.prior!r} is not known: choose {_listed(PRIORS)}.")
-        if self.num_components < 1:
-            raise UserError(f"num_components is {self.num_components}: it must be at least 1.")
         if self.prior == "standard-normal":
             return StandardNormal(self.latent_dim)
         mixture: dict[str, Any] = {

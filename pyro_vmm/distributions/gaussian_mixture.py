@@ -24,12 +24,21 @@ class GaussianMixture(TorchDistribution):
     scale_tril
         ``[K, D, D]`` lower factors of the covariances, or
     precision_cholesky
-        ``[K, D, D]`` lower factors of the precisions; exactly one of the two.
+        ``[K, D, D]`` lower factors of the precisions, exactly one of the two; or, beside ``precision_cholesky``,
+    extra_scale
+        ``[K, D, D]`` factors ``S_k`` of a second covariance ``S_k S_k^T`` that is added to the inverse precision, as when
+        centres are integrated out.
 
     Raises
     ------
     ValueError
         When not exactly one of ``scale_tril`` and ``precision_cholesky`` is given.
+
+    Notes
+    -----
+    With ``Lambda = L L^T`` and ``P = L^T S``, the sum ``Lambda^-1 + S S^T`` is ``L^-T (I + P P^T) L^-1``. Only ``I + P P^T`` is
+    factorised, whose eigenvalues are at least 1: the sum itself is too ill-conditioned for float32 where precisions spread
+    over a few orders of magnitude.
     """
 
     arg_constraints = {"log_weights": constraints.real_vector, "loc": constraints.independent(constraints.real, 2)}
@@ -43,14 +52,22 @@ class GaussianMixture(TorchDistribution):
         *,
         scale_tril: Tensor | None = None,
         precision_cholesky: Tensor | None = None,
+        extra_scale: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
         self.log_weights, self.loc = log_weights, loc
-        if scale_tril is not None and precision_cholesky is None:
-            identity = torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)
+        identity = torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)
+        if scale_tril is not None and precision_cholesky is None and extra_scale is None:
             self.whitening = torch.linalg.solve_triangular(scale_tril, identity.expand_as(scale_tril), upper=False)
+            self._log_det = -_log_diagonal(scale_tril)
         elif precision_cholesky is not None and scale_tril is None:
             self.whitening = precision_cholesky.mT
+            self._log_det = _log_diagonal(precision_cholesky)
+            if extra_scale is not None:
+                product = self.whitening @ extra_scale
+                inner = torch.linalg.cholesky(identity + product @ product.mT)
+                self.whitening = torch.linalg.solve_triangular(inner, self.whitening, upper=False)
+                self._log_det = self._log_det - _log_diagonal(inner)
         else:
             raise ValueError("Give exactly one of scale_tril and precision_cholesky.")
         super().__init__(Size(), loc.shape[-1:], validate_args=validate_args)
@@ -58,7 +75,8 @@ class GaussianMixture(TorchDistribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> "GaussianMixture":
         """The same mixture for every place of ``batch_shape``."""
         new = self._get_checked_instance(GaussianMixture, _instance)
-        new.log_weights, new.loc, new.whitening = self.log_weights, self.loc, self.whitening
+        new.log_weights, new.loc = self.log_weights, self.loc
+        new.whitening, new._log_det = self.whitening, self._log_det
         super(GaussianMixture, new).__init__(Size(batch_shape), self.event_shape, validate_args=False)
         new._validate_args = self._validate_args
         return new
@@ -67,8 +85,7 @@ class GaussianMixture(TorchDistribution):
         """``log Normal(z; mu_k, Sigma_k)`` of ``[..., D]``, as ``[..., K]``."""
         flat = value.reshape(-1, value.shape[-1])
         whitened = torch.bmm(flat - self.loc.unsqueeze(-2), self.whitening.mT)  # [K, B, D]
-        log_det = self.whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        log_normaliser = log_det - 0.5 * value.shape[-1] * math.log(2.0 * math.pi)
+        log_normaliser = self._log_det - 0.5 * value.shape[-1] * math.log(2.0 * math.pi)
         log_prob = log_normaliser - 0.5 * whitened.square().sum(-1).T
         return log_prob.reshape(*value.shape[:-1], self.loc.shape[0])
 
@@ -110,3 +127,8 @@ class GaussianMixture(TorchDistribution):
     def mean(self) -> Tensor:
         """Mean of the mixture, ``batch_shape + [D]``."""
         return (self.log_weights.exp() @ self.loc).expand(self.batch_shape + self.event_shape)
+
+
+def _log_diagonal(factor: Tensor) -> Tensor:
+    """Log-determinants ``[K]`` of triangular ``[K, D, D]``."""
+    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -6,7 +6,6 @@ from typing import Literal
 
 import pyro
 import pyro.distributions as dist
-import torch
 from torch import Tensor
 
 from pyro_vmm.distributions import GaussianMixture as GaussianMixtureDistribution
@@ -85,14 +84,9 @@ class MixturePrior(Prior):
     def _marginal(
         log_weights: Tensor, precision_cholesky: Tensor, loc: Tensor, centre_scale: Tensor | None
     ) -> GaussianMixtureDistribution:
-        if centre_scale is None:
-            return GaussianMixtureDistribution(
-                log_weights, loc, precision_cholesky=precision_cholesky, validate_args=False
-            )
-        identity = torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device).expand_as(precision_cholesky)
-        whitening = torch.linalg.solve_triangular(precision_cholesky, identity, upper=False)
-        scale_tril = torch.linalg.cholesky(whitening.mT @ whitening + centre_scale @ centre_scale.mT)
-        return GaussianMixtureDistribution(log_weights, loc, scale_tril=scale_tril, validate_args=False)
+        return GaussianMixtureDistribution(
+            log_weights, loc, precision_cholesky=precision_cholesky, extra_scale=centre_scale, validate_args=False
+        )
 
     def expected_component_log_prob(self, z: Tensor) -> Tensor:
         """``E_{q(mu_k)}[log Normal(z; mu_k, Lambda_k^-1)]`` of ``[..., D]``, as ``[..., K]`` (section 4)."""

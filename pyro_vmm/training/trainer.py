@@ -130,9 +130,10 @@ class Trainer:
             for watcher in self.watchers:
                 watcher.step_ended(self)
             if self.stop_requested:
-                return
-        for watcher in self.watchers:
-            watcher.epoch_ended(self)
+                break
+        if self.progress.batch == 0:
+            for watcher in self.watchers:
+                watcher.epoch_ended(self)
 
     def _end_epoch(self) -> None:
         progress = self.progress

@@ -1,0 +1,128 @@
+"""The command line, as a user meets it: one small fit, its folder, its score, its resumption."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+
+from pyro_vmm import VMM
+from pyro_vmm.command_line.main import INTERRUPTED, main
+
+SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
+
+
+def clusters_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "clusters.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("input") / "images.npz"
+    digits = load_digits()
+    ids = np.array([f"scan-{i}" for i in range(300)])
+    np.savez(path, X=(digits.images[:300] / 16).astype(np.float32), labels=digits.target[:300], ids=ids)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("fitted") / "run"
+    assert (
+        main(["fit", str(images), "--likelihood", "bernoulli", "--output", str(output), *SMALL, "--max-epochs", "4"])
+        == 0
+    )
+    return output
+
+
+def test_output_folder_is_complete_and_consistent(fitted: Path) -> None:
+    config = json.loads((fitted / "config.json").read_text())
+    assert config["fit"]["num_observations"] == 300
+    assert config["versions"]["torch"]
+    history = pd.read_csv(fitted / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    assert history["validation_elbo"].notna().all()
+    latent = np.load(fitted / "latent.npy")
+    assert latent.shape == (300, 3)
+    rows = clusters_of(fitted)
+    assert [row["id"] for row in rows] == [f"scan-{i}" for i in range(300)]
+    assert {path.name for path in (fitted / "figures").iterdir()} == {
+        "training.png",
+        "latent.png",
+        "components.png",
+        "weights.png",
+        "entropy.png",
+    }
+    assert list((fitted / "checkpoint").glob("state-*.safetensors"))
+
+
+def test_the_stored_model_is_the_one_that_the_folder_describes(fitted: Path, images: Path) -> None:
+    model = VMM.load(fitted)
+    x = np.load(images)["X"].reshape(300, -1)
+    proba = model.predict_proba(x)
+    rows = clusters_of(fitted)
+    np.testing.assert_array_equal(proba.argmax(1), [int(row["cluster"]) for row in rows])
+    np.testing.assert_allclose(proba.max(1), [float(row["probability"]) for row in rows], atol=1e-6)
+    np.testing.assert_array_equal(
+        np.argsort(-proba, 1, kind="stable")[:, 1], [int(row["second_choice"]) for row in rows]
+    )
+    np.testing.assert_allclose(model.transform(x), np.load(fitted / "latent.npy"), atol=1e-6)
+
+
+def test_score_reads_labels_and_writes_every_score(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(fitted), "--labels", "labels"]) == 0
+    scores = json.loads((fitted / "scores.json").read_text())
+    assert {"accuracy_many_to_one", "accuracy_hungarian", "purity", "nmi", "ari", "ami"} <= scores["clusters"].keys()
+    assert len(scores["elbo_surgery"]) >= 6
+    assert f"{scores['clusters']['nmi']:.4f}"[:5] in capsys.readouterr().out
+
+
+def test_labels_do_not_influence_the_fit(images: Path, fitted: Path, tmp_path: Path) -> None:
+    stored = dict(np.load(images))
+    stored["labels"] = np.random.default_rng(0).permutation(stored["labels"])
+    np.savez(tmp_path / "images.npz", **stored)
+    again = tmp_path / "run"
+    arguments = ["fit", str(tmp_path / "images.npz"), "--likelihood", "bernoulli", "--output", str(again)]
+    assert main([*arguments, *SMALL, "--max-epochs", "4"]) == 0
+    assert (again / "model.safetensors").read_bytes() == (fitted / "model.safetensors").read_bytes()
+
+
+def test_a_longer_fit_resumed_is_the_same_as_one_never_stopped(images: Path, tmp_path: Path) -> None:
+    base = ["fit", str(images), "--likelihood", "bernoulli", *SMALL]
+    assert main([*base, "--output", str(tmp_path / "whole"), "--max-epochs", "6"]) == 0
+    assert main([*base, "--output", str(tmp_path / "parts"), "--max-epochs", "3"]) == 0
+    assert main([*base, "--output", str(tmp_path / "parts"), "--max-epochs", "6", "--resume"]) == 0
+    whole, parts = (tmp_path / name / "model.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
+
+
+def test_interruption_leaves_a_fit_that_resumes(images: Path, tmp_path: Path) -> None:
+    base = ["fit", str(images), "--likelihood", "bernoulli", *SMALL]
+    script = (
+        "import os, signal, sys\n"
+        "from pyro_vmm.training import Trainer\n"
+        "from pyro_vmm.command_line.interruption import StopOnSignal\n"
+        "told = StopOnSignal.step_ended\n"
+        "def step_ended(self, trainer):\n"
+        "    if trainer.svi.steps_taken == 7: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    told(self, trainer)\n"
+        "StopOnSignal.step_ended = step_ended\n"
+        "from pyro_vmm.command_line.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = [*base, "--output", str(tmp_path / "cut"), "--max-epochs", "6"]
+    stopped = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert stopped.returncode == INTERRUPTED
+    assert "--resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert main(["score", str(tmp_path / "cut"), "--labels", "labels"]) == 2
+    assert main([*arguments, "--resume"]) == 0
+    assert main([*base, "--output", str(tmp_path / "whole"), "--max-epochs", "6"]) == 0
+    whole, cut = (tmp_path / name / "model.safetensors" for name in ("whole", "cut"))
+    assert whole.read_bytes() == cut.read_bytes()
