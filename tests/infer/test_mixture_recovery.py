@@ -1,0 +1,211 @@
+"""Gaussian mixtures fitted by empirical Bayes on fixed latents: EM, recovery of a known mixture, scikit-learn."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+from torch import Tensor, nn
+
+from pyro_vmm.priors import GaussianMixture, PseudoInputs, VampMixture
+from pyro_vmm.priors.mixture import MixturePrior
+
+F64 = torch.float64
+TRUE_WEIGHTS = torch.tensor([0.3, 0.25, 0.2, 0.15, 0.1])
+
+
+@dataclass
+class KnownMixture:
+    """Five Gaussians, their centres at least 1.5 apart, and what was drawn from them."""
+
+    centres: Tensor
+    shares: Tensor
+    z: Tensor
+
+
+def known_mixture(seed: int, dim: int, num_observations: int = 2000) -> KnownMixture:
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.zeros(5, dim)
+    while torch.pdist(centres).min() < 1.5:
+        centres = 4.0 * torch.rand(5, dim, generator=generator) - 2.0
+    axes, _ = torch.linalg.qr(torch.randn(5, dim, dim, generator=generator))
+    factors = axes * (0.15 + 0.15 * torch.rand(5, 1, dim, generator=generator))
+    labels = torch.multinomial(TRUE_WEIGHTS, num_observations, replacement=True, generator=generator)
+    noise = torch.randn(num_observations, dim, 1, generator=generator)
+    shares = torch.bincount(labels, minlength=5) / num_observations
+    return KnownMixture(centres, shares, centres[labels] + (factors[labels] @ noise).squeeze(-1))
+
+
+# ---- expectation-maximisation ----------------------------------------------------------------------------------------
+
+
+def objective(prior: MixturePrior, z: Tensor) -> float:
+    """``mean_n log sum_k exp(l_nk) + hyper_log_prob / M``: what the stopped gradient ascends."""
+    with torch.no_grad():
+        log_joint = prior.mixture_weights.log_weights() + prior.expected_component_log_prob(z)
+        return float(log_joint.logsumexp(-1).mean() + prior.hyper_log_prob() / prior.prior_weight)
+
+
+def start(z: Tensor, num_components: int, seed: int = 0, **options: Any) -> GaussianMixture:
+    generator = torch.Generator().manual_seed(1000 + seed)
+    rows = torch.randperm(len(z), generator=generator)[:num_components]
+    return GaussianMixture(z.shape[1], num_components, centres=z[rows], **options).to(z.dtype)
+
+
+def maximise(prior: GaussianMixture, z: Tensor) -> None:
+    """The exact M-step of maximum likelihood at the present responsibilities."""
+    with torch.no_grad():
+        responsibilities = prior.responsibilities(z)
+        members = responsibilities.sum(0)
+        centres = responsibilities.T @ z / members.unsqueeze(-1)
+        difference = z.unsqueeze(1) - centres
+        scatter = torch.einsum("nk,nki,nkj->kij", responsibilities, difference, difference)
+        prior.loc.copy_(centres)
+        prior.precisions.set_cholesky(torch.linalg.cholesky(torch.linalg.inv(scatter / members[:, None, None])))
+        prior.mixture_weights.set_weights(members / len(z))
+
+
+@pytest.mark.parametrize("weights", ["stick-breaking", "dirichlet"])
+def test_exact_em_never_lowers_the_objective_and_rests_where_the_loss_does(weights: str) -> None:
+    z = known_mixture(3, 2, 500).z.to(F64)
+    prior = start(z, 6, inference="mle", weights=weights)
+    values = [objective(prior, z)]
+    for iteration in range(2000):
+        if iteration:  # after an M-step, the loss with the old responsibilities has no gradient: tested at the end
+            values.append(objective(prior, z))
+        maximise(prior, z)
+        if len(values) > 1 and values[-1] - values[-2] < 1e-15 and iteration > 20:
+            break
+    steps = np.diff(values)
+    assert steps.min() > -1e-10
+    assert values[-1] - values[0] > 0.5
+    prior.empirical_bayes_loss(z).backward()
+    for name, parameter in prior.named_parameters():
+        assert parameter.grad is not None
+        assert float(parameter.grad.abs().max()) < 1e-6, name
+
+
+@pytest.mark.parametrize("weights", ["stick-breaking", "dirichlet"])
+@pytest.mark.parametrize("inference", ["mle", "map", "map-dp"])
+def test_small_steps_on_the_loss_never_lower_the_objective(inference: Any, weights: str) -> None:
+    z = known_mixture(4, 2, 300).z.to(F64)
+    prior = start(z, 8, inference=inference, weights=weights, prior_weight=100.0)
+    optimizer = torch.optim.SGD(prior.parameters(), lr=0.02)
+    values = [objective(prior, z)]
+    for _ in range(400):
+        optimizer.zero_grad()
+        prior.empirical_bayes_loss(z).backward()
+        optimizer.step()
+        values.append(objective(prior, z))
+    assert np.diff(values).min() > -1e-6
+    assert values[-1] - values[0] > 0.3
+
+
+# ---- recovery --------------------------------------------------------------------------------------------------------
+
+
+class Loss(nn.Module):
+    def __init__(self, prior: MixturePrior) -> None:
+        super().__init__()
+        self.prior = prior
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.prior.empirical_bayes_loss(z)
+
+
+def fit_side_by_side(priors: list[GaussianMixture], zs: list[Tensor], *, steps: int, lr: float, batch: int) -> None:
+    """Adam on every prior's own minibatches; one vectorised step for all (Adam is elementwise: they do not interact)."""
+    losses = [Loss(prior) for prior in priors]
+    stacked, buffers = torch.func.stack_module_state(losses)
+    parameters = {name: value.detach().requires_grad_() for name, value in stacked.items()}
+    one = losses[0]
+    every = torch.func.vmap(lambda p, b, z: torch.func.functional_call(one, (p, b), (z,)))
+    optimizer = torch.optim.Adam(list(parameters.values()), lr=lr, fused=True)
+    generator, z = torch.Generator().manual_seed(5), torch.stack(zs)
+    for _ in range(steps):
+        rows = torch.randint(z.shape[1], (len(priors), batch), generator=generator)
+        optimizer.zero_grad()
+        every(parameters, buffers, z.gather(1, rows.unsqueeze(-1).expand(-1, -1, z.shape[2]))).sum().backward()
+        optimizer.step()
+    for index, loss in enumerate(losses):
+        own = {**parameters, **buffers}
+        loss.load_state_dict({name: value[index].detach() for name, value in own.items()})
+
+
+# With stick-breaking the default prior_weight of 256 leaves duplicates: see the comment in the test below.
+SETTINGS = {
+    "dirichlet": {"prior_weight": 256.0, "lr": 0.05, "steps": 700},
+    "stick-breaking": {"prior_weight": 64.0, "lr": 0.1, "steps": 700},
+}
+
+
+@pytest.mark.parametrize("weights", list(SETTINGS))
+def test_a_known_mixture_is_recovered_from_fifty_components(weights: str) -> None:
+    settings = dict(SETTINGS[weights])
+    known = [known_mixture(seed, 3) for seed in range(20)]
+    prior_weight = settings.pop("prior_weight")
+    priors = [
+        start(each.z, 50, seed, weights=weights, prior_weight=prior_weight) for seed, each in enumerate(known)
+    ]
+    fit_side_by_side(priors, [each.z for each in known], **settings, batch=200)
+    table, failures = [f"\n{weights}, M = {prior_weight:.0f}: seed, components in use, worst weight, worst centre"], []
+    for seed, (truth, prior) in enumerate(zip(known, priors, strict=True)):
+        with torch.no_grad():
+            in_use = prior.responsibilities(truth.z).argmax(-1).unique()
+            distance, nearest = torch.cdist(truth.centres, prior.centres[in_use]).min(1)
+            weight_error = float((prior.weights[in_use][nearest] - truth.shares).abs().max())
+        table.append(f"{seed:4d} {len(in_use):4d} {weight_error:8.3f} {float(distance.max()):8.3f}")
+        if len(in_use) != 5 or len(nearest.unique()) != 5 or distance.max() > 0.2:
+            failures.append(seed)
+    print("\n".join(table))
+    assert not failures, "\n".join(table)
+
+
+# ---- scikit-learn ----------------------------------------------------------------------------------------------------
+
+
+class GivenCentres:
+    """An encoder whose posterior at the pseudo-inputs is all but a point."""
+
+    def __init__(self, loc: Tensor, scale: float) -> None:
+        self.loc, self.scale = loc, scale
+
+    def location_and_scale_tril(self, x: Tensor, **covariates: Tensor) -> tuple[Tensor, Tensor]:
+        identity = torch.eye(self.loc.shape[1], dtype=self.loc.dtype)
+        return self.loc, self.scale * identity.expand(len(self.loc), -1, -1)
+
+
+@pytest.mark.parametrize("weights", ["stick-breaking", "dirichlet"])
+@pytest.mark.parametrize("kind", ["gaussian-mixture", "vamp-mixture"])
+def test_point_centres_give_scikit_learns_density_and_responsibilities(kind: str, weights: str) -> None:
+    rng = np.random.default_rng(0)
+    components, dim = 6, 3
+    reference = SklearnGaussianMixture(components, covariance_type="full")
+    factors = rng.normal(size=(components, dim, dim)) + 2.0 * np.eye(dim)
+    reference.covariances_ = factors @ factors.transpose(0, 2, 1)
+    reference.means_ = rng.normal(size=(components, dim)) * 3.0
+    reference.weights_ = rng.dirichlet(np.ones(components))
+    precisions = np.linalg.inv(reference.covariances_)
+    # scikit-learn's factor U is upper triangular with Lambda = U U^T.
+    reference.precisions_cholesky_ = np.stack(
+        [np.linalg.solve(np.linalg.cholesky(covariance), np.eye(dim)).T for covariance in reference.covariances_]
+    )
+    z = rng.normal(size=(200, dim)) * 4.0
+
+    centres = torch.from_numpy(reference.means_)
+    prior: MixturePrior = (
+        GaussianMixture(dim, components, centres=centres, weights=weights)
+        if kind == "gaussian-mixture"
+        else VampMixture(dim, GivenCentres(centres, 1e-7), PseudoInputs(torch.zeros(components, 2)), weights=weights)
+    ).to(F64)
+    prior.precisions.set_cholesky(torch.linalg.cholesky(torch.from_numpy(precisions)))
+    prior.mixture_weights.set_weights(torch.from_numpy(reference.weights_))
+    np.testing.assert_allclose(prior.log_prob(torch.from_numpy(z)).detach(), reference.score_samples(z), rtol=1e-9)
+    responsibilities = prior.responsibilities(torch.from_numpy(z)).detach().numpy()
+    np.testing.assert_allclose(responsibilities, reference.predict_proba(z), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(prior.covariances.detach(), reference.covariances_, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(
+        prior.weights.detach(), reference.weights_, rtol=1e-9
+    )

@@ -1,0 +1,211 @@
+"""The facade for arrays, beyond scikit-learn's own checks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import adjusted_rand_score
+from torch import nn
+
+from pyro_vmm import VMM, UserError
+from pyro_vmm.likelihoods import Bernoulli
+from pyro_vmm.priors import GaussianMixture
+
+OPTIONS: dict[str, Any] = {
+    "latent_dim": 2,
+    "num_components": 10,
+    "likelihood": "normal",
+    "hidden": (32,),
+    "learning_rate": 1e-2,
+    "batch_size": 64,
+    "max_epochs": 30,
+    "standardize": True,
+    "device": "cpu",
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    x, y = make_blobs(300, n_features=6, centers=3, cluster_std=0.5, random_state=1)
+    return (100.0 * x + 7.0).astype(np.float32), y
+
+
+@pytest.fixture(scope="module")
+def fitted(blobs: tuple[np.ndarray, np.ndarray]) -> VMM:
+    return VMM(**OPTIONS).fit(blobs[0])
+
+
+def test_separated_blobs_are_told_apart(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = blobs
+    assert adjusted_rand_score(y, fitted.predict(x, num_clusters=3)) > 0.95
+
+
+def test_clusters_are_numbered_from_the_largest_without_gaps(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    counts = np.bincount(fitted.labels_)
+    assert (counts > 0).all()
+    assert (np.diff(counts) <= 0).all()
+    assert fitted.n_clusters_ == len(counts)
+    np.testing.assert_array_equal(fitted.predict(blobs[0]), fitted.labels_)
+
+
+def test_probabilities_sum_to_one_however_they_are_asked_for(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    for options in ({}, {"num_samples": 20}, {"num_clusters": 2}):
+        proba = fitted.predict_proba(blobs[0], **options)
+        np.testing.assert_allclose(proba.sum(1), 1.0, atol=1e-6)
+    averaged, at_mean = fitted.predict_proba(blobs[0], num_samples=50), fitted.predict_proba(blobs[0])
+    assert averaged.max(1).mean() < at_mean.max(1).mean(), "averaging over the posterior is less sure of itself"
+
+
+def test_merging_never_splits(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(UserError, match="clusters"):
+        fitted.predict(blobs[0], num_clusters=fitted.n_clusters_ + 1)
+    tree = fitted.merge_tree(blobs[0])
+    assert len(tree.merges) == fitted.n_clusters_ - 1
+
+
+def test_samples_and_centres_come_in_the_units_of_the_data(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    x = blobs[0]
+    torch.manual_seed(0)
+    samples = fitted.sample(4000)
+    assert samples.shape == (4000, 6)
+    np.testing.assert_allclose(samples.mean(0), x.mean(0), atol=0.3 * x.std())
+    for cluster in range(fitted.n_clusters_):
+        members = x[fitted.labels_ == cluster]
+        if len(members) > 30:
+            assert np.abs(fitted.decoded_centres()[cluster] - members.mean(0)).max() < 0.5 * x.std()
+            assert (fitted.predict(fitted.sample(200, component=cluster)) == cluster).mean() > 0.5
+    with pytest.raises(UserError, match="does not exist"):
+        fitted.sample(1, component=10)
+
+
+def test_one_seed_decides_everything(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    again = VMM(**OPTIONS).fit(blobs[0])
+    assert torch.equal(before, torch.get_rng_state()), "the caller's stream is left alone"
+    for name, tensor in again.model_.state_dict().items():
+        assert torch.equal(tensor, fitted.model_.state_dict()[name]), name
+    other = VMM(**OPTIONS | {"random_state": 1}).fit(blobs[0])
+    assert not np.allclose(other.transform(blobs[0]), fitted.transform(blobs[0]))
+
+
+def test_a_saved_model_is_the_same_model(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    fitted.save(tmp_path / "model")
+    loaded = VMM.load(tmp_path / "model")
+    assert loaded.get_params() == fitted.get_params()
+    np.testing.assert_array_equal(loaded.predict_proba(blobs[0]), fitted.predict_proba(blobs[0]))
+    np.testing.assert_array_equal(loaded.predict(blobs[0], num_clusters=2), fitted.predict(blobs[0], num_clusters=2))
+    np.testing.assert_array_equal(loaded.score_samples(blobs[0]), fitted.score_samples(blobs[0]))
+    np.testing.assert_array_equal(loaded.labels_, fitted.labels_)
+    assert not [path for path in (tmp_path / "model").iterdir() if path.suffix not in (".json", ".safetensors")]
+
+
+def test_a_damaged_or_foreign_model_is_refused(fitted: VMM, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no config.json"):
+        VMM.load(tmp_path)
+    fitted.save(tmp_path)
+    weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    whole, facts = weights.read_bytes(), json.loads(config.read_text())
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
+        VMM.load(tmp_path)
+    weights.write_bytes(whole)
+    config.write_text(json.dumps(facts | {"version": 99}))
+    with pytest.raises(UserError, match="newer pyro-vmm"):
+        VMM.load(tmp_path)
+    config.write_text(json.dumps(facts | {"estimator": facts["estimator"] | {"latent_dim": 3}}))
+    with pytest.raises(UserError, match="do not fit the options"):
+        VMM.load(tmp_path)
+
+
+def test_objects_of_ones_own(blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    x = (blobs[0] > blobs[0].mean(0)).astype(np.float32)
+    encoder = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 5))
+    mine: dict[str, Any] = {"encoder": encoder, "prior": GaussianMixture(2, 7), "likelihood": Bernoulli()}
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    model = VMM(**OPTIONS | {"standardize": False, "max_epochs": 2} | mine)
+    model.fit(x)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items()), "the fit took a copy"
+    assert model.predict_proba(x).shape == (300, 7)
+    model.save(tmp_path)
+    with pytest.raises(UserError, match="give it again"):
+        VMM.load(tmp_path)
+    loaded = VMM.load(tmp_path, **mine)
+    np.testing.assert_array_equal(loaded.predict_proba(x), model.predict_proba(x))
+
+
+def test_tables_sparse_matrices_and_tensors_are_the_same_data(blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    x = np.where(blobs[0] > np.median(blobs[0]), blobs[0], 0.0).astype(np.float32)
+    options = OPTIONS | {"max_epochs": 2}
+    expected = VMM(**options).fit(x).transform(x)
+    for same in (sparse.csr_matrix(x), sparse.csc_array(x), torch.from_numpy(x), x.tolist()):
+        np.testing.assert_array_equal(VMM(**options).fit(same).transform(same), expected)
+    frame = pd.DataFrame(x, columns=list("abcdef"), index=[f"row{i}" for i in range(len(x))])
+    model = VMM(**options).fit(frame).set_output(transform="pandas")
+    embedded = model.transform(frame)
+    np.testing.assert_array_equal(embedded.to_numpy(), expected)
+    assert embedded.index.equals(frame.index)
+    assert list(embedded.columns) == ["vmm0", "vmm1"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.transform(frame[list("bacdef")])
+
+
+@pytest.mark.parametrize("prior", ["vamp-mixture", "gaussian-mixture", "vamp-prior", "standard-normal"])
+def test_every_prior_by_name(prior: str, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    model = VMM(**OPTIONS | {"prior": prior, "max_epochs": 5}).fit(blobs[0])
+    assert model.history_["elbo"].iloc[-1] > model.history_["elbo"].iloc[0]
+    assert model.score_samples(blobs[0], num_samples=20).mean() > model.score(blobs[0]), "the bound is a bound"
+
+
+def test_convolutional_networks_on_images() -> None:
+    x = np.random.default_rng(0).random((40, 64)).astype(np.float32).round()
+    options = {"encoder": "conv", "decoder": "conv", "image_shape": (8, 8), "max_epochs": 1, "num_components": 4}
+    model = VMM(latent_dim=2, device="cpu", random_state=0, **options).fit(x)
+    assert model.transform(x).shape == (40, 2)
+    assert model.sample(3).shape == (3, 64)
+
+
+def test_low_precision_networks_come_close(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    model = VMM(**OPTIONS | {"low_precision": True, "max_epochs": 3}).fit(blobs[0])
+    full = VMM(**OPTIONS | {"max_epochs": 3}).fit(blobs[0])
+    assert model.transform(blobs[0]).dtype == np.float32
+    assert abs(model.score(blobs[0]) - full.score(blobs[0])) < 0.5
+
+
+def test_before_fitting_nothing_can_be_asked(blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    for ask in (lambda m: m.predict(blobs[0]), lambda m: m.sample(1), lambda m: m.save("nowhere"), lambda m: m.decoded_centres()):
+        with pytest.raises(NotFittedError):
+            ask(VMM(**OPTIONS))
+
+
+def test_a_clone_is_unfitted_and_equal(fitted: VMM) -> None:
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params()
+    assert not hasattr(copy, "model_")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"kl_warmup_steps": -1}, "warm|steps"),
+        ({"pseudo_input_domain": (0.0, 0.5)}, "domain"),
+        ({"pseudo_input_domain": "negative"}, "domain='negative'"),
+        ({"likelihood_options": {"colour": 3}}, "colour"),
+        ({"likelihood": "bernoulli", "standardize": False}, r"\[0, 1\]"),
+        ({"prior": GaussianMixture(3, 4)}, "latent"),
+        ({"covariance": "spherical"}, "covariance"),
+    ],
+)
+def test_mistakes_in_options(options: dict[str, Any], message: str, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(UserError, match=message):
+        VMM(**OPTIONS | options).fit(blobs[0])
