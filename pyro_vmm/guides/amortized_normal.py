@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from pyro_vmm.distributions import TriangularNormal
 from pyro_vmm.errors import UserError
 from pyro_vmm.local_module import LocalPyroModule
 
@@ -74,11 +75,11 @@ class AmortizedNormal(LocalPyroModule):
             scale_tril[..., rows, columns] = below
         return loc, scale_tril
 
-    def posterior(self, x: Tensor, **covariates: Tensor) -> dist.MultivariateNormal | dist.Independent:
+    def posterior(self, x: Tensor, **covariates: Tensor) -> TriangularNormal | dist.Independent:
         """``q(z | x)`` for observations ``[B, F]``: batch shape ``(B,)``, event shape ``(D,)``."""
         if self.covariance == "full":
             loc, scale_tril = self.location_and_scale_tril(x, **covariates)
-            return dist.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+            return TriangularNormal(loc, scale_tril=scale_tril, validate_args=False)
         loc, diagonal, _ = self._location_and_diagonal(x, covariates)
         return dist.Normal(loc, diagonal, validate_args=False).to_event(1)
 
