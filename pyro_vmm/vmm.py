@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pyro.infer import TraceMeanField_ELBO
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,16 +22,15 @@ from pyro_vmm.clustering import MergeTree, merge_tree
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.errors import UserError
+from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup
-from pyro_vmm.likelihoods import Likelihood
+from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.networks.low_precision import LowPrecision
 from pyro_vmm.priors import Prior
-from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher
-
-ROWS_AT_ONCE = 1024
+from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, read_checkpoint, split_rows
 
 
 class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -229,8 +228,6 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 watchers=(*((ProgressBar(),) if self.verbose else ()), *watchers),
             )
             if resume is not None:
-                from pyro_vmm.training import read_checkpoint
-
                 tensors, facts, _ = read_checkpoint(resume)
                 trainer.load_state_dict(tensors, facts)
             trainer.run()
@@ -261,8 +258,6 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         return model, guide
 
     def _svi(self) -> EmpiricalBayesSVI:
-        from pyro.infer import TraceMeanField_ELBO
-
         return EmpiricalBayesSVI(
             self.model_,
             self.guide_,
@@ -274,8 +269,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
 
     def _number_components(self, x: Tensor) -> None:
         """Number components by how many observations they own, so that clusters are 0, 1, ... without gaps."""
-        self.component_order_ = np.arange(self.model_.prior.num_components)
-        responsibilities = self._responsibilities(x)
+        responsibilities = self._evaluation.responsibilities(x)
         counts = np.bincount(responsibilities.argmax(1), minlength=responsibilities.shape[1])
         weights = self.model_.prior.weights.detach().double().cpu().numpy()
         self.component_order_ = np.lexsort((-weights, -counts))
@@ -289,7 +283,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Posterior means of the latents, ``[N, D]``."""
-        return self._posterior_mean(self._observations(X)).cpu().numpy()
+        x = self._observations(X)
+        return self._evaluation.posterior_mean(x)
 
     def predict_proba(
         self, X: ArrayLike, *, num_samples: int = 0, num_clusters: int | None = None
@@ -307,7 +302,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             Merge components down to so many clusters first (``[N, num_clusters]``); see :meth:`merge_tree`.
         """
         x = self._observations(X)
-        responsibilities = self._responsibilities(x, num_samples)[:, self.component_order_]
+        responsibilities = self._evaluation.responsibilities(x, num_samples)[:, self.component_order_]
         if num_clusters is None:
             return responsibilities
         return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)
@@ -350,31 +345,16 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean ELBO per observation, in nats (a one-sample estimate each)."""
         x = self._observations(X)
-        svi = self._svi()
-        with self._own_noise():
-            rows = x.split(ROWS_AT_ONCE)
-            return -sum(svi.evaluate_loss(part.to(self._device)) * len(part) for part in rows) / len(x)
+        evaluation, svi = self._evaluation, self._svi()
+        with evaluation.own_noise():
+            losses = [svi.evaluate_loss(block.to(evaluation.device)) * len(block) for block in x.split(ROWS_AT_ONCE)]
+        return -sum(losses) / len(x)
 
     def score_samples(self, X: ArrayLike, *, num_samples: int = 100) -> NDArray[np.float64]:
-        """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each.
-
-        All observations share the same standard normal draws, so that an observation's estimate does not depend on which
-        others stand beside it.
-        """
+        """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
         if num_samples < 1:
             raise UserError(f"num_samples is {num_samples}: it must be at least 1.")
-        x = self._observations(X)
-        with self._own_noise():
-            noise = torch.randn(num_samples, 1, self.latent_dim, device=self._device)
-
-        def log_evidence(x: Tensor) -> Tensor:
-            posterior = self.guide_.posterior(x)
-            loc, scale_tril = self.guide_.location_and_scale_tril(x)
-            z = loc + (scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
-            log_ratio = self.model_.log_likelihood(x, z) + self.model_.prior.log_prob(z) - posterior.log_prob(z)
-            return torch.logsumexp(log_ratio.double(), 0) - np.log(num_samples)
-
-        return self._by_rows(log_evidence, x, rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
+        return self._evaluation.log_evidence(self._observations(X), num_samples)
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
@@ -402,8 +382,9 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         return self.latent_dim
 
     @property
-    def _device(self) -> torch.device:
-        return next(self.guide_.parameters()).device
+    def _evaluation(self) -> Evaluation:
+        check_is_fitted(self)
+        return Evaluation(self.model_, self.guide_)
 
     def _observations(self, X: Any, *, fitting: bool = False) -> Tensor:
         if not fitting:
@@ -440,54 +421,4 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         return values * self.feature_scale_ + self.feature_mean_ if self.standardize else values
 
     def _likelihood(self) -> Likelihood:
-        from pyro_vmm.likelihoods import make_likelihood
-
         return make_likelihood(self.likelihood, **(self.likelihood_options or {}))
-
-    def _own_noise(self) -> Any:
-        """Evaluate with noise of a fixed seed, leaving the caller's generator alone: the same call gives the same number."""
-        stack = torch.random.fork_rng([self._device] if self._device.type == "cuda" else [])
-        return _seeded(stack)
-
-    def _by_rows(self, function: Any, x: Tensor, rows_at_once: int = ROWS_AT_ONCE) -> NDArray[np.float64]:
-        with torch.no_grad(), evaluation_mode(self.guide_), evaluation_mode(self.model_), self._own_noise():
-            parts = [function(part.to(self._device)).double().cpu() for part in x.split(rows_at_once)]
-        return torch.cat(parts).numpy()
-
-    def _posterior_mean(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(self._by_rows(lambda part: self.guide_.posterior(part).mean, x)).float()
-
-    def _responsibilities(self, x: Tensor, num_samples: int = 0) -> NDArray[np.float64]:
-        prior = self.model_.prior
-
-        def responsibilities(part: Tensor) -> Tensor:
-            posterior = self.guide_.posterior(part)
-            if not num_samples:
-                return prior.responsibilities(posterior.mean)
-            total: Tensor = functools.reduce(
-                torch.add, (prior.responsibilities(posterior.sample()).double() for _ in range(num_samples))
-            )
-            return total / num_samples
-
-        return self._by_rows(responsibilities, x)
-
-
-class _seeded:
-    """A forked generator with a fixed seed."""
-
-    def __init__(self, fork: Any) -> None:
-        self._fork = fork
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        torch.manual_seed(0)
-
-    def __exit__(self, *error: Any) -> None:
-        self._fork.__exit__(*error)
-
-
-def split_rows(num_observations: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Training and held-out rows, each in increasing order; at least two for training."""
-    held_out = min(round(fraction * num_observations), num_observations - 2)
-    order = np.random.default_rng(seed).permutation(num_observations)
-    return np.sort(order[max(held_out, 0) :]), np.sort(order[: max(held_out, 0)])

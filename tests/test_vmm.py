@@ -110,7 +110,7 @@ def test_a_saved_model_is_the_same_model(fitted: VMM, blobs: tuple[np.ndarray, n
 
 
 def test_a_damaged_or_foreign_model_is_refused(fitted: VMM, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no config.json"):
+    with pytest.raises(UserError, match=r"no config.json"):
         VMM.load(tmp_path)
     fitted.save(tmp_path)
     weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
@@ -134,7 +134,9 @@ def test_objects_of_ones_own(blobs: tuple[np.ndarray, np.ndarray], tmp_path: Pat
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     model = VMM(**OPTIONS | {"standardize": False, "max_epochs": 2} | mine)
     model.fit(x)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items()), "the fit took a copy"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items()), (
+        "the fit took a copy"
+    )
     assert model.predict_proba(x).shape == (300, 7)
     model.save(tmp_path)
     with pytest.raises(UserError, match="give it again"):
@@ -182,7 +184,12 @@ def test_low_precision_networks_come_close(fitted: VMM, blobs: tuple[np.ndarray,
 
 
 def test_before_fitting_nothing_can_be_asked(blobs: tuple[np.ndarray, np.ndarray]) -> None:
-    for ask in (lambda m: m.predict(blobs[0]), lambda m: m.sample(1), lambda m: m.save("nowhere"), lambda m: m.decoded_centres()):
+    for ask in (
+        lambda m: m.predict(blobs[0]),
+        lambda m: m.sample(1),
+        lambda m: m.save("nowhere"),
+        lambda m: m.decoded_centres(),
+    ):
         with pytest.raises(NotFittedError):
             ask(VMM(**OPTIONS))
 

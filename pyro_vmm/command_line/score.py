@@ -9,7 +9,8 @@ from pyro_vmm import persistence
 from pyro_vmm.data import load_input, load_labels
 from pyro_vmm.errors import UserError
 from pyro_vmm.scoring import cluster_scores, elbo_surgery, format_table, write_scores
-from pyro_vmm.vmm import VMM, split_rows
+from pyro_vmm.training import split_rows
+from pyro_vmm.vmm import VMM
 
 
 def score(directory: Path, labels: str, *, num_clusters: int | None = None, surgery: bool = True) -> dict[str, Any]:
@@ -47,7 +48,9 @@ def score(directory: Path, labels: str, *, num_clusters: int | None = None, surg
         _, held_out = split_rows(len(dataset.x), estimator.validation_fraction, seed_of(estimator))
         rows = held_out if len(held_out) else np.arange(len(dataset.x))
         x = estimator._observations(dataset.x[rows])
-        scores["elbo_surgery"] = elbo_surgery(estimator.model_, estimator.guide_, x.to(estimator._device)).as_dict()
+        scores["elbo_surgery"] = elbo_surgery(
+            estimator.model_, estimator.guide_, x.to(estimator._evaluation.device)
+        ).as_dict()
         print()
         print(
             format_table([{"held out, nats": name, "value": value} for name, value in scores["elbo_surgery"].items()])

@@ -2,7 +2,7 @@
 
 from pyro_vmm.training.checkpoint import CheckpointWriter, read_checkpoint, write_checkpoint
 from pyro_vmm.training.early_stopping import EarlyStopping
-from pyro_vmm.training.minibatches import minibatches
+from pyro_vmm.training.minibatches import minibatches, split_rows
 from pyro_vmm.training.progress_bar import ProgressBar
 from pyro_vmm.training.trainer import Trainer, Watcher
 
@@ -14,5 +14,6 @@ __all__ = [
     "Watcher",
     "minibatches",
     "read_checkpoint",
+    "split_rows",
     "write_checkpoint",
 ]

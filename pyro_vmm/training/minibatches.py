@@ -1,7 +1,8 @@
-"""The order in which observations are seen: a function of seed and epoch alone."""
+"""Which observations are held out, and in what order the others are seen: functions of seed and epoch alone."""
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -21,3 +22,10 @@ def minibatches(num_observations: int, batch_size: int, *, seed: int, epoch: int
     generator = torch.Generator().manual_seed(int(entropy >> 1))
     order = torch.randperm(num_observations, generator=generator)
     return list(order.tensor_split(max(1, -(-num_observations // batch_size))))
+
+
+def split_rows(num_observations: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Training and held-out rows, each in increasing order; at least two for training."""
+    held_out = min(round(fraction * num_observations), num_observations - 2)
+    order = np.random.default_rng(seed).permutation(num_observations)
+    return np.sort(order[max(held_out, 0) :]), np.sort(order[: max(held_out, 0)])

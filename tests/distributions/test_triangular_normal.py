@@ -40,7 +40,9 @@ def test_density_elsewhere_is_torchs() -> None:
     standard = MultivariateNormal(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
     torch.testing.assert_close(kl_divergence(mine, standard), kl_divergence(torchs, standard))
     torch.testing.assert_close(mine.expand((2, 4)).log_prob(z[:2]), torchs.log_prob(z[:2]))
-    torch.testing.assert_close(copy.deepcopy(TriangularNormal(loc.detach(), scale_tril=factor.detach())).log_prob(z), torchs.log_prob(z))
+    torch.testing.assert_close(
+        copy.deepcopy(TriangularNormal(loc.detach(), scale_tril=factor.detach())).log_prob(z), torchs.log_prob(z)
+    )
 
 
 def test_nearly_deterministic_posteriors_stay_finite() -> None:

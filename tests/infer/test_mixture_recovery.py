@@ -146,9 +146,7 @@ def test_a_known_mixture_is_recovered_from_fifty_components(weights: str) -> Non
     settings = dict(SETTINGS[weights])
     known = [known_mixture(seed, 3) for seed in range(20)]
     prior_weight = settings.pop("prior_weight")
-    priors = [
-        start(each.z, 50, seed, weights=weights, prior_weight=prior_weight) for seed, each in enumerate(known)
-    ]
+    priors = [start(each.z, 50, seed, weights=weights, prior_weight=prior_weight) for seed, each in enumerate(known)]
     fit_side_by_side(priors, [each.z for each in known], **settings, batch=200)
     table, failures = [f"\n{weights}, M = {prior_weight:.0f}: seed, components in use, worst weight, worst centre"], []
     for seed, (truth, prior) in enumerate(zip(known, priors, strict=True)):
@@ -206,6 +204,4 @@ def test_point_centres_give_scikit_learns_density_and_responsibilities(kind: str
     responsibilities = prior.responsibilities(torch.from_numpy(z)).detach().numpy()
     np.testing.assert_allclose(responsibilities, reference.predict_proba(z), rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(prior.covariances.detach(), reference.covariances_, rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(
-        prior.weights.detach(), reference.weights_, rtol=1e-9
-    )
+    np.testing.assert_allclose(prior.weights.detach(), reference.weights_, rtol=1e-9)

@@ -49,7 +49,9 @@ def test_prior_is_fitted_by_the_elbo() -> None:
     assert not torch.equal(before, model.prior.loc)
 
 
-def test_pretraining_lowers_the_error_and_the_start_is_the_latents_mixture(blobs: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_pretraining_lowers_the_error_and_the_start_is_the_latents_mixture(
+    blobs: tuple[torch.Tensor, torch.Tensor],
+) -> None:
     x, _ = blobs
     model, guide = pair()
     losses = model.pretrain(guide, x, epochs=20, batch_size=64, learning_rate=5e-3)
@@ -57,7 +59,9 @@ def test_pretraining_lowers_the_error_and_the_start_is_the_latents_mixture(blobs
     model.start_mixture(guide, x)
     means = guide.posterior(x).mean.detach()
     torch.testing.assert_close(model.prior.weights @ model.prior.centres, means.mean(0), atol=2e-3, rtol=1e-3)
-    assert (model.prior.covariances - torch.diag_embed(model.prior.covariances.diagonal(dim1=-2, dim2=-1))).abs().max() < 1e-6
+    assert (
+        model.prior.covariances - torch.diag_embed(model.prior.covariances.diagonal(dim1=-2, dim2=-1))
+    ).abs().max() < 1e-6
     with pytest.raises(UserError, match="epochs"):
         model.pretrain(guide, x, epochs=0)
 

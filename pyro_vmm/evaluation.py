@@ -1,0 +1,86 @@
+"""What a fitted model says of observations, a block of rows at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_vmm.guides import AmortizedNormal
+from pyro_vmm.models import LatentMixtureModel
+from pyro_vmm.networks.evaluation_mode import evaluation_mode
+
+ROWS_AT_ONCE = 1024
+
+
+class Evaluation:
+    """Evaluates a model and its guide in evaluation mode, without gradients, with noise of a fixed seed.
+
+    The caller's stream of random numbers is left alone, and the same call gives the same numbers.
+
+    Parameters
+    ----------
+    model, guide
+        On one device; observations may live elsewhere and are moved block by block.
+    """
+
+    def __init__(self, model: LatentMixtureModel, guide: AmortizedNormal) -> None:
+        self.model, self.guide = model, guide
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return next(self.guide.parameters()).device
+
+    @contextmanager
+    def own_noise(self) -> Iterator[None]:
+        """Draw from a generator of a fixed seed inside the block."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(0)
+            yield
+
+    def by_rows(
+        self, function: Callable[[Tensor], Tensor], x: Tensor, rows_at_once: int = ROWS_AT_ONCE
+    ) -> NDArray[np.float64]:
+        """Apply ``function`` to blocks of ``x [N, F]`` and put the results one below the other."""
+        with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model), self.own_noise():
+            blocks = [function(block.to(self.device)).double().cpu() for block in x.split(rows_at_once)]
+        return torch.cat(blocks).numpy()
+
+    def posterior_mean(self, x: Tensor) -> NDArray[np.float32]:
+        """Posterior means of the latents of ``x [N, F]``, as ``[N, D]``."""
+        return self.by_rows(lambda block: self.guide.posterior(block).mean, x).astype(np.float32)
+
+    def responsibilities(self, x: Tensor, num_samples: int = 0) -> NDArray[np.float64]:
+        """Responsibilities ``[N, K]`` at the posterior mean, or averaged over ``num_samples`` posterior samples."""
+        prior = self.model.prior
+
+        def of_block(block: Tensor) -> Tensor:
+            posterior = self.guide.posterior(block)
+            if not num_samples:
+                return prior.responsibilities(posterior.mean)
+            drawn = (prior.responsibilities(posterior.sample()).double() for _ in range(num_samples))
+            return torch.stack(list(drawn)).mean(0)
+
+        return self.by_rows(of_block, x)
+
+    def log_evidence(self, x: Tensor, num_samples: int) -> NDArray[np.float64]:
+        """Importance-weighted ``log p(x)``, ``[N]`` nats, with the guide's posterior as proposal.
+
+        All observations share the same standard normal draws, so that an observation's estimate does not depend on which
+        others stand beside it.
+        """
+        latent_dim = self.model.prior.latent_dim
+        with self.own_noise():
+            noise = torch.randn(num_samples, 1, latent_dim, device=self.device)
+
+        def of_block(block: Tensor) -> Tensor:
+            loc, scale_tril = self.guide.location_and_scale_tril(block)
+            z = loc + (scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+            log_proposal = self.guide.posterior(block).log_prob(z)
+            log_ratio = self.model.log_likelihood(block, z) + self.model.prior.log_prob(z) - log_proposal
+            return torch.logsumexp(log_ratio.double(), 0) - np.log(num_samples)
+
+        return self.by_rows(of_block, x, rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
