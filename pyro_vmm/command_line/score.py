@@ -1,5 +1,6 @@
 """``pyro-vmm score``: labels are read here and nowhere else."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def score(directory: Path, labels: str, *, num_clusters: int | None = None, surg
     responsibilities = estimator.predict_proba(dataset.x, num_clusters=num_clusters)
     clusters = cluster_scores(truth, responsibilities.argmax(1), responsibilities.max(1))
     scores: dict[str, Any] = {"clusters": clusters, "num_clusters": num_clusters, "fit": facts}
+    scores |= {"epochs": estimator.n_iter_, "versions": persistence.versions(), "cores": os.cpu_count()}
     print(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
     if surgery:
         _, held_out = split_rows(len(dataset.x), estimator.validation_fraction, seed_of(estimator))
