@@ -24,7 +24,7 @@ from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
-from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup
+from pyro_vmm.infer import CosineDecay, EmpiricalBayesSVI, LinearWarmup
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
@@ -76,11 +76,13 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         Minibatch size; last epoch (``None``: enough for 5,000 steps, between 40 and 400).
     patience
         Epochs without a rise of the validation ELBO after which training stops; ``None`` trains to the last epoch. The
-        best state is kept either way.
+        best state is restored either way.
     validation_fraction
         Share of the observations held out for the validation ELBO; 0 for none.
     kl_warmup_steps
         Steps over which the KL term rises from 0 to full weight.
+    learning_rate_schedule
+        ``"constant"``, or ``"cosine"``: both learning rates fall to zero over the steps of ``max_epochs``.
     low_precision
         Run encoder and decoder in bfloat16 (for GPUs).
     device
@@ -146,9 +148,10 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         prior_learning_rate: float | None = None,
         batch_size: int = 256,
         max_epochs: int | None = None,
-        patience: int | None = None,
+        patience: int | None = 30,
         validation_fraction: float = 0.1,
         kl_warmup_steps: int = 0,
+        learning_rate_schedule: str = "constant",
         low_precision: bool = False,
         device: str = "auto",
         random_state: Any = None,
@@ -177,6 +180,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.kl_warmup_steps = kl_warmup_steps
+        self.learning_rate_schedule = learning_rate_schedule
         self.low_precision = low_precision
         self.device = device
         self.random_state = random_state
@@ -218,7 +222,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             self.model_.to(device)
             self.guide_.to(device)
             trainer = Trainer(
-                self._svi(),
+                self._svi(total_steps=self._max_epochs(len(training)) * -(-len(training) // max(1, self.batch_size))),
                 resident(x[training], device),
                 resident(x[validation], device) if len(validation) else None,
                 batch_size=self.batch_size,
@@ -257,7 +261,12 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             model.decoder = LowPrecision(model.decoder)
         return model, guide
 
-    def _svi(self) -> EmpiricalBayesSVI:
+    def _svi(self, total_steps: int = 1) -> EmpiricalBayesSVI:
+        if self.learning_rate_schedule not in ("constant", "cosine"):
+            raise UserError(
+                f"learning_rate_schedule={self.learning_rate_schedule!r} is not known: choose 'constant' or 'cosine'."
+            )
+        cosine = self.learning_rate_schedule == "cosine"
         return EmpiricalBayesSVI(
             self.model_,
             self.guide_,
@@ -265,6 +274,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             prior_optim=self.prior_learning_rate,
             loss=TraceMeanField_ELBO(),
             kl_schedule=LinearWarmup(self.kl_warmup_steps) if self.kl_warmup_steps else None,
+            learning_rate_schedule=CosineDecay(total_steps) if cosine else None,
         )
 
     def _number_components(self, x: Tensor) -> None:
@@ -350,7 +360,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             losses = [svi.evaluate_loss(block.to(evaluation.device)) * len(block) for block in x.split(ROWS_AT_ONCE)]
         return -sum(losses) / len(x)
 
-    def score_samples(self, X: ArrayLike, *, num_samples: int = 100) -> NDArray[np.float64]:
+    def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:
         """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
         if num_samples < 1:
             raise UserError(f"num_samples is {num_samples}: it must be at least 1.")

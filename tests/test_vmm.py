@@ -168,6 +168,22 @@ def test_every_prior_by_name(prior: str, blobs: tuple[np.ndarray, np.ndarray]) -
     assert model.score_samples(blobs[0], num_samples=20).mean() > model.score(blobs[0]), "the bound is a bound"
 
 
+def test_schedules_count_steps(blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    model = VMM(**OPTIONS | {"max_epochs": 3, "learning_rate_schedule": "cosine", "kl_warmup_steps": 4})
+    seen: list[float] = []
+
+    class Rates:
+        def step_ended(self, trainer: Any) -> None:
+            seen.append(trainer.svi.optimizers["elbo"].param_groups[0]["lr"])
+
+        def epoch_ended(self, trainer: Any) -> None:
+            pass
+
+    model.fit(blobs[0], watchers=[Rates()])
+    assert len(seen) == 15  # 270 observations for training, 64 a minibatch: five steps an epoch
+    np.testing.assert_allclose(seen, 1e-2 * 0.5 * (1 + np.cos(np.pi * np.arange(15) / 15)), rtol=1e-6)
+
+
 def test_convolutional_networks_on_images() -> None:
     x = np.random.default_rng(0).random((40, 64)).astype(np.float32).round()
     options = {"encoder": "conv", "decoder": "conv", "image_shape": (8, 8), "max_epochs": 1, "num_components": 4}
@@ -204,6 +220,7 @@ def test_a_clone_is_unfitted_and_equal(fitted: VMM) -> None:
     ("options", "message"),
     [
         ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"learning_rate_schedule": "steep"}, "'steep'"),
         ({"kl_warmup_steps": -1}, "warm|steps"),
         ({"pseudo_input_domain": (0.0, 0.5)}, "domain"),
         ({"pseudo_input_domain": "negative"}, "domain='negative'"),

@@ -38,6 +38,8 @@ OPTIONS = (
     "prior_weight",
     "learning_rate",
     "prior_learning_rate",
+    "learning_rate_schedule",
+    "kl_warmup_steps",
     "batch_size",
     "max_epochs",
     "patience",

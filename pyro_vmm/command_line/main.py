@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from pyro_vmm import __version__
 from pyro_vmm.errors import UserError
 
-USER_MISTAKE, INTERRUPTED = 2, 130
+FAILED, USER_MISTAKE, INTERRUPTED = 1, 2, 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--prior-weight", type=float, metavar="M")
     fit.add_argument("--learning-rate", type=float)
     fit.add_argument("--prior-learning-rate", type=float)
+    fit.add_argument("--learning-rate-schedule", help="constant (default) or cosine, to zero at the last epoch")
+    fit.add_argument("--kl-warmup-steps", type=int, metavar="STEPS", help="the KL term rises to full weight over these")
     fit.add_argument("--batch-size", type=int, metavar="B")
     fit.add_argument("--max-epochs", type=int, metavar="E")
     fit.add_argument("--patience", type=int, metavar="P", help="epochs without a rise of the validation ELBO")
@@ -67,7 +69,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 for a mistake of the user (one line on stderr), 130 when interrupted."""
+    """Run one command.
+
+    Returns
+    -------
+    int
+        Exit status: 0 on success, 2 for a mistake of the user (told in one line on stderr), 1 when a loss ceased to be
+        finite, 130 when interrupted.
+    """
     options = parser().parse_args(arguments)
     try:
         if options.command == "score":
@@ -82,6 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"pyro-vmm: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_MISTAKE
+    except ArithmeticError as error:
+        print(f"pyro-vmm: {' '.join(str(error).split())} The last checkpoint is kept.", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("pyro-vmm: interrupted.", file=sys.stderr)
         return INTERRUPTED

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pyro_vmm.distributions import GaussianMixture
 from pyro_vmm.errors import UserError
-from pyro_vmm.likelihoods import Likelihood
+from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.local_module import LocalPyroModule
 from pyro_vmm.priors import Prior
 
@@ -41,7 +41,7 @@ class LatentMixtureModel(LocalPyroModule):
     decoder
         Any module from ``z [..., D]`` (and keyword covariates) to ``[..., likelihood.outputs_per_feature * F]``.
     likelihood
-        A :class:`~pyro_vmm.likelihoods.Likelihood`.
+        A :class:`~pyro_vmm.likelihoods.Likelihood`, or the name of one (``"bernoulli"``) for its defaults.
 
     References
     ----------
@@ -53,11 +53,11 @@ class LatentMixtureModel(LocalPyroModule):
     >>> pyro.condition(model, data=model.prior.site_values())                        # doctest: +SKIP
     """
 
-    def __init__(self, prior: Prior, decoder: nn.Module, likelihood: Likelihood) -> None:
+    def __init__(self, prior: Prior, decoder: nn.Module, likelihood: Likelihood | str) -> None:
         super().__init__()
         self.prior = prior
         self.decoder = decoder
-        self.likelihood = likelihood
+        self.likelihood = make_likelihood(likelihood)
 
     def forward(
         self,

@@ -9,7 +9,7 @@ import torch
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from torch import Tensor, nn
 
-from pyro_vmm.priors import GaussianMixture, PseudoInputs, VampMixture
+from pyro_vmm.priors import GaussianMixture, PseudoInputs, StickBreaking, VampMixture
 from pyro_vmm.priors.mixture import MixturePrior
 
 F64 = torch.float64
@@ -72,15 +72,12 @@ def test_exact_em_never_lowers_the_objective_and_rests_where_the_loss_does(weigh
     z = known_mixture(3, 2, 500).z.to(F64)
     prior = start(z, 6, inference="mle", weights=weights)
     values = [objective(prior, z)]
-    for iteration in range(2000):
-        if iteration:  # after an M-step, the loss with the old responsibilities has no gradient: tested at the end
-            values.append(objective(prior, z))
+    for _ in range(1000):
         maximise(prior, z)
-        if len(values) > 1 and values[-1] - values[-2] < 1e-15 and iteration > 20:
-            break
-    steps = np.diff(values)
-    assert steps.min() > -1e-10
+        values.append(objective(prior, z))
+    assert np.diff(values).min() > -1e-10
     assert values[-1] - values[0] > 0.5
+    assert abs(values[-1] - values[-2]) < 1e-12
     prior.empirical_bayes_loss(z).backward()
     for name, parameter in prior.named_parameters():
         assert parameter.grad is not None
@@ -94,13 +91,13 @@ def test_small_steps_on_the_loss_never_lower_the_objective(inference: Any, weigh
     prior = start(z, 8, inference=inference, weights=weights, prior_weight=100.0)
     optimizer = torch.optim.SGD(prior.parameters(), lr=0.02)
     values = [objective(prior, z)]
-    for _ in range(400):
+    for _ in range(200):
         optimizer.zero_grad()
         prior.empirical_bayes_loss(z).backward()
         optimizer.step()
         values.append(objective(prior, z))
     assert np.diff(values).min() > -1e-6
-    assert values[-1] - values[0] > 0.3
+    assert values[-1] - values[0] > 0.2
 
 
 # ---- recovery --------------------------------------------------------------------------------------------------------
@@ -134,30 +131,48 @@ def fit_side_by_side(priors: list[GaussianMixture], zs: list[Tensor], *, steps: 
         loss.load_state_dict({name: value[index].detach() for name, value in own.items()})
 
 
-# With stick-breaking the default prior_weight of 256 leaves duplicates: see the comment in the test below.
-SETTINGS = {
-    "dirichlet": {"prior_weight": 256.0, "lr": 0.05, "steps": 700},
-    "stick-breaking": {"prior_weight": 64.0, "lr": 0.1, "steps": 700},
-}
+def observed_shares(prior: GaussianMixture) -> Tensor:
+    """The shares of the observations that the fitted weights answer to, ``[K]``.
+
+    A Dirichlet with small parameters hardly bends them. The MAP of sticks under ``Beta(1, a)`` is biased: at rest
+    ``v_k = n_k / (n_k + n_{k+1} + ... + (a - 1) / M)`` with ``n`` the shares, so that the first of large components fall
+    short and the last gain what they lose.
+    """
+    if not isinstance(prior.mixture_weights, StickBreaking):
+        return prior.weights
+    surplus = (prior.mixture_weights.concentration - 1.0) / prior.prior_weight
+    shares: list[Tensor] = []
+    left = torch.ones(())
+    for stick in prior.mixture_weights.sticks:
+        shares.append(stick * (left + surplus))
+        left = left - shares[-1]
+    return torch.stack([*shares, left])
 
 
-@pytest.mark.parametrize("weights", list(SETTINGS))
-def test_a_known_mixture_is_recovered_from_fifty_components(weights: str) -> None:
-    settings = dict(SETTINGS[weights])
-    known = [known_mixture(seed, 3) for seed in range(20)]
-    prior_weight = settings.pop("prior_weight")
-    priors = [start(each.z, 50, seed, weights=weights, prior_weight=prior_weight) for seed, each in enumerate(known)]
-    fit_side_by_side(priors, [each.z for each in known], **settings, batch=200)
-    table, failures = [f"\n{weights}, M = {prior_weight:.0f}: seed, components in use, worst weight, worst centre"], []
+@pytest.mark.parametrize(
+    ("weights", "dim", "bias"), [("dirichlet", 2, 0.04), ("dirichlet", 3, 0.04), ("stick-breaking", 3, 0.12)]
+)
+def test_a_known_mixture_is_recovered_from_fifty_components(weights: str, dim: int, bias: float) -> None:
+    """Every seed of twenty. In two dimensions stick-breaking keeps 8 to 16 components, whatever the number of steps."""
+    known = [known_mixture(seed, dim) for seed in range(20)]
+    priors = [start(each.z, 50, seed, weights=weights) for seed, each in enumerate(known)]
+    fit_side_by_side(priors, [each.z for each in known], steps=1000, lr=0.05, batch=100)
+    table = [f"{weights}, D = {dim}: seed, components in use, largest errors of weights, observed shares, centres"]
+    failures = []
     for seed, (truth, prior) in enumerate(zip(known, priors, strict=True)):
         with torch.no_grad():
             in_use = prior.responsibilities(truth.z).argmax(-1).unique()
-            distance, nearest = torch.cdist(truth.centres, prior.centres[in_use]).min(1)
-            weight_error = float((prior.weights[in_use][nearest] - truth.shares).abs().max())
-        table.append(f"{seed:4d} {len(in_use):4d} {weight_error:8.3f} {float(distance.max()):8.3f}")
-        if len(in_use) != 5 or len(nearest.unique()) != 5 or distance.max() > 0.2:
+            distances, nearest = torch.cdist(truth.centres, prior.centres[in_use]).min(1)
+            weight_error, share_error = (
+                float((values[in_use][nearest] - truth.shares).abs().max())
+                for values in (prior.weights, observed_shares(prior))
+            )
+            centre_error = float(distances.max())
+        table.append(f"{seed:4d} {len(in_use):4d} {weight_error:8.3f} {share_error:8.3f} {centre_error:8.3f}")
+        found = len(in_use) == 5 and len(nearest.unique()) == 5
+        if not found or weight_error > bias or share_error > 0.05 or centre_error > 0.25:
             failures.append(seed)
-    print("\n".join(table))
+    print("", *table, sep="\n")
     assert not failures, "\n".join(table)
 
 
