@@ -58,7 +58,7 @@ class MixtureWeights(nn.Module, ABC):
 
     @abstractmethod
     def set_weights(self, weights: Tensor) -> None:
-        """Set the weights, ``[K]`` positive numbers that sum to one."""
+        """Set the weights, ``[K]`` numbers that sum to one; a zero becomes the smallest weight there can be."""
 
     @abstractmethod
     def declare(self) -> Tensor:
@@ -101,8 +101,8 @@ class StickBreaking(MixtureWeights):
         return (self.num_components - 1) * concentration.log() + (concentration - 1.0) * log_rest.sum()
 
     def set_weights(self, weights: Tensor) -> None:
-        """Set the weights, ``[K]`` positive numbers that sum to one."""
-        weights = weights.to(self.stick_logits)
+        """Set the weights, ``[K]`` numbers that sum to one; a zero becomes the smallest weight there can be."""
+        weights = _positive(weights.to(self.stick_logits))
         left_over = weights.flip(0).cumsum(0).flip(0)[1:]
         with torch.no_grad():
             self.stick_logits.copy_(inverse_bounded(weights[:-1].log() - left_over.log(), LOGIT_LIMIT))
@@ -142,8 +142,10 @@ class SymmetricDirichlet(MixtureWeights):
         return log_normaliser + (share - 1.0) * self.log_weights().sum()
 
     def set_weights(self, weights: Tensor) -> None:
-        """Set the weights, ``[K]`` positive numbers that sum to one."""
-        log_weights = weights.to(self.logits).log()
+        """Set the weights, ``[K]`` numbers that sum to one; a zero becomes the smallest weight there can be."""
+        log_weights = _positive(weights.to(self.logits)).log()
+        # A vanishing weight must not drag the others' logits to the bound with it.
+        log_weights = log_weights.clamp_min(log_weights.max() - 1.5 * LOGIT_LIMIT)
         with torch.no_grad():
             self.logits.copy_(inverse_bounded(log_weights - log_weights.mean(), LOGIT_LIMIT))
 
@@ -158,6 +160,11 @@ class SymmetricDirichlet(MixtureWeights):
     def site_values(self) -> dict[str, Tensor]:
         """Present concentration and weights."""
         return {"concentration": self.concentration, "weights": self.log_weights().exp()}
+
+
+def _positive(weights: Tensor) -> Tensor:
+    """Zeros become the smallest positive number, so that a component can be given no weight."""
+    return weights.clamp_min(torch.finfo(weights.dtype).tiny)
 
 
 def _log_weights_of_sticks(log_sticks: Tensor, log_rests: Tensor) -> Tensor:

@@ -164,3 +164,12 @@ def test_thousands_of_steps_stay_finite_while_components_die(kind, weights, infe
     torch.testing.assert_close(prior.weights.sum(), torch.ones(()))
     if inference != "mle":
         assert (prior.weights > 0.01).sum() <= 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("given", [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.25, 0.75], [1.0, 0.0, 0.0, 0.0]])
+def test_a_component_can_be_given_no_weight(kind, given):
+    weights = kind(4)
+    weights.set_weights(torch.tensor(given))
+    torch.testing.assert_close(weights.log_weights().exp(), torch.tensor(given), atol=2e-3, rtol=0)
+    assert torch.isfinite(weights.log_weights()).all()
