@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.guides.amortized_normal import Covariance
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.models import LatentMixtureModel
-from pyro_vmm.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from pyro_vmm.networks import ConvDecoder, ConvEncoder, Log1pInput, MLPDecoder, MLPEncoder
 from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
 from pyro_vmm.priors.pseudo_inputs import Domain
 
@@ -39,7 +39,7 @@ class Assembly:
     decoder: str | nn.Module = "mlp"
     hidden: Sequence[int] | None = None
     image_shape: Sequence[int] | None = None
-    pseudo_input_domain: Domain = "free"
+    pseudo_input_domain: Domain | Literal["auto"] = "auto"
 
     def build(self, x: Tensor | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
         """Make the model and its guide, drawing initial weights from torch's global generator.
@@ -58,10 +58,21 @@ class Assembly:
         for name in ("latent_dim", "num_components"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
-        guide = AmortizedNormal(self._encoder(), self.covariance)
-        likelihood = make_likelihood(self.likelihood, **(self.likelihood_options or {}))
+        likelihood = self.make_likelihood()
+        encoder = self._encoder()
+        guide = AmortizedNormal(Log1pInput(encoder) if _sees_log1p(likelihood) else encoder, self.covariance)
         decoder = self._decoder(likelihood.outputs_per_feature * self.num_features)
-        return LatentMixtureModel(self._prior(guide, x), decoder, likelihood), guide
+        return LatentMixtureModel(self._prior(guide, likelihood, x), decoder, likelihood), guide
+
+    def make_likelihood(self) -> Likelihood:
+        """Make the likelihood alone.
+
+        Raises
+        ------
+        UserError
+            For an unknown name or options that it does not take.
+        """
+        return make_likelihood(self.likelihood, **{"num_features": self.num_features} | (self.likelihood_options or {}))
 
     @property
     def _hidden(self) -> tuple[int, ...]:
@@ -96,7 +107,7 @@ class Assembly:
             return ConvDecoder(self.latent_dim, self._image_shape())
         raise UserError(f"decoder={self.decoder!r} is not known: choose {_listed(NETWORKS)} or give a torch module.")
 
-    def _prior(self, guide: AmortizedNormal, x: Tensor | None) -> Prior:
+    def _prior(self, guide: AmortizedNormal, likelihood: Likelihood, x: Tensor | None) -> Prior:
         if isinstance(self.prior, Prior):
             if self.prior.latent_dim != self.latent_dim:
                 raise UserError(
@@ -116,14 +127,26 @@ class Assembly:
         }
         if self.prior == "gaussian-mixture":
             return GaussianMixture(self.latent_dim, self.num_components, **mixture)
-        pseudo_inputs = PseudoInputs(self._initial_pseudo_inputs(x), domain=self.pseudo_input_domain)
+        domain = self._domain(likelihood)
+        pseudo_inputs = PseudoInputs(self._initial_pseudo_inputs(x, domain), domain=domain)
         if self.prior == "vamp-prior":
             return VampPrior(self.latent_dim, guide, pseudo_inputs)
         return VampMixture(self.latent_dim, guide, pseudo_inputs, **mixture)
 
-    def _initial_pseudo_inputs(self, x: Tensor | None) -> Tensor:
+    def _domain(self, likelihood: Likelihood) -> Domain:
+        domain = self.pseudo_input_domain
+        if domain == "auto":
+            return "positive" if likelihood.whole_numbers or _sees_log1p(likelihood) else "free"
+        if _sees_log1p(likelihood) and (domain == "free" or (not isinstance(domain, str) and domain[0] < 0)):
+            raise UserError(
+                f"pseudo_input_domain={domain!r} lets pseudo-inputs fall below 0, but counts do not: choose 'auto', "
+                "'positive' or a pair that starts at 0."
+            )
+        return domain
+
+    def _initial_pseudo_inputs(self, x: Tensor | None, domain: Domain) -> Tensor:
         if x is None:
-            low = 0.0 if isinstance(self.pseudo_input_domain, str) else float(self.pseudo_input_domain[0])
+            low = 0.0 if isinstance(domain, str) else float(domain[0])
             return torch.full((self.num_components, self.num_features), low)
         if len(x) < self.num_components:
             raise UserError(
@@ -131,6 +154,10 @@ class Assembly:
                 f"from: choose at most {len(x)}, or prior='gaussian-mixture'."
             )
         return x[torch.randperm(len(x))[: self.num_components].to(x.device)]
+
+
+def _sees_log1p(likelihood: Likelihood) -> bool:
+    return likelihood.encoder_sees == "log1p"
 
 
 def _listed(names: Sequence[str]) -> str:

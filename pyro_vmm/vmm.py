@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +21,13 @@ from pyro_vmm import persistence
 from pyro_vmm.assembly import Assembly
 from pyro_vmm.clustering import MergeTree, merge_tree
 from pyro_vmm.data import check_range, validate_array
+from pyro_vmm.data.arrays import check_whole_numbers
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import CosineDecay, EmpiricalBayesSVI, LinearWarmup
-from pyro_vmm.likelihoods import Likelihood, make_likelihood
+from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.networks.low_precision import LowPrecision
@@ -54,8 +56,10 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     responsibility_gradient
         ``"stopped"`` or ``"differentiated"``.
     likelihood, likelihood_options
-        ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"`` (options as keywords of the class of that name in
-        :mod:`pyro_vmm.likelihoods`), or a :class:`~pyro_vmm.likelihoods.Likelihood`.
+        ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"``, ``"student-t"``; for raw counts ``"poisson"``, ``"nb"``
+        (negative binomial) or ``"zinb"`` (the same, zero-inflated); or a :class:`~pyro_vmm.likelihoods.Likelihood`.
+        Options are keywords of the class of that name in :mod:`pyro_vmm.likelihoods`. Counts enter the encoder as
+        ``log(1 + x)``.
     covariance
         Posterior covariance, ``"full"`` or ``"diagonal"``.
     encoder, decoder
@@ -66,10 +70,11 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     image_shape
         ``(height, width)`` of observations that are images.
     pseudo_input_domain
-        ``"free"``, ``"positive"`` or ``(low, high)``.
+        ``"free"``, ``"positive"``, ``(low, high)``, or ``"auto"``: positive for counts, free otherwise.
     standardize
         Shift and scale every feature to mean 0 and standard deviation 1 first (for tables whose columns have units of
-        their own). Samples and decoded centres come back in the data's units; likelihoods are of the standardised data.
+        their own; not for counts). Samples and decoded centres come back in the data's units; likelihoods are of the
+        standardised data.
     learning_rate, prior_learning_rate
         Adam's, for the ELBO step and for the empirical-Bayes step (the same when ``None``).
     batch_size, max_epochs
@@ -142,7 +147,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         decoder: str | nn.Module = "mlp",
         hidden: Sequence[int] | None = None,
         image_shape: Sequence[int] | None = None,
-        pseudo_input_domain: str | tuple[float, float] = "free",
+        pseudo_input_domain: str | tuple[float, float] = "auto",
         standardize: bool = False,
         learning_rate: float = 5e-4,
         prior_learning_rate: float | None = None,
@@ -232,7 +237,9 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 watchers=(*((ProgressBar(),) if self.verbose else ()), *watchers),
             )
             if resume is not None:
-                tensors, facts, _ = read_checkpoint(resume)
+                tensors, facts, faults = read_checkpoint(resume)
+                for fault in faults:
+                    warnings.warn(f"{fault} The checkpoint before it is used.", stacklevel=2)
                 trainer.load_state_dict(tensors, facts)
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
@@ -250,7 +257,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def _build(self, x: Tensor | None, num_features: int | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
         features = num_features if x is None else x.shape[1]
         assert features is not None
-        options = {name: getattr(self, name) for name in Assembly.__dataclass_fields__ if name != "num_features"}
+        options = self._assembly_options()
         # A module given by the caller is copied: two fits must not share parameters.
         for name in ("prior", "likelihood", "encoder", "decoder"):
             if isinstance(options[name], nn.Module):
@@ -416,19 +423,30 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             ensure_min_samples=minimum,
         )
         x = validate_array(X if table else checked, minimum_observations=minimum)
-        likelihood = self.model_.likelihood if not fitting else self._likelihood()
+        likelihood = self.model_.likelihood if not fitting else self._likelihood(x.shape[1])
+        likelihood_name = self.likelihood if isinstance(self.likelihood, str) else type(likelihood).__name__
+        if self.standardize and (likelihood.whole_numbers or likelihood.encoder_sees == "log1p"):
+            raise UserError(
+                f"standardize=True would turn counts into fractions, but likelihood='{likelihood_name}' is for counts: "
+                "leave it False."
+            )
         if fitting:
             self.feature_mean_ = x.mean(0) if self.standardize else np.zeros(x.shape[1], np.float32)
             spread = x.std(0) if self.standardize else np.ones(x.shape[1], np.float32)
             self.feature_scale_ = np.where(spread > 0, spread, 1).astype(np.float32)
         if self.standardize:
             x = ((x - self.feature_mean_) / self.feature_scale_).astype(np.float32)
-        check_range(x, *likelihood.data_range, likelihood_name=type(likelihood).__name__)
+        check_range(x, *likelihood.data_range, likelihood_name=likelihood_name)
+        if likelihood.whole_numbers:
+            check_whole_numbers(x, likelihood_name)
         return torch.from_numpy(x)
 
     def _in_data_units(self, x: Tensor) -> NDArray[np.float32]:
         values: NDArray[np.float32] = x.float().cpu().numpy()
         return values * self.feature_scale_ + self.feature_mean_ if self.standardize else values
 
-    def _likelihood(self) -> Likelihood:
-        return make_likelihood(self.likelihood, **(self.likelihood_options or {}))
+    def _assembly_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in Assembly.__dataclass_fields__ if name != "num_features"}
+
+    def _likelihood(self, num_features: int) -> Likelihood:
+        return Assembly(num_features, **self._assembly_options()).make_likelihood()

@@ -18,6 +18,7 @@ from torch import nn
 from pyro_vmm import VMM, UserError
 from pyro_vmm.likelihoods import Bernoulli
 from pyro_vmm.priors import GaussianMixture
+from pyro_vmm.training import CheckpointWriter
 
 OPTIONS: dict[str, Any] = {
     "latent_dim": 2,
@@ -182,6 +183,18 @@ def test_schedules_count_steps(blobs: tuple[np.ndarray, np.ndarray]) -> None:
     model.fit(blobs[0], watchers=[Rates()])
     assert len(seen) == 15  # 270 observations for training, 64 a minibatch: five steps an epoch
     np.testing.assert_allclose(seen, 1e-2 * 0.5 * (1 + np.cos(np.pi * np.arange(15) / 15)), rtol=1e-6)
+
+
+def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(
+    blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    options = OPTIONS | {"max_epochs": 4}
+    whole = VMM(**options).fit(blobs[0], watchers=[CheckpointWriter(tmp_path, every_steps=3)])
+    newest = max(tmp_path.glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=f"{newest.name} is damaged"):
+        resumed = VMM(**options).fit(blobs[0], resume=tmp_path)
+    np.testing.assert_array_equal(resumed.transform(blobs[0]), whole.transform(blobs[0]))
 
 
 def test_convolutional_networks_on_images() -> None:

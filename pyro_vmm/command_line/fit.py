@@ -119,7 +119,7 @@ def _options(arguments: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     if dataset.image_shape is not None:
         options["image_shape"] = dataset.image_shape
     else:
-        options["standardize"] = options["likelihood"] == "normal"
+        options["standardize"] = options["likelihood"] in ("normal", "student-t")
     if arguments.network is not None:
         options |= {"encoder": arguments.network, "decoder": arguments.network}
     return options | {"low_precision": arguments.low_precision}

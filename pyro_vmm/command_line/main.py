@@ -40,7 +40,11 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--prior-inference", help="map-dp (default), map or mle")
     fit.add_argument("--weights", help="stick-breaking (default) or dirichlet")
     fit.add_argument("--responsibility-gradient", help="stopped (default) or differentiated")
-    fit.add_argument("--likelihood", help="bernoulli, continuous-bernoulli or normal; the default depends on the input")
+    fit.add_argument(
+        "--likelihood",
+        help="bernoulli, continuous-bernoulli, normal, student-t or, for raw counts, poisson, nb or zinb; "
+        "the default depends on the input",
+    )
     fit.add_argument("--network", help="mlp (default) or conv")
     fit.add_argument("--num-components", type=int, metavar="K")
     fit.add_argument("--latent-dim", type=int, metavar="D")

@@ -1,8 +1,20 @@
-"""What users give, read and checked: arrays, files, built-in data sets and labels."""
+"""What users give, read and checked: arrays, files, built-in data sets, labels and single-cell counts."""
 
 from pyro_vmm.data.arrays import check_range, validate_array
+from pyro_vmm.data.counts import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.data.inputs import Dataset, load_input
 from pyro_vmm.data.labels import load_labels
 from pyro_vmm.data.torchvision_images import default_data_root
 
-__all__ = ["Dataset", "check_range", "default_data_root", "load_input", "load_labels", "validate_array"]
+__all__ = [
+    "CellCounts",
+    "CountSetup",
+    "DataWarning",
+    "Dataset",
+    "check_range",
+    "default_data_root",
+    "load_input",
+    "load_labels",
+    "read_counts",
+    "validate_array",
+]

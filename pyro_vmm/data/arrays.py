@@ -83,6 +83,32 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str) 
     )
 
 
+def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
+    """Check that every value is a whole number, as a likelihood of counts needs.
+
+    Parameters
+    ----------
+    x
+        Observations, ``[N, F]``.
+    likelihood_name
+        The likelihood that the messages name.
+
+    Raises
+    ------
+    UserError
+        If a value is no whole number.
+    """
+    fractional = x != np.rint(x)
+    if not fractional.any():
+        return
+    row, column = (int(index) for index in np.argwhere(fractional)[0])
+    raise UserError(
+        f"likelihood='{likelihood_name}' needs whole numbers, but {int(fractional.sum())} values are not, the first at "
+        f"observation {row} (counting from 0), feature {column}, where the value is {x[row, column]:g}: give raw counts, "
+        "not normalised values."
+    )
+
+
 def _to_numpy(x: Any, name: str) -> tuple[NDArray[Any], Sequence[Any] | None, Sequence[Any] | None]:
     """Read ``x`` as a NumPy array, with the names of its rows and columns where it has them."""
     # Told apart by module name, so that pandas, SciPy and torch are imported only by those who use them.

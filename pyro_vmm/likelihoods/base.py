@@ -1,7 +1,7 @@
 """What a likelihood is: the step from a decoder's outputs to a distribution over one observation."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
@@ -21,6 +21,12 @@ class Likelihood(nn.Module, ABC):
 
     data_range: ClassVar[tuple[float, float]] = (-torch.inf, torch.inf)
     """Least and greatest value that an observation may hold."""
+
+    whole_numbers: ClassVar[bool] = False
+    """Whether an observation holds whole numbers only: raw counts."""
+
+    encoder_sees: ClassVar[Literal["data", "log1p"]] = "data"
+    """What the facades hand to the encoder: the observation ``x`` itself, or ``log(1 + x)``, as fits counts."""
 
     @abstractmethod
     def forward(self, outputs: Tensor, **covariates: Tensor) -> TorchDistributionMixin:

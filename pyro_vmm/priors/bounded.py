@@ -1,25 +1,10 @@
-"""Smooth bounds that keep parameters finite by construction."""
+"""Limits within which the priors' parameters stay finite by construction."""
 
 import math
 
-import torch
-from torch import Tensor
+from pyro_vmm.distributions.bounded import bounded, inverse_bounded
 
-
-def bounded(unbounded: Tensor, limit: float) -> Tensor:
-    """Map the real line to ``(-limit, limit)``; close to the identity where ``|unbounded|`` is well below ``limit``.
-
-    The MAP densities of section 4 are unbounded at the edge of the simplex, so that an optimiser would follow a dying
-    component's logit for ever: ``limit * tanh(unbounded / limit)`` lets it come to rest instead.
-    """
-    return limit * torch.tanh(unbounded / limit)
-
-
-def inverse_bounded(value: Tensor, limit: float) -> Tensor:
-    """Undo :func:`bounded`; values at or beyond the bound are taken just inside it."""
-    edge = 1.0 - (1e-6 if value.dtype == torch.float32 else 1e-12)
-    return limit * torch.atanh((value / limit).clamp(-edge, edge))
-
+__all__ = ["bounded", "inverse_bounded"]
 
 LOG_CONCENTRATION_LIMIT = math.log(1e4)
 """The concentration stays within 1e-4 .. 1e4."""

@@ -1,11 +1,14 @@
 """A progress bar with the ELBO, the clusters in use and the time left."""
 
 import sys
+import time
 from typing import TextIO
 
 from tqdm import tqdm
 
 from pyro_vmm.training.trainer import Trainer
+
+SECONDS_BETWEEN_LINES = 10.0
 
 
 class ProgressBar:
@@ -14,45 +17,63 @@ class ProgressBar:
     Parameters
     ----------
     stream
-        Where to draw; stderr by default. Off a terminal one line an interval is written instead of one bar redrawn.
+        Where to draw; stderr by default. Where it is no terminal (a log file), a line is written at the end of an epoch
+        instead, at most one every ten seconds, and at the end.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self._bar: tqdm | None = None
-
-    def _open(self, trainer: Trainer) -> "tqdm":
-        if self._bar is None:
-            interactive = self.stream.isatty()
-            self._bar = tqdm(
-                total=trainer.max_epochs * trainer.steps_per_epoch,
-                initial=trainer.svi.steps_taken - 1,
-                unit="step",
-                file=self.stream,
-                mininterval=0.2 if interactive else 10.0,
-                maxinterval=10.0 if interactive else 60.0,
-                dynamic_ncols=interactive,
-                ascii=not interactive,
-                bar_format="{percentage:3.0f}%|{bar:12}| epoch {desc} [{elapsed}<{remaining}] {postfix}",
-            )
-        return self._bar
+        self._started: tuple[float, int] | None = None
+        self._last_line = float("-inf")
 
     def step_ended(self, trainer: Trainer) -> None:
         """Move the bar."""
-        bar = self._open(trainer)
-        bar.set_description_str(
-            f"{min(trainer.progress.epoch + 1, trainer.max_epochs)}/{trainer.max_epochs}", refresh=False
-        )
-        if trainer.progress.batch == 0 and trainer.history:
-            row = trainer.history[-1]
-            text = f"ELBO {row['elbo']:.2f}"
-            if row["validation_elbo"] == row["validation_elbo"]:
-                text += f", validation {row['validation_elbo']:.2f}"
-            bar.set_postfix_str(f"{text}, {row['clusters_in_use']} clusters in use", refresh=False)
-        bar.update(1)
-        if trainer.progress.finished or trainer.stop_requested:
-            bar.close()
-            self._bar = None
+        if self._started is None:
+            self._started = time.monotonic(), trainer.svi.steps_taken - 1
+        if self.stream.isatty():
+            self._move(trainer)
 
     def epoch_ended(self, trainer: Trainer) -> None:
-        """Nothing: the figures of the epoch are shown with its last step."""
+        """Write a line where there is no bar."""
+        due = time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES
+        if not self.stream.isatty() and (due or trainer.progress.finished):
+            epoch = f"epoch {trainer.progress.epoch}/{trainer.max_epochs}"
+            print(f"{epoch}: {_figures(trainer)}, {self._time_left(trainer)} left", file=self.stream, flush=True)
+            self._last_line = time.monotonic()
+
+    def _move(self, trainer: Trainer) -> None:
+        if self._bar is None:
+            self._bar = tqdm(
+                total=trainer.max_epochs * trainer.steps_per_epoch,
+                initial=trainer.svi.steps_taken - 1,
+                file=self.stream,
+                mininterval=0.2,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar:12}| epoch {desc} [{elapsed}<{remaining}] {postfix}",
+            )
+        epoch = min(trainer.progress.epoch + 1, trainer.max_epochs)
+        self._bar.set_description_str(f"{epoch}/{trainer.max_epochs}", refresh=False)
+        if trainer.progress.batch == 0 and trainer.history:
+            self._bar.set_postfix_str(_figures(trainer), refresh=False)
+        self._bar.update(1)
+        if trainer.progress.finished or trainer.stop_requested:
+            self._bar.close()
+            self._bar = None
+
+    def _time_left(self, trainer: Trainer) -> str:
+        assert self._started is not None
+        since, first_step = self._started
+        done = trainer.svi.steps_taken - first_step
+        to_do = (
+            0 if trainer.progress.finished else trainer.max_epochs * trainer.steps_per_epoch - trainer.svi.steps_taken
+        )
+        return str(tqdm.format_interval((time.monotonic() - since) / max(done, 1) * to_do))
+
+
+def _figures(trainer: Trainer) -> str:
+    row = trainer.history[-1]
+    validation = (
+        "" if row["validation_elbo"] != row["validation_elbo"] else f", validation {row['validation_elbo']:.2f}"
+    )
+    return f"ELBO {row['elbo']:.2f}{validation}, {row['clusters_in_use']:.0f} clusters in use"

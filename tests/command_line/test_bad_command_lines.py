@@ -15,6 +15,7 @@ def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 5)).astype(np.float32)
     np.save(tmp_path / "good.npy", x)
+    np.save(tmp_path / "normalised.npy", np.abs(x))
     np.save(tmp_path / "one.npy", x[:1])
     np.save(tmp_path / "flat.npy", x[:, 0])
     holed = x.copy()
@@ -38,6 +39,8 @@ MISTAKES = [
     (["nonsense"], ["nonsense"]),
     (["cells.h5ad"], ["h5ad"]),
     (["good.npy", "--likelihood", "bernoulli"], ["ernoulli", "1]"]),
+    (["good.npy", "--likelihood", "nb"], ["'nb'", "observation 0", "negative"]),
+    (["normalised.npy", "--likelihood", "nb"], ["'nb'", "observation 0", "raw counts, not normalised"]),
     (["good.npy", "--likelihood", "gaussian"], ["'gaussian'", "normal"]),
     (["good.npy", "--prior", "vampire"], ["'vampire'", "vamp-mixture"]),
     (["good.npy", "--prior-inference", "bayes"], ["'bayes'", "map-dp"]),

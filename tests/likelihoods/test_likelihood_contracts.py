@@ -8,7 +8,18 @@ import torch
 from torch import nn
 
 from pyro_vmm import UserError
-from pyro_vmm.likelihoods import NAMED, Bernoulli, ContinuousBernoulli, Likelihood, Normal, make_likelihood
+from pyro_vmm.likelihoods import (
+    NAMED,
+    Bernoulli,
+    ContinuousBernoulli,
+    Likelihood,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+    ZeroInflatedNegativeBinomial,
+    make_likelihood,
+)
 from pyro_vmm.testing import LikelihoodContract
 
 
@@ -38,6 +49,42 @@ class TestContinuousBernoulli(LikelihoodContract):
 class TestNormal(LikelihoodContract):
     def make_likelihood(self, num_features):
         return Normal(initial_scale=0.5)
+
+
+class TestStudentT(LikelihoodContract):
+    def make_likelihood(self, num_features):
+        return StudentT(initial_scale=0.5)
+
+
+class CountContract(LikelihoodContract):
+    def values(self):
+        return torch.arange(2000)
+
+
+class TestPoisson(CountContract):
+    def make_likelihood(self, num_features):
+        return Poisson()
+
+
+class TestNegativeBinomial(CountContract):
+    def make_likelihood(self, num_features):
+        return NegativeBinomial(num_features)
+
+
+class TestZeroInflatedNegativeBinomial(CountContract):
+    def make_likelihood(self, num_features):
+        return ZeroInflatedNegativeBinomial(num_features)
+
+
+class TestNegativeBinomialOfLibrariesAndBatches(CountContract):
+    def make_likelihood(self, num_features):
+        likelihood = NegativeBinomial(num_features, num_batches=2)
+        nn.init.normal_(likelihood.inverse_dispersion.log_value, mean=1.0, std=0.3)
+        return likelihood
+
+    def covariates(self, num_observations):
+        library_size = 10.0 + torch.arange(num_observations, dtype=torch.get_default_dtype())
+        return {"library_size": library_size, "batch": torch.eye(2).repeat(10, 1)[:num_observations]}
 
 
 class Cauchy(Likelihood):
@@ -150,7 +197,7 @@ def test_normal_scale_starts_where_asked_and_stays_above_its_minimum():
 
 def test_names_stand_for_their_classes():
     for name, kind in NAMED.items():
-        assert type(make_likelihood(name)) is kind
+        assert type(make_likelihood(name, num_features=3)) is kind
     given = Bernoulli()
     assert make_likelihood(given) is given
     assert make_likelihood("bernoulli", pixels_per_feature=16).pixels_per_feature == 16
@@ -164,6 +211,11 @@ def test_names_stand_for_their_classes():
         (lambda: Bernoulli(pixels_per_feature=0), "pixels_per_feature is 0"),
         (lambda: Normal(initial_scale=0.1, minimum_scale=0.2), "initial_scale 0.1 and minimum_scale 0.2"),
         (lambda: Normal(minimum_scale=0.0), "minimum_scale 0.0"),
+        (
+            lambda: make_likelihood("nb"),
+            r"likelihood='nb' needs the number of features.*NegativeBinomial\(num_features\)",
+        ),
+        (lambda: make_likelihood("zinb", num_features=2, width=2), "likelihood='zinb' does not take the options width"),
     ],
 )
 def test_mistakes_are_named(call, message):

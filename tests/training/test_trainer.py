@@ -176,6 +176,24 @@ def test_the_checkpoint_writer_leaves_the_state_in_which_training_stopped(make_t
     ]
 
 
+def test_the_best_state_survives_a_stop(make_trainer: Any, tmp_path: Path) -> None:
+    diary, script = Diary(), (-1.0, -5.0, -2.0, -3.0)
+
+    def trainer(**options: Any) -> Trainer:
+        made = make_trainer(network=NETWORKS["noisy"], **options)
+        made.validation_elbo = lambda: script[len(made.history)]
+        return made
+
+    stopped = trainer(watchers=[StopAt((12,)), diary])
+    stopped.run()
+    write_checkpoint(tmp_path, *stopped.state_dict(), step=12)
+    resumed = trainer(model_seed=1)
+    resumed.load_state_dict(*read_checkpoint(tmp_path)[:2])
+    resumed.run()
+    assert [row["validation_elbo"] for row in resumed.history] == list(script)
+    assert same(parameters(resumed), diary.epochs[0])
+
+
 def test_a_finished_training_can_be_made_longer(make_trainer: Any) -> None:
     long = make_trainer(max_epochs=5)
     long.run()

@@ -1,0 +1,195 @@
+"""Stored counts of any form, checked value by value and copied to sparse float32 without being expanded."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.data.arrays import listed
+from pyro_vmm.errors import UserError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+MAXIMUM_COUNT = 2**24
+"""Largest count accepted: float32 holds every whole number up to it, and not the next."""
+
+_BLOCK = 2**22
+"""Values looked at in one go, so that checking needs little memory beside the data."""
+
+
+def to_count_matrix(
+    values: Any,
+    source: str,
+    cell_names: NDArray[np.str_],
+    gene_names: NDArray[np.str_],
+    *,
+    allow_non_counts: bool = False,
+    other_sources: str = "",
+) -> "csr_array":
+    """Check stored counts and copy them to CSR.
+
+    Parameters
+    ----------
+    values
+        ``[N, G]``: a SciPy sparse matrix or array, or a NumPy array, of whole numbers in any integer, floating or
+        Boolean dtype. It is not changed.
+    source
+        What the messages call ``values``, such as ``"adata.X"``.
+    cell_names, gene_names
+        ``[N]`` and ``[G]``.
+    allow_non_counts
+        Whether values need not be whole. They still must be finite and not negative.
+    other_sources
+        Where else counts might be found, for the message about values that are not whole.
+
+    Returns
+    -------
+    scipy.sparse.csr_array
+        ``[N, G]``, float32, with sorted indices, no entry twice and no stored zeros. It shares no memory with
+        ``values``.
+
+    Raises
+    ------
+    UserError
+        If ``values`` is of another kind, or has missing, infinite, negative or broken values or counts above
+        :data:`MAXIMUM_COUNT`, or if a cell has no counts.
+    """
+    counts = _copy_to_csr(values, source)
+
+    def refuse(is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]], adjective: str, mend: str) -> None:
+        number, first = _find(counts.data, is_bad)
+        if number == 0:
+            return
+        # The row of a stored value is the last one that starts at or before it; empty rows start there too.
+        cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
+        where = f"cell {str(cell_names[cell])!r}, gene {str(gene_names[counts.indices[first]])!r}"
+        if number == 1:
+            told = f"one {adjective} value, {_shown(counts.data[first])} at {where}"
+        else:
+            told = f"{number} {adjective} values, the first {_shown(counts.data[first])} at {where}"
+        raise UserError(f"{source} has {told}: {mend}.")
+
+    if counts.dtype.kind == "f":
+        refuse(lambda x: ~np.isfinite(x), "NaN or infinite", "set them right or remove those cells or genes")
+    if counts.dtype.kind in "fi":
+        refuse(lambda x: x < 0, "negative", "give raw counts, not scaled or centred values")
+    if counts.dtype.kind == "f" and not allow_non_counts:
+        refuse(
+            lambda x: x != np.rint(x),
+            "non-whole",
+            f"give raw counts{other_sources}, or allow_non_counts=True if these values are meant",
+        )
+    if not allow_non_counts:
+        refuse(
+            lambda x: x > MAXIMUM_COUNT,
+            "too large",
+            f"counts up to {MAXIMUM_COUNT} (2**24) are exact in float32, so check these",
+        )
+    else:
+        refuse(lambda x: x > np.finfo(np.float32).max, "too large", "rescale to the range of float32")
+    counts = counts.astype(np.float32)
+    counts.eliminate_zeros()
+    _check_empty_cells(counts, source, cell_names)
+    return counts
+
+
+def _copy_to_csr(values: Any, source: str) -> "csr_array":
+    """Copy ``[N, G]`` to CSR in a native dtype in which SciPy can sort and add, with no entry stored twice."""
+    from scipy import sparse
+
+    if sparse.issparse(values):
+        return _sparse_to_csr(values, source)
+    if isinstance(values, np.ma.MaskedArray):
+        _check_kind(values.dtype, source)
+        return _dense_to_csr(np.ma.filled(values.astype(np.float64), np.nan))
+    if isinstance(values, np.ndarray):
+        _check_kind(values.dtype, source)
+        return _dense_to_csr(np.asarray(values))
+    if values is None:
+        raise UserError(f"{source} is empty (None): name the layer that holds the counts.")
+    kind = f"{type(values).__module__.partition('.')[0]}.{type(values).__name__}"
+    raise UserError(
+        f"{source} is a {kind}, not a NumPy array or SciPy sparse matrix in memory: load or convert it first, as with "
+        "adata.to_memory()."
+    )
+
+
+def _sparse_to_csr(matrix: Any, source: str) -> "csr_array":
+    """Copy a SciPy sparse ``[N, G]``, whose own arrays SciPy would otherwise sort and add up in place."""
+    from scipy import sparse
+
+    _check_kind(matrix.dtype, source)
+    dtype = _working_dtype(matrix.dtype)
+    if matrix.format == "csr":
+        parts = (matrix.data.astype(dtype), matrix.indices.copy(), matrix.indptr.copy())
+        counts = sparse.csr_array(parts, shape=matrix.shape)
+    elif matrix.format == "csc":
+        by_gene = (matrix.data.astype(dtype), matrix.indices, matrix.indptr)
+        counts = sparse.csc_array(by_gene, shape=matrix.shape).tocsr()
+    else:
+        # These formats add entries stored twice as they are converted, which small integers might not hold.
+        counts = sparse.csr_array(matrix.astype(np.float64))
+    counts.sort_indices()
+    if not counts.has_canonical_format:
+        counts = counts.astype(np.float64)
+        counts.sum_duplicates()
+    return counts
+
+
+def _check_kind(dtype: np.dtype[Any], source: str) -> None:
+    if dtype.kind not in "biuf":
+        raise UserError(f"{source} has dtype {dtype}, but counts must be numbers: convert it, as with astype(int).")
+
+
+def _working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    # SciPy's sparse routines know neither half precision nor the other byte order.
+    return np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
+
+
+def _dense_to_csr(values: NDArray[Any]) -> "csr_array":
+    """Collect what is not zero, a block of rows at a time."""
+    from scipy import sparse
+
+    num_cells, num_genes = values.shape
+    rows_at_once = max(1, _BLOCK // num_genes)
+    data, indices, row_lengths = [], [], []
+    for start in range(0, num_cells, rows_at_once):
+        block = values[start : start + rows_at_once]
+        rows, columns = np.nonzero(block)
+        data.append(block[rows, columns].astype(_working_dtype(values.dtype)))
+        indices.append(columns.astype(np.int32))
+        row_lengths.append(np.bincount(rows, minlength=len(block)))
+    row_starts = np.concatenate([[0], np.cumsum(np.concatenate(row_lengths))])
+    return sparse.csr_array((np.concatenate(data), np.concatenate(indices), row_starts), shape=values.shape)
+
+
+def _find(data: NDArray[Any], is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> tuple[int, int]:
+    """How many of the values ``[nnz]`` are bad, and the place of the first (-1 if none)."""
+    number, first = 0, -1
+    for start in range(0, len(data), _BLOCK):
+        bad = is_bad(data[start : start + _BLOCK])
+        in_block = int(bad.sum())
+        if in_block and number == 0:
+            first = start + int(np.argmax(bad))
+        number += in_block
+    return number, first
+
+
+def _shown(value: Any) -> str:
+    return f"{value:d}" if value.dtype.kind in "iu" else f"{value:.10g}"
+
+
+def _check_empty_cells(counts: "csr_array", source: str, cell_names: NDArray[np.str_]) -> None:
+    empty = np.diff(counts.indptr) == 0
+    number = int(empty.sum())
+    if number == 0:
+        return
+    named = listed(cell_names[empty])
+    raise UserError(
+        f"{source} has {number} cell{'s' if number > 1 else ''} with no counts, {named}: remove "
+        f"{'them' if number > 1 else 'it'}, as with adata[{source}.sum(axis=1) > 0].copy()."
+    )
