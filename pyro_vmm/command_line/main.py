@@ -95,6 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"pyro-vmm: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_MISTAKE
+    except BrokenPipeError:
+        # Whoever read our output (head, say) has seen enough; Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ArithmeticError as error:
         print(f"pyro-vmm: {' '.join(str(error).split())} The last checkpoint is kept.", file=sys.stderr)
         return FAILED

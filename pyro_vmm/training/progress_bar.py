@@ -24,13 +24,10 @@ class ProgressBar:
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self._bar: tqdm | None = None
-        self._started: tuple[float, int] | None = None
         self._last_line = float("-inf")
 
     def step_ended(self, trainer: Trainer) -> None:
         """Move the bar."""
-        if self._started is None:
-            self._started = time.monotonic(), trainer.svi.steps_taken - 1
         if self.stream.isatty():
             self._move(trainer)
 
@@ -39,7 +36,7 @@ class ProgressBar:
         due = time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES
         if not self.stream.isatty() and (due or trainer.progress.finished):
             epoch = f"epoch {trainer.progress.epoch}/{trainer.max_epochs}"
-            print(f"{epoch}: {_figures(trainer)}, {self._time_left(trainer)} left", file=self.stream, flush=True)
+            print(f"{epoch}: {_figures(trainer)}, {_time_left(trainer)} left", file=self.stream, flush=True)
             self._last_line = time.monotonic()
 
     def _move(self, trainer: Trainer) -> None:
@@ -61,14 +58,12 @@ class ProgressBar:
             self._bar.close()
             self._bar = None
 
-    def _time_left(self, trainer: Trainer) -> str:
-        assert self._started is not None
-        since, first_step = self._started
-        done = trainer.svi.steps_taken - first_step
-        to_do = (
-            0 if trainer.progress.finished else trainer.max_epochs * trainer.steps_per_epoch - trainer.svi.steps_taken
-        )
-        return str(tqdm.format_interval((time.monotonic() - since) / max(done, 1) * to_do))
+
+def _time_left(trainer: Trainer) -> str:
+    """At the mean pace so far, earlier parts of a resumed fit included."""
+    steps = trainer.max_epochs * trainer.steps_per_epoch - trainer.svi.steps_taken
+    pace = trainer.progress.seconds / trainer.svi.steps_taken
+    return str(tqdm.format_interval(0.0 if trainer.progress.finished else pace * steps))
 
 
 def _figures(trainer: Trainer) -> str:
