@@ -109,6 +109,11 @@ class Assembly:
 
     def _prior(self, guide: AmortizedNormal, likelihood: Likelihood, x: Tensor | None) -> Prior:
         if isinstance(self.prior, Prior):
+            if isinstance(self.prior, VampMixture | VampPrior):
+                raise UserError(
+                    f"A {type(self.prior).__name__} object refers to a guide of its own, not to the one made here: give its "
+                    "name as prior, or build the model from its pieces."
+                )
             if self.prior.latent_dim != self.latent_dim:
                 raise UserError(
                     f"The prior has {self.prior.latent_dim} latent dimensions, not latent_dim={self.latent_dim}: "

@@ -16,8 +16,9 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 from pyro_vmm import VMM, UserError
+from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.likelihoods import Bernoulli
-from pyro_vmm.priors import GaussianMixture
+from pyro_vmm.priors import GaussianMixture, VampMixture
 from pyro_vmm.training import CheckpointWriter
 
 OPTIONS: dict[str, Any] = {
@@ -240,6 +241,7 @@ def test_a_clone_is_unfitted_and_equal(fitted: VMM) -> None:
         ({"likelihood_options": {"colour": 3}}, "colour"),
         ({"likelihood": "bernoulli", "standardize": False}, r"\[0, 1\]"),
         ({"prior": GaussianMixture(3, 4)}, "latent"),
+        ({"prior": VampMixture(2, AmortizedNormal(nn.Linear(6, 5)), torch.zeros(4, 6))}, "guide of its own"),
         ({"covariance": "spherical"}, "covariance"),
     ],
 )
