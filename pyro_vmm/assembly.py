@@ -1,6 +1,6 @@
 """From the options of a facade to a model and its guide."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,6 +108,15 @@ class Assembly:
         raise UserError(f"decoder={self.decoder!r} is not known: choose {_listed(NETWORKS)} or give a torch module.")
 
     def _prior(self, guide: AmortizedNormal, likelihood: Likelihood, x: Tensor | None) -> Prior:
+        domain = self._domain(likelihood)
+
+        def pseudo_inputs() -> PseudoInputs:
+            return PseudoInputs(self._initial_pseudo_inputs(x, domain), domain=domain)
+
+        return self.make_prior(guide, pseudo_inputs)
+
+    def make_prior(self, guide: AmortizedNormal, pseudo_inputs: Callable[[], PseudoInputs]) -> Prior:
+        """Make the prior; ``pseudo_inputs`` makes those of the two priors that have them."""
         if isinstance(self.prior, Prior):
             if isinstance(self.prior, VampMixture | VampPrior):
                 raise UserError(
@@ -132,11 +141,9 @@ class Assembly:
         }
         if self.prior == "gaussian-mixture":
             return GaussianMixture(self.latent_dim, self.num_components, **mixture)
-        domain = self._domain(likelihood)
-        pseudo_inputs = PseudoInputs(self._initial_pseudo_inputs(x, domain), domain=domain)
         if self.prior == "vamp-prior":
-            return VampPrior(self.latent_dim, guide, pseudo_inputs)
-        return VampMixture(self.latent_dim, guide, pseudo_inputs, **mixture)
+            return VampPrior(self.latent_dim, guide, pseudo_inputs())
+        return VampMixture(self.latent_dim, guide, pseudo_inputs(), **mixture)
 
     def _domain(self, likelihood: Likelihood) -> Domain:
         domain = self.pseudo_input_domain

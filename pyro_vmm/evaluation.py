@@ -1,16 +1,18 @@
 """What a fitted model says of observations, a block of rows at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pyro import poutine
 from torch import Tensor
 
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.training.sparse_rows import Rows, dense_rows
 
 ROWS_AT_ONCE = 1024
 
@@ -42,29 +44,43 @@ class Evaluation:
             yield
 
     def by_rows(
-        self, function: Callable[[Tensor], Tensor], x: Tensor, rows_at_once: int = ROWS_AT_ONCE
+        self,
+        function: Callable[..., Tensor],
+        x: Rows,
+        covariates: Mapping[str, Tensor] | None = None,
+        rows_at_once: int = ROWS_AT_ONCE,
     ) -> NDArray[np.float64]:
-        """Apply ``function`` to blocks of ``x [N, F]`` and put the results one below the other."""
+        """Apply ``function`` to blocks of ``x [N, F]`` and of the covariates, and put the results one below the other."""
+        given = covariates or {}
+        blocks = []
         with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model), self.own_noise():
-            blocks = [function(block.to(self.device)).double().cpu() for block in x.split(rows_at_once)]
+            for rows in torch.arange(len(x)).split(rows_at_once):
+                beside = {name: dense_rows(values, rows, self.device) for name, values in given.items()}
+                blocks.append(function(dense_rows(x, rows, self.device), **beside).double().cpu())
         return torch.cat(blocks).numpy()
 
-    def posterior_mean(self, x: Tensor) -> NDArray[np.float32]:
+    def posterior_mean(self, x: Rows, covariates: Mapping[str, Tensor] | None = None) -> NDArray[np.float32]:
         """Posterior means of the latents of ``x [N, F]``, as ``[N, D]``."""
-        return self.by_rows(lambda block: self.guide.posterior(block).mean, x).astype(np.float32)
 
-    def responsibilities(self, x: Tensor, num_samples: int = 0) -> NDArray[np.float64]:
+        def of_block(block: Tensor, **beside: Tensor) -> Tensor:
+            return self.guide.posterior(block, **beside).mean
+
+        return self.by_rows(of_block, x, covariates).astype(np.float32)
+
+    def responsibilities(
+        self, x: Rows, num_samples: int = 0, covariates: Mapping[str, Tensor] | None = None
+    ) -> NDArray[np.float64]:
         """Responsibilities ``[N, K]`` at the posterior mean, or averaged over ``num_samples`` posterior samples."""
         prior = self.model.prior
 
-        def of_block(block: Tensor) -> Tensor:
-            posterior = self.guide.posterior(block)
+        def of_block(block: Tensor, **beside: Tensor) -> Tensor:
+            posterior = self.guide.posterior(block, **beside)
             if not num_samples:
                 return prior.responsibilities(posterior.mean)
             drawn = (prior.responsibilities(posterior.sample()).double() for _ in range(num_samples))
             return torch.stack(list(drawn)).mean(0)
 
-        return self.by_rows(of_block, x)
+        return self.by_rows(of_block, x, covariates)
 
     def log_evidence(self, x: Tensor, num_samples: int) -> NDArray[np.float64]:
         """Importance-weighted ``log p(x)``, ``[N]`` nats, with the guide's posterior as proposal.
@@ -84,3 +100,31 @@ class Evaluation:
             return torch.logsumexp(log_ratio.double(), 0) - np.log(num_samples)
 
         return self.by_rows(of_block, x, rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
+
+    def log_ratios(
+        self, x: Rows, covariates: Mapping[str, Tensor] | None = None, num_samples: int = 1
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """``log p(x, latents) - log q(latents | x)`` and ``log p(x | latents)`` at draws from the guide, ``[N, S]`` each.
+
+        Over every latent site of model and guide, whatever they are. The mean of the first is the ELBO, its
+        log-mean-exp the importance-weighted ``log p(x)``.
+        """
+
+        def of_block(block: Tensor, **beside: Tensor) -> Tensor:
+            draws = []
+            for _ in range(num_samples):
+                guide_trace = poutine.trace(self.guide.forward).get_trace(block, **beside)
+                story = poutine.replay(self.model.fitted, trace=guide_trace)
+                model_trace = poutine.trace(story).get_trace(block, **beside)
+                guide_trace.compute_log_prob()
+                model_trace.compute_log_prob()
+                likelihood = model_trace.nodes["x"]["log_prob"]
+                latents = [name for name in guide_trace.stochastic_nodes if name in model_trace.nodes]
+                ratio = likelihood + sum(
+                    model_trace.nodes[name]["log_prob"] - guide_trace.nodes[name]["log_prob"] for name in latents
+                )
+                draws.append(torch.stack((ratio.double(), likelihood.double()), -1))
+            return torch.stack(draws, 1)
+
+        both = self.by_rows(of_block, x, covariates)
+        return both[..., 0], both[..., 1]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pyro_vmm.vmm import VMM
 
 FORMAT, VERSION = "pyro-vmm-model", 1
+ARRAYS, SINGLE_CELL = "arrays", "single-cell"
+"""Kinds of models: :class:`pyro_vmm.VMM` and :class:`pyro_vmm.SingleCellVMM`."""
 PACKAGES = ("pyro-vmm", "torch", "pyro-ppl", "numpy", "scikit-learn")
 
 
@@ -33,11 +35,6 @@ def save(estimator: "VMM", directory: Path, *, extra: dict[str, Any] | None = No
     UserError
         If the folder cannot be made or written.
     """
-    tensors = {
-        f"{owner}.{name}": tensor.detach().cpu().contiguous().clone()
-        for owner, module in (("model", estimator.model_), ("guide", estimator.guide_))
-        for name, tensor in module.state_dict().items()
-    }
     fitted = {
         "n_features_in": int(estimator.n_features_in_),
         "feature_names_in": [str(name) for name in getattr(estimator, "feature_names_in_", [])],
@@ -53,10 +50,27 @@ def save(estimator: "VMM", directory: Path, *, extra: dict[str, Any] | None = No
     config = {
         "format": FORMAT,
         "version": VERSION,
+        "kind": ARRAYS,
         "estimator": storable_options(estimator),
         "fitted": fitted,
         "versions": versions(),
     } | (extra or {})
+    write_model(directory, config, estimator.model_, estimator.guide_)
+
+
+def write_model(directory: Path, config: dict[str, Any], model: nn.Module, guide: nn.Module) -> None:
+    """Write ``config.json`` and the weights of model and guide, ``model.safetensors``, each atomically.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be made or written.
+    """
+    tensors = {
+        f"{owner}.{name}": tensor.detach().cpu().contiguous().clone()
+        for owner, module in (("model", model), ("guide", guide))
+        for name, tensor in module.state_dict().items()
+    }
     try:
         directory.mkdir(parents=True, exist_ok=True)
         write_atomically(directory / "model.safetensors", save_tensors(tensors))
@@ -76,17 +90,11 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
     config = read_config(directory)
     if "fitted" not in config:
         raise UserError(f"The fit in {directory} has not come to its end: go on with it, pyro-vmm fit ... --resume.")
-    options = dict(config["estimator"])
-    for name, value in options.items():
-        if isinstance(value, dict) and "object" in value and name not in objects:
-            raise UserError(
-                f"The model in {directory} was fitted with an object of one's own as {name} ({value['object']}), which is "
-                f"not stored: give it again, load(directory, {name}=...)."
-            )
-        if isinstance(value, list):
-            options[name] = tuple(value)
+    if config.get("kind", ARRAYS) != ARRAYS:
+        raise UserError(f"{directory} holds a single-cell model: load it with SingleCellVMM.load(directory, adata).")
+    options = stored_options(directory, config["estimator"], objects)
     try:
-        estimator = cls(**(options | objects))
+        estimator = cls(**options)
         fitted = config["fitted"]
         estimator.n_features_in_ = int(fitted["n_features_in"])
         if fitted["feature_names_in"]:
@@ -102,10 +110,30 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
     with torch.random.fork_rng():
         estimator.model_, estimator.guide_ = estimator._build(None, estimator.n_features_in_)
-    _load_weights(estimator, directory / "model.safetensors")
+    load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors")
     weights = estimator.model_.prior.weights.detach().double().cpu().numpy()
     estimator.weights_ = weights[estimator.component_order_]
     return estimator
+
+
+def stored_options(directory: Path, stored: dict[str, Any], objects: dict[str, Any]) -> dict[str, Any]:
+    """Options as :func:`storable` left them in JSON, with the user's objects given again.
+
+    Raises
+    ------
+    UserError
+        If an object of the user's own is not given again.
+    """
+    options = dict(stored)
+    for name, value in options.items():
+        if isinstance(value, dict) and "object" in value and name not in objects:
+            raise UserError(
+                f"The model in {directory} was fitted with an object of one's own as {name} ({value['object']}), which is "
+                f"not stored: give it again, load(directory, {name}=...)."
+            )
+        if isinstance(value, list):
+            options[name] = tuple(value)
+    return options | objects
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -131,14 +159,21 @@ def read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def _load_weights(estimator: "VMM", path: Path) -> None:
+def load_weights(model: nn.Module, guide: nn.Module, path: Path) -> None:
+    """Read the weights that :func:`write_model` wrote into a model and a guide of the same options.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or damaged, or its weights are of another model.
+    """
     try:
         tensors = load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: fit again, or go on from a checkpoint with --resume.") from None
     except (SafetensorError, OSError):
         raise UserError(f"{path} is damaged or no safetensors file: fit again.") from None
-    for owner, module in (("model", estimator.model_), ("guide", estimator.guide_)):
+    for owner, module in (("model", model), ("guide", guide)):
         prefix = owner + "."
         own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         try:
@@ -151,7 +186,11 @@ def _load_weights(estimator: "VMM", path: Path) -> None:
 
 def storable_options(estimator: "VMM") -> dict[str, Any]:
     """The estimator's options for JSON; an object of the user's own becomes a note of its class."""
-    options = estimator.get_params(deep=False)
+    return storable(estimator.get_params(deep=False))
+
+
+def storable(options: dict[str, Any]) -> dict[str, Any]:
+    """Options for JSON; an object of the user's own becomes a note of its class."""
     return {
         name: {"object": type(value).__qualname__} if not _plain(value) else _native(value)
         for name, value in options.items()
@@ -166,6 +205,11 @@ def versions() -> dict[str, str]:
 def copy_module(module: nn.Module) -> nn.Module:
     """A copy that shares no parameter with the original."""
     return copy.deepcopy(module)
+
+
+def with_copies(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with a copy of every module among them: two fits must not share parameters."""
+    return {name: copy_module(value) if isinstance(value, nn.Module) else value for name, value in options.items()}
 
 
 def _plain(value: Any) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pyro_vmm import persistence
 from pyro_vmm.assembly import Assembly
-from pyro_vmm.clustering import MergeTree, merge_tree
+from pyro_vmm.clustering import MergeTree, component_order, merge_tree
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.data.arrays import check_whole_numbers
 from pyro_vmm.devices import choose_device, resident
@@ -257,12 +257,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def _build(self, x: Tensor | None, num_features: int | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
         features = num_features if x is None else x.shape[1]
         assert features is not None
-        options = self._assembly_options()
-        # A module given by the caller is copied: two fits must not share parameters.
-        for name in ("prior", "likelihood", "encoder", "decoder"):
-            if isinstance(options[name], nn.Module):
-                options[name] = persistence.copy_module(options[name])
-        model, guide = Assembly(num_features=features, **options).build(x)
+        model, guide = Assembly(num_features=features, **persistence.with_copies(self._assembly_options())).build(x)
         if self.low_precision:
             guide.encoder = LowPrecision(guide.encoder)
             model.decoder = LowPrecision(model.decoder)
@@ -287,9 +282,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def _number_components(self, x: Tensor) -> None:
         """Number components by how many observations they own, so that clusters are 0, 1, ... without gaps."""
         responsibilities = self._evaluation.responsibilities(x)
-        counts = np.bincount(responsibilities.argmax(1), minlength=responsibilities.shape[1])
         weights = self.model_.prior.weights.detach().double().cpu().numpy()
-        self.component_order_ = np.lexsort((-weights, -counts))
+        self.component_order_ = component_order(responsibilities, weights)
         self.weights_ = weights[self.component_order_]
         responsibilities = responsibilities[:, self.component_order_]
         self.labels_ = responsibilities.argmax(1)

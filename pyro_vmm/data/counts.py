@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,6 +156,36 @@ class CellCounts:
         """Categories by column, the batches' with them: what :func:`read_counts` maps new data onto."""
         batches = {} if self.setup.batch_key is None else {self.setup.batch_key: self.batch_categories}
         return {**batches, **self.covariate_categories}
+
+    def subset(self, rows: Any) -> "CellCounts":
+        """The cells ``rows``: numbers from 0 (below 0 from the end) or a Boolean mask ``[N]``, in the order given.
+
+        Raises
+        ------
+        UserError
+            For anything else, or a cell that does not exist.
+        """
+        number = len(self.cell_names)
+        wanted = np.atleast_1d(np.asarray(rows))
+        if wanted.dtype == np.bool_ and wanted.shape == (number,):
+            wanted = np.flatnonzero(wanted)
+        if wanted.size == 0:
+            wanted = wanted.astype(np.int64)
+        if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+            raise UserError(f"indices must be row numbers or a Boolean mask of {number} cells, but are {rows!r}.")
+        if wanted.size and (wanted.min() < -number or wanted.max() >= number):
+            raise UserError(f"indices go from {wanted.min()} to {wanted.max()}, but there are {number} cells.")
+        wanted = wanted % number
+        return replace(
+            self,
+            counts=self.counts[wanted],
+            cell_names=self.cell_names[wanted],
+            batch=self.batch[wanted],
+            categorical_covariates={key: codes[wanted] for key, codes in self.categorical_covariates.items()},
+            continuous_covariates=self.continuous_covariates[wanted],
+            size_factor=None if self.size_factor is None else self.size_factor[wanted],
+            library_size=self.library_size[wanted],
+        )
 
 
 def read_counts(

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from pyro_vmm.distributions.bounded import bounded
+from pyro_vmm.distributions.bounded import bounded, inverse_bounded
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods.base import Likelihood
 
@@ -80,6 +80,11 @@ class InverseDispersion(nn.Module):
             if size < 1:
                 raise UserError(f"{name} is {size}: it must be at least 1.")
         self.log_value = nn.Parameter(torch.zeros(num_batches, num_features))
+
+    def start_at(self, theta: Tensor) -> None:
+        """Set ``theta [F]`` (positive) in every batch, as a fit's starting point."""
+        with torch.no_grad():
+            self.log_value.copy_(inverse_bounded(theta.log(), LOG_INVERSE_DISPERSION_LIMIT).expand_as(self.log_value))
 
     def forward(self, scale_head: Tensor, batch: Tensor | None) -> Tensor:
         """``theta``, positive: ``[F]`` with one batch, else ``[B, F]``, chosen by one-hot ``batch [B, num_batches]``.

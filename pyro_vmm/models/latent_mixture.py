@@ -115,7 +115,11 @@ class LatentMixtureModel(LocalPyroModule):
                 component = pyro.sample("assignment", categorical, infer={"enumerate": "parallel"})
                 prior = dist.MultivariateNormal(prior.loc[component], scale_tril=prior.scale_tril[component])
             z = pyro.sample("z", prior)
-            return pyro.sample("x", self.observation(z, **covariates), obs=x)
+            return pyro.sample("x", self.observation(z, **self.draw_covariates(covariates)), obs=x)
+
+    def draw_covariates(self, covariates: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add what the story itself draws beside ``z`` (inside the plate ``observations``); nothing here."""
+        return covariates
 
     def observation(self, z: Tensor, **covariates: Tensor) -> TorchDistributionMixin:
         """``p(x | z)`` for latents ``[..., D]``: batch shape ``[...]``, event shape ``(F,)``."""

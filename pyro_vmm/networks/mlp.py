@@ -1,9 +1,10 @@
 """Fully connected encoder and decoder, in the sizes of the paper's image experiments by default."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
@@ -34,6 +35,9 @@ class MLPEncoder(nn.Module):
         ``"none"``, ``"batch"`` (statistics over all leading dimensions together) or ``"layer"``.
     dropout
         Probability with which a hidden unit is zeroed during training, in [0, 1).
+    covariates
+        Width of each covariate by name, such as ``{"batch": 3}``; they stand beside the input of the first layer.
+        Covariates of other names are let pass by.
 
     Raises
     ------
@@ -54,22 +58,28 @@ class MLPEncoder(nn.Module):
         event_shape: Sequence[int] | None = None,
         normalization: Normalization = "none",
         dropout: float = 0.0,
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
+        self.covariates = dict(covariates or {})
         self.num_features = num_features
         self.num_outputs = num_outputs
         self.event_shape = None if event_shape is None else tuple(event_shape)
-        self.layers = _perceptron(num_features, hidden, num_outputs, normalization, dropout)
+        self.layers = _perceptron(
+            num_features + sum(self.covariates.values()), hidden, num_outputs, normalization, dropout
+        )
         if self.event_shape is not None:
             _check_event_shape(self.event_shape, "num_features", num_features)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, **covariates: Any) -> Tensor:
         """Encode observations.
 
         Parameters
         ----------
         x
             Observations, ``[..., *event]`` with F values in one event.
+        **covariates
+            Those that the encoder was made for, each ``[..., width]``.
 
         Returns
         -------
@@ -79,10 +89,12 @@ class MLPEncoder(nn.Module):
         Raises
         ------
         UserError
-            If the trailing dimensions of ``x`` do not hold one event.
+            If the trailing dimensions of ``x`` do not hold one event, or a covariate is missing or of another width.
         """
         batch_shape = x.shape[: x.ndim - self._num_event_dims(x)]
-        flat: Tensor = self.layers(x.reshape(math.prod(batch_shape), self.num_features))
+        flat: Tensor = self.layers(
+            _beside(x.reshape(math.prod(batch_shape), self.num_features), batch_shape, self.covariates, covariates)
+        )
         return flat.reshape(*batch_shape, self.num_outputs)
 
     def _num_event_dims(self, x: Tensor) -> int:
@@ -120,6 +132,9 @@ class MLPDecoder(nn.Module):
         ``"none"``, ``"batch"`` (statistics over all leading dimensions together, samples included) or ``"layer"``.
     dropout
         Probability with which a hidden unit is zeroed during training, in [0, 1).
+    covariates
+        Width of each covariate by name, such as ``{"batch": 3}``; they stand beside the input of the first layer.
+        Covariates of other names are let pass by.
 
     Raises
     ------
@@ -141,25 +156,31 @@ class MLPDecoder(nn.Module):
         event_shape: Sequence[int] | None = None,
         normalization: Normalization = "none",
         dropout: float = 0.0,
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         if num_outputs is None:
             if event_shape is None:
                 raise UserError("The decoder needs num_outputs or event_shape to know the size of its output.")
             num_outputs = math.prod(event_shape)
+        self.covariates = dict(covariates or {})
         self.latent_dim = latent_dim
         self.num_outputs = num_outputs
         self.event_shape = (num_outputs,) if event_shape is None else tuple(event_shape)
-        self.layers = _perceptron(latent_dim, hidden, num_outputs, normalization, dropout)
+        self.layers = _perceptron(
+            latent_dim + sum(self.covariates.values()), hidden, num_outputs, normalization, dropout
+        )
         _check_event_shape(self.event_shape, "num_outputs", num_outputs)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, **covariates: Any) -> Tensor:
         """Decode latent vectors.
 
         Parameters
         ----------
         z
             Latent vectors, ``[..., D]``.
+        **covariates
+            Those that the decoder was made for, each ``[..., width]`` or broadcastable to that.
 
         Returns
         -------
@@ -169,13 +190,32 @@ class MLPDecoder(nn.Module):
         Raises
         ------
         UserError
-            If the last dimension of ``z`` is not D.
+            If the last dimension of ``z`` is not D, or a covariate is missing or of another width.
         """
         if z.ndim == 0 or z.shape[-1] != self.latent_dim:
             raise UserError(f"z has shape {tuple(z.shape)}, but the decoder needs z to end in ({self.latent_dim},).")
         batch_shape = z.shape[:-1]
-        flat: Tensor = self.layers(z.reshape(math.prod(batch_shape), self.latent_dim))
+        flat: Tensor = self.layers(
+            _beside(z.reshape(math.prod(batch_shape), self.latent_dim), batch_shape, self.covariates, covariates)
+        )
         return flat.reshape(*batch_shape, *self.event_shape)
+
+
+def _beside(
+    inputs: Tensor, batch_shape: torch.Size, widths: Mapping[str, int], covariates: Mapping[str, Tensor]
+) -> Tensor:
+    """Put the covariates named in ``widths`` beside ``inputs [M, I]``, M being the product of ``batch_shape``."""
+    columns = [inputs]
+    for name, width in widths.items():
+        if name not in covariates:
+            raise UserError(f"The network was made for a covariate {name!r} of width {width}: give {name}=...")
+        values = covariates[name]
+        if values.ndim == 0 or values.shape[-1] != width:
+            raise UserError(
+                f"The covariate {name!r} has shape {tuple(values.shape)}: its last dimension must be {width}."
+            )
+        columns.append(values.to(inputs.dtype).expand(*batch_shape, width).reshape(len(inputs), width))
+    return torch.cat(columns, -1) if len(columns) > 1 else inputs
 
 
 def _perceptron(

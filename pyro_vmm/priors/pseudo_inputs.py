@@ -22,6 +22,9 @@ class PseudoInputs(nn.Module):
         ``"free"``; ``"positive"`` (through softplus, for counts); or ``(low, high)``, the data's own range.
     covariates
         Number of categories of each covariate by name; its ``t_k`` (``[K, categories]``) starts uniform.
+    continuous
+        Number of columns of each covariate of numbers by name; its ``t_k`` (``[K, columns]``) is free and starts at 0,
+        the mean of a standardised covariate.
 
     Raises
     ------
@@ -29,7 +32,14 @@ class PseudoInputs(nn.Module):
         For an unknown domain or starting values outside it.
     """
 
-    def __init__(self, initial: Tensor, *, domain: Domain = "free", covariates: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        initial: Tensor,
+        *,
+        domain: Domain = "free",
+        covariates: dict[str, int] | None = None,
+        continuous: dict[str, int] | None = None,
+    ) -> None:
         super().__init__()
         self.domain = domain
         low, high = self._bounds()
@@ -41,6 +51,9 @@ class PseudoInputs(nn.Module):
         self.unconstrained = nn.Parameter(self._unconstrain(initial.detach().clone()))
         self.covariate_logits = nn.ParameterDict(
             {name: nn.Parameter(initial.new_zeros(len(initial), size)) for name, size in (covariates or {}).items()}
+        )
+        self.continuous = nn.ParameterDict(
+            {name: nn.Parameter(initial.new_zeros(len(initial), size)) for name, size in (continuous or {}).items()}
         )
 
     def _bounds(self) -> tuple[float, float]:
@@ -64,7 +77,7 @@ class PseudoInputs(nn.Module):
         return torch.logit(((value - low) / (high - low)).clamp(0.02, 0.98))
 
     def forward(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """``u [K, F]`` and the covariates ``t`` by name, ``[K, categories]`` each."""
+        """``u [K, F]`` and the covariates ``t`` by name, ``[K, categories]`` or ``[K, columns]`` each."""
         if self.domain == "free":
             inputs: Tensor = self.unconstrained
         elif self.domain == "positive":
@@ -72,4 +85,5 @@ class PseudoInputs(nn.Module):
         else:
             low, high = self._bounds()
             inputs = low + (high - low) * self.unconstrained.sigmoid()
-        return inputs, {name: logits.softmax(-1) for name, logits in self.covariate_logits.items()}
+        places = {name: logits.softmax(-1) for name, logits in self.covariate_logits.items()}
+        return inputs, places | dict(self.continuous.items())

@@ -4,12 +4,14 @@ from pyro_vmm.training.checkpoint import CheckpointWriter, read_checkpoint, writ
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.minibatches import minibatches, split_rows
 from pyro_vmm.training.progress_bar import ProgressBar
+from pyro_vmm.training.sparse_rows import SparseRows
 from pyro_vmm.training.trainer import Trainer, Watcher
 
 __all__ = [
     "CheckpointWriter",
     "EarlyStopping",
     "ProgressBar",
+    "SparseRows",
     "Trainer",
     "Watcher",
     "minibatches",

@@ -13,6 +13,7 @@ from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.minibatches import minibatches
+from pyro_vmm.training.sparse_rows import Rows, dense_rows
 
 Covariates = Mapping[str, Tensor]
 
@@ -52,7 +53,7 @@ class Trainer:
         The alternating loop.
     x, validation_x
         Observations ``[N, F]`` and held-out ones ``[N', F]`` (or ``None``: then no early stopping), on the device where
-        they should stay; minibatches move to the model's.
+        they should stay, or :class:`~pyro_vmm.training.SparseRows`; minibatches move to the model's.
     covariates, validation_covariates
         Tensors with as many rows, by name.
     batch_size, max_epochs
@@ -69,8 +70,8 @@ class Trainer:
     """
 
     svi: EmpiricalBayesSVI
-    x: Tensor
-    validation_x: Tensor | None = None
+    x: Rows
+    validation_x: Rows | None = None
     covariates: Covariates = field(default_factory=dict)
     validation_covariates: Covariates = field(default_factory=dict)
     batch_size: int = 256
@@ -183,8 +184,8 @@ class Trainer:
                 seen.update(prior.responsibilities(mean).argmax(-1).unique().tolist())
         return len(seen)
 
-    def _at(self, x: Tensor, rows: Tensor) -> tuple[Tensor]:
-        return (x[rows.to(x.device)].to(self.device, non_blocking=True),)
+    def _at(self, x: Rows, rows: Tensor) -> tuple[Tensor]:
+        return (dense_rows(x, rows, self.device),)
 
     def _covariates_at(self, covariates: Covariates, rows: Tensor) -> dict[str, Tensor]:
         return {name: self._at(values, rows)[0] for name, values in covariates.items()}

@@ -1,0 +1,24 @@
+"""Which component is cluster 0."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def component_order(responsibilities: ArrayLike, weights: ArrayLike) -> NDArray[np.int64]:
+    """Order of the components by how many observations they own, so that clusters are 0, 1, ... without gaps.
+
+    Parameters
+    ----------
+    responsibilities
+        ``[N, K]``.
+    weights
+        Mixture weights ``[K]``, which order the components that own none.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        ``order [K]``: ``order[c]`` is the component behind cluster ``c``.
+    """
+    shares = np.asarray(responsibilities)
+    counts = np.bincount(shares.argmax(1), minlength=shares.shape[1])
+    return np.lexsort((-np.asarray(weights), -counts)).astype(np.int64)

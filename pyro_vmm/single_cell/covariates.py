@@ -1,0 +1,102 @@
+"""From the covariates of cells to the tensors that networks and likelihood take."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from pyro_vmm.data import CellCounts
+
+
+@dataclass(frozen=True)
+class CovariateEncoding:
+    """How covariates become tensors: learned from the cells that a model is fitted to, applied to all.
+
+    Attributes
+    ----------
+    categories
+        Number of categories of each one-hot covariate by tensor name: ``"batch"``, where there are several batches, and
+        ``"categorical_0"``, ``"categorical_1"``, ... in the order of the setup's keys.
+    continuous_mean, continuous_scale
+        What is subtracted from, and divides, each continuous covariate.
+    observed_library
+        Whether the tensor ``"library_size"`` is given (observed) or left to be inferred.
+    size_factor_unit
+        Counts that a size factor of 1 stands for: library sizes are ``size_factor_unit`` times the size factors.
+    """
+
+    categories: dict[str, int]
+    continuous_mean: tuple[float, ...]
+    continuous_scale: tuple[float, ...]
+    observed_library: bool
+    size_factor_unit: float | None = None
+
+    @classmethod
+    def of(cls, cells: CellCounts, *, observed_library: bool) -> "CovariateEncoding":
+        """Learn the encoding of these cells' covariates."""
+        categories = {"batch": len(cells.batch_categories)} if len(cells.batch_categories) > 1 else {}
+        for place, key in enumerate(cells.setup.categorical_keys):
+            categories[f"categorical_{place}"] = len(cells.covariate_categories[key])
+        values = cells.continuous_covariates.astype(np.float64)
+        spread = values.std(0)
+        factor = cells.size_factor
+        return cls(
+            categories=categories,
+            continuous_mean=tuple(values.mean(0).tolist()),
+            continuous_scale=tuple(np.where(spread > 0, spread, 1.0).tolist()),
+            observed_library=observed_library,
+            size_factor_unit=None
+            if factor is None
+            else float(cells.library_size.mean(dtype=np.float64) / factor.mean()),
+        )
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of each covariate that the networks take, by tensor name."""
+        return self.categories | self.continuous
+
+    @property
+    def continuous(self) -> dict[str, int]:
+        """Number of continuous covariates under their tensor's name; empty where there are none."""
+        return {"continuous": len(self.continuous_mean)} if self.continuous_mean else {}
+
+    def library_size(self, cells: CellCounts) -> Tensor:
+        """Observed library sizes ``[N]``: total counts, or the size factors in counts."""
+        if self.size_factor_unit is None or cells.size_factor is None:
+            return torch.from_numpy(cells.library_size)
+        return torch.from_numpy(cells.size_factor) * self.size_factor_unit
+
+    def tensors(self, cells: CellCounts) -> dict[str, Tensor]:
+        """Covariates by tensor name, float32, ``[N, width]`` each; and ``"library_size"``, ``[N]``, where observed."""
+        encoded: dict[str, Tensor] = {}
+        if "batch" in self.categories:
+            encoded["batch"] = _one_hot(cells.batch, self.categories["batch"])
+        for place, key in enumerate(cells.setup.categorical_keys):
+            name = f"categorical_{place}"
+            encoded[name] = _one_hot(cells.categorical_covariates[key], self.categories[name])
+        if self.continuous_mean:
+            standardized = (cells.continuous_covariates - np.array(self.continuous_mean)) / np.array(
+                self.continuous_scale
+            )
+            encoded["continuous"] = torch.from_numpy(standardized.astype(np.float32))
+        if self.observed_library:
+            encoded["library_size"] = self.library_size(cells)
+        return encoded
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by attribute, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "CovariateEncoding":
+        """Read back what :meth:`to_dict` gave."""
+        lists = {name: tuple(values[name]) for name in ("continuous_mean", "continuous_scale")}
+        return cls(**(dict(values) | lists))
+
+
+def _one_hot(codes: Any, number: int) -> Tensor:
+    return one_hot(torch.from_numpy(codes), number).float()

@@ -1,0 +1,608 @@
+"""``SingleCellVMM``: from an AnnData of counts to clusters and an integrated embedding."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from pyro.infer import TraceMeanField_ELBO
+from torch import Tensor
+
+from pyro_vmm import persistence
+from pyro_vmm.clustering import MergeTree, component_order, merge_tree
+from pyro_vmm.data import CellCounts, CountSetup, read_counts
+from pyro_vmm.data.arrays import listed
+from pyro_vmm.devices import choose_device
+from pyro_vmm.errors import UserError
+from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.infer import CosineDecay, EmpiricalBayesSVI, LinearWarmup
+from pyro_vmm.single_cell import storage
+from pyro_vmm.single_cell.assembly import CountAssembly
+from pyro_vmm.single_cell.covariates import CovariateEncoding
+from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
+from pyro_vmm.single_cell.pseudo_cells import pseudo_cells
+from pyro_vmm.single_cell.starting_values import StartingValues
+from pyro_vmm.training import (
+    EarlyStopping,
+    ProgressBar,
+    SparseRows,
+    Trainer,
+    Watcher,
+    read_checkpoint,
+    split_rows,
+)
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+SETUP_KEY = "pyro_vmm_setup"
+"""Entry of ``adata.uns`` in which :meth:`SingleCellVMM.setup_anndata` notes where counts and covariates are."""
+
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 8000, 100, 1000
+"""By default training lasts for this many steps, but no fewer and no more epochs than these."""
+
+
+class SingleCellVMM:
+    """VampPrior mixture model of single-cell counts: clusters, an integrated embedding and a generative model in one fit.
+
+    The names are those of scvi-tools: :meth:`setup_anndata`, :meth:`train`, ``get_*``.
+
+    Parameters
+    ----------
+    adata
+        Cells, after :meth:`setup_anndata`. It is read, never changed.
+    n_latent
+        Dimensions ``D`` of the embedding.
+    num_components
+        Truncation ``K`` of the mixture: an upper bound on the number of clusters.
+    gene_likelihood
+        ``"zinb"``, ``"nb"``, ``"poisson"`` or a :class:`~pyro_vmm.likelihoods.Likelihood` of counts.
+    prior, prior_inference, weights, prior_weight, responsibility_gradient
+        As for :class:`pyro_vmm.VMM`.
+    dispersion
+        ``"gene"``: one inverse dispersion a gene; ``"gene-batch"``: one for each gene in each batch.
+    n_hidden, n_layers
+        Width and number of the hidden layers of encoder and decoder.
+    dropout_rate
+        In the encoder, during training.
+    normalization
+        Of hidden layers: ``"batch"``, ``"layer"`` or ``"none"``.
+    covariance
+        Posterior covariance, ``"diagonal"`` or ``"full"``.
+    use_observed_lib_size
+        Take each cell's total count (or its size factor) as its library size; otherwise it is inferred, with a LogNormal
+        prior per batch. The totals are over the genes given: choose highly variable genes before.
+    allow_non_counts
+        Fit values that are not whole, as counts corrected for ambient RNA.
+    random_state
+        One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
+
+    Attributes
+    ----------
+    history
+        After training, ``pandas.DataFrame`` by name as in scvi-tools, a row an epoch: ``elbo_train`` and
+        ``elbo_validation`` (as there, losses: the *negative* ELBO in nats a cell), ``empirical_bayes_loss``,
+        ``clusters_in_use``.
+    module, guide
+        The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
+    n_clusters_
+        Clusters in use among the cells fitted.
+    component_order_
+        ``component_order_[c]`` is the prior's component behind column ``c`` of :meth:`predict_proba`.
+    weights_
+        Mixture weights in that order, ``[K]``.
+    merge_tree_
+        The :class:`~pyro_vmm.clustering.MergeTree` of the cells fitted.
+    gene_names
+        Genes of the model, ``[G]``.
+
+    Raises
+    ------
+    UserError
+        If ``adata`` was not set up, or for data or options that cannot be used.
+
+    References
+    ----------
+    A. Stirn and D. Knowles, "The VampPrior Mixture Model", arXiv 2402.04412; R. Lopez et al., "Deep generative modeling
+    for single-cell transcriptomics", 2018.
+
+    Examples
+    --------
+    >>> SingleCellVMM.setup_anndata(adata, layer="counts", batch_key="donor")       # doctest: +SKIP
+    >>> model = SingleCellVMM(adata)                                                 # doctest: +SKIP
+    >>> model.train()                                                                # doctest: +SKIP
+    >>> adata.obsm["X_vmm"] = model.get_latent_representation()                      # doctest: +SKIP
+    >>> adata.obs["cluster"] = model.predict().astype(str)                           # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        adata: AnnData,
+        n_latent: int = 10,
+        num_components: int = 100,
+        gene_likelihood: Any = "zinb",
+        prior: Any = "vamp-mixture",
+        *,
+        prior_inference: str = "map-dp",
+        weights: str = "stick-breaking",
+        prior_weight: float = 256.0,
+        responsibility_gradient: str = "stopped",
+        dispersion: str = "gene",
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        dropout_rate: float = 0.1,
+        normalization: str = "batch",
+        covariance: str = "diagonal",
+        use_observed_lib_size: bool = True,
+        allow_non_counts: bool = False,
+        random_state: int = 0,
+    ) -> None:
+        options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
+        cells = read_counts(adata, registered_setup(adata), allow_non_counts=allow_non_counts)
+        self._start(cells, options)
+
+    @classmethod
+    def _of_cells(cls, cells: CellCounts, options: dict[str, Any]) -> SingleCellVMM:
+        """A model of cells read before."""
+        model = cls.__new__(cls)
+        model._start(cells, options)
+        return model
+
+    def _start(self, cells: CellCounts, options: dict[str, Any]) -> None:
+        for name in ("n_latent", "num_components", "n_hidden", "n_layers"):
+            if not isinstance(options[name], int | np.integer) or options[name] < 1:
+                raise UserError(f"{name} is {options[name]!r}: it must be a whole number, at least 1.")
+        self.options, self.cells, self.setup = options, cells, cells.setup
+        self.allow_non_counts, self.random_state = bool(options["allow_non_counts"]), int(options["random_state"])
+        of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
+        self.assembly = CountAssembly(**persistence.with_copies(of_model))
+        # Named wrongly, an option should not wait for train() to say so.
+        self.assembly.make_likelihood(len(cells.gene_names), len(cells.batch_categories))
+        self.encoding = CovariateEncoding.of(cells, observed_library=bool(options["use_observed_lib_size"]))
+        self.categories, self.batch_categories = cells.categories, cells.batch_categories
+        self.module: Any = None
+        self.guide: Any = None
+        self.history: dict[str, pd.DataFrame] = {}
+        self.is_trained_ = False
+
+    @staticmethod
+    def setup_anndata(
+        adata: AnnData,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        categorical_covariate_keys: Sequence[str] | None = None,
+        continuous_covariate_keys: Sequence[str] | None = None,
+        size_factor_key: str | None = None,
+        *,
+        allow_non_counts: bool = False,
+    ) -> None:
+        """Say where in ``adata`` raw counts and covariates are; checks them, and notes the names in ``adata.uns``.
+
+        Parameters
+        ----------
+        adata
+            Cells in memory.
+        layer
+            Layer of the counts; None for ``adata.X`` and ``"raw"`` for ``adata.raw``.
+        batch_key
+            Column of ``adata.obs`` with each cell's batch (donor, technology); None for a single batch.
+        categorical_covariate_keys, continuous_covariate_keys
+            Columns of ``adata.obs`` with further covariates to be held apart from the biology.
+        size_factor_key
+            Column of ``adata.obs`` with known size factors, which take the place of total counts.
+        allow_non_counts
+            Do not insist on whole numbers.
+
+        Raises
+        ------
+        UserError
+            For anything in counts or covariates that cannot be fitted, by name and with the mend; for a view, which
+            AnnData would have to copy to take the note.
+        """
+        setup = CountSetup(
+            layer, batch_key, categorical_covariate_keys or (), continuous_covariate_keys or (), size_factor_key
+        )
+        read_counts(adata, setup, allow_non_counts=allow_non_counts)
+        if adata.is_view:
+            raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")
+        adata.uns[SETUP_KEY] = json.dumps(setup.to_dict())
+
+    # ---- fitting -----------------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        batch_size: int = 256,
+        train_size: float = 0.9,
+        early_stopping: bool = True,
+        accelerator: str = "auto",
+        *,
+        patience: int | None = None,
+        learning_rate: float = 1e-3,
+        prior_learning_rate: float | None = None,
+        learning_rate_schedule: str = "constant",
+        kl_warmup_steps: int = 0,
+        enable_progress_bar: bool = False,
+        watchers: Sequence[Watcher] = (),
+        resume: Path | None = None,
+    ) -> None:
+        """Fit the model; called again, go on from where it is.
+
+        Parameters
+        ----------
+        max_epochs
+            Last epoch; None for enough to take 8,000 steps (at least 100 epochs, at most 1,000).
+        batch_size
+            Cells in a minibatch.
+        train_size
+            Share of the cells trained on; the others watch the ELBO. 1 for all.
+        early_stopping
+            Stop when the ELBO of the held-out cells has not risen for ``patience`` epochs. The state that was best on them
+            is restored either way.
+        accelerator
+            ``"auto"``, ``"cpu"`` or ``"cuda"`` (also by scvi-tools' name, ``"gpu"``).
+        patience
+            Epochs; None for as many as hold 1,000 steps, and at least 30.
+        learning_rate, prior_learning_rate
+            Adam's, for the ELBO step and for the empirical-Bayes step (the same when None).
+        learning_rate_schedule
+            ``"constant"``, or ``"cosine"``: both fall to zero over ``max_epochs``.
+        kl_warmup_steps
+            Steps over which the KL term rises from 0 to full weight.
+        enable_progress_bar
+            Show ELBO, clusters in use and time left.
+        watchers
+            Told of every step and epoch; :class:`~pyro_vmm.training.CheckpointWriter` is one.
+        resume
+            A checkpoint folder of an earlier call with the same data and options, to go on from.
+
+        Raises
+        ------
+        UserError
+            For options that cannot be used.
+        pyro_vmm.infer.NonFiniteLossError
+            If a loss ceases to be finite.
+        """
+        if not 0.0 < train_size <= 1.0:
+            raise UserError(f"train_size is {train_size}: it must be above 0 and at most 1.")
+        if batch_size < 2 and self.assembly.normalization == "batch":
+            raise UserError(
+                f"batch_size is {batch_size}: batch normalisation needs at least 2 cells, or normalization='layer'."
+            )
+        device = choose_device("cuda" if accelerator == "gpu" else accelerator)
+        training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
+        steps_per_epoch = max(1, -(-len(training) // max(1, batch_size)))
+        if max_epochs is None:
+            max_epochs = int(np.clip(-(-STEPS // steps_per_epoch), LEAST_EPOCHS, MOST_EPOCHS))
+        if patience is None:
+            patience = max(30, -(-1000 // steps_per_epoch))
+        # The caller's own stream of random numbers is left where it was.
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.random_state)
+            if self.module is None:
+                self._build(training)
+            self.module.to(device)
+            self.guide.to(device)
+            svi = self._svi(
+                learning_rate,
+                prior_learning_rate,
+                learning_rate_schedule,
+                kl_warmup_steps,
+                max_epochs * steps_per_epoch,
+            )
+            x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
+            trainer = Trainer(
+                svi,
+                x.subset(torch.from_numpy(training)),
+                x.subset(torch.from_numpy(held_out)) if len(held_out) else None,
+                covariates={name: values[training] for name, values in covariates.items()},
+                validation_covariates={name: values[held_out] for name, values in covariates.items()},
+                batch_size=batch_size,
+                max_epochs=max_epochs,
+                early_stopping=EarlyStopping(patience if early_stopping else None),
+                seed=self.random_state,
+                watchers=(*((ProgressBar(),) if enable_progress_bar else ()), *watchers),
+            )
+            if resume is not None:
+                tensors, facts, faults = read_checkpoint(resume)
+                for fault in faults:
+                    warnings.warn(f"{fault} The checkpoint before it is used.", stacklevel=2)
+                trainer.load_state_dict(tensors, facts)
+            trainer.run()
+        self.trainer_finished_ = trainer.progress.finished
+        self.is_trained_ = True
+        self._note_history(trainer.history)
+        self._number_components()
+
+    def _build(self, training: NDArray[np.int64]) -> None:
+        self.module, self.guide = self.assembly.build(
+            self.encoding,
+            StartingValues.of(self.cells, training),
+            num_batches=len(self.batch_categories),
+            pseudo_inputs=pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
+        )
+
+    def _svi(
+        self, learning_rate: float, prior_learning_rate: float | None, schedule: str, warmup: int, total_steps: int
+    ) -> EmpiricalBayesSVI:
+        if schedule not in ("constant", "cosine"):
+            raise UserError(f"learning_rate_schedule={schedule!r} is not known: choose 'constant' or 'cosine'.")
+        return EmpiricalBayesSVI(
+            self.module,
+            self.guide,
+            optim=learning_rate,
+            prior_optim=prior_learning_rate,
+            loss=TraceMeanField_ELBO(),
+            kl_schedule=LinearWarmup(warmup) if warmup else None,
+            learning_rate_schedule=CosineDecay(total_steps) if schedule == "cosine" else None,
+        )
+
+    def _note_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        table = pd.DataFrame(rows).set_index("epoch")
+        names = {"elbo_train": -table["elbo"], "elbo_validation": -table["validation_elbo"]}
+        names |= {name: table[name] for name in ("empirical_bayes_loss", "clusters_in_use", "step", "seconds")}
+        self.history = {name: values.to_frame(name) for name, values in names.items()}
+
+    def _number_components(self) -> None:
+        """Number components by how many cells they own, so that clusters are 0, 1, ... without gaps."""
+        x, covariates = self._cells(None, None)
+        responsibilities = self._evaluation.responsibilities(x, covariates=covariates)
+        weights = self.module.prior.weights.detach().double().cpu().numpy()
+        self.component_order_ = component_order(responsibilities, weights)
+        self.weights_ = weights[self.component_order_]
+        responsibilities = responsibilities[:, self.component_order_]
+        self.n_clusters_ = int(responsibilities.argmax(1).max()) + 1
+        self.merge_tree_: MergeTree = merge_tree(responsibilities)
+        sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
+        self.batch_shares_ = sizes / sizes.sum()
+
+    # ---- what a fit is for -------------------------------------------------------------------------------------------
+
+    def get_latent_representation(
+        self, adata: AnnData | None = None, indices: Any = None, give_mean: bool = True
+    ) -> NDArray[np.float32]:
+        """Posterior means of the latents, ``[n_obs, n_latent]``; with ``give_mean=False`` one posterior sample each.
+
+        Parameters
+        ----------
+        adata
+            Cells with the model's genes and known batches; None for those fitted. So everywhere below.
+        indices
+            Rows, or a Boolean mask, of the cells wanted; None for all. So everywhere below.
+        give_mean
+            Mean rather than a sample.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`train`, and for cells that the model cannot read. So everywhere below.
+        """
+        x, covariates = self._cells(adata, indices)
+        if give_mean:
+            return self._evaluation.posterior_mean(x, covariates)
+
+        def draw(block: Tensor, **given: Tensor) -> Tensor:
+            return self.guide.posterior(block, **given).sample()
+
+        return self._evaluation.by_rows(draw, x, covariates).astype(np.float32)
+
+    def predict_proba(
+        self,
+        adata: AnnData | None = None,
+        indices: Any = None,
+        *,
+        num_samples: int = 0,
+        num_clusters: int | None = None,
+        batch_free: bool = False,
+    ) -> NDArray[np.float64]:
+        """Responsibilities, ``[n_obs, num_components]``; rows sum to one.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        num_samples
+            0: evaluated at the posterior mean of ``z``; more: averaged over so many posterior samples, which is less sure
+            of itself where the posterior straddles clusters.
+        num_clusters
+            Merge components down to so many clusters first (``[n_obs, num_clusters]``).
+        batch_free
+            Do not use a cell's batch: average over encoding it as of each batch, weighted by the batches' share of the
+            cells fitted.
+        """
+        x, covariates = self._cells(adata, indices)
+        evaluation = self._evaluation
+        if batch_free and "batch" in covariates:
+            responsibilities = np.zeros((len(x), self.module.prior.num_components))
+            for batch, share in enumerate(self.batch_shares_):
+                as_of = torch.zeros_like(covariates["batch"])
+                as_of[:, batch] = 1.0
+                responsibilities += share * evaluation.responsibilities(x, num_samples, covariates | {"batch": as_of})
+        else:
+            responsibilities = evaluation.responsibilities(x, num_samples, covariates)
+        responsibilities = responsibilities[:, self.component_order_]
+        if num_clusters is None:
+            return responsibilities
+        return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)
+
+    def predict(
+        self,
+        adata: AnnData | None = None,
+        indices: Any = None,
+        *,
+        num_clusters: int | None = None,
+        batch_free: bool = False,
+    ) -> NDArray[np.int64]:
+        """The most probable cluster of each cell, ``[n_obs]``; see :meth:`predict_proba`."""
+        return self.predict_proba(adata, indices, num_clusters=num_clusters, batch_free=batch_free).argmax(1)
+
+    def get_normalized_expression(
+        self,
+        adata: AnnData | None = None,
+        indices: Any = None,
+        transform_batch: str | Sequence[str] | None = None,
+        gene_list: Sequence[str] | None = None,
+        library_size: LibrarySize = 1.0,
+        n_samples: int = 0,
+    ) -> pd.DataFrame:
+        """Denoised expression ``library_size * rho``, cells by genes.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        transform_batch
+            Decode all cells as of this batch, or averaged over these; None for each cell's own.
+        gene_list
+            Genes wanted; None for all.
+        library_size
+            Counts that a cell is scaled to (1: shares), or ``"latent"`` for the cell's own.
+        n_samples
+            Posterior samples to average over; 0 for the posterior mean of ``z``.
+
+        Raises
+        ------
+        UserError
+            For an unknown batch or gene, or a library size that is not positive.
+        """
+        if library_size != "latent" and not (isinstance(library_size, int | float) and library_size > 0):
+            raise UserError(f"library_size is {library_size!r}: give a positive number of counts, or 'latent'.")
+        cells = self._read(adata, indices)
+        genes = self._genes(gene_list)
+        values = normalized_expression(
+            self._evaluation,
+            SparseRows(cells.counts),
+            self.encoding.tensors(cells),
+            genes=genes,
+            batches=self._batches(transform_batch),
+            library_size=library_size,
+            num_samples=n_samples,
+        )
+        return pd.DataFrame(values, index=cells.cell_names, columns=self.gene_names[genes])
+
+    def posterior_predictive_sample(
+        self,
+        adata: AnnData | None = None,
+        indices: Any = None,
+        n_samples: int = 1,
+        gene_list: Sequence[str] | None = None,
+    ) -> NDArray[np.float32]:
+        """Counts replicated from ``p(x_new | x)``: ``[n_obs, genes]``, or ``[n_obs, genes, n_samples]`` for several."""
+        if n_samples < 1:
+            raise UserError(f"n_samples is {n_samples}: it must be at least 1.")
+        x, covariates = self._cells(adata, indices)
+        counts = replicate(self._evaluation, x, covariates, genes=self._genes(gene_list), num_samples=n_samples)
+        return (counts[..., 0] if n_samples == 1 else counts).astype(np.float32)
+
+    def get_elbo(self, adata: AnnData | None = None, indices: Any = None) -> float:
+        """Mean ELBO in nats a cell (higher is better), from one posterior sample each."""
+        return float(self._evaluation.log_ratios(*self._cells(adata, indices))[0].mean())
+
+    def get_reconstruction_error(self, adata: AnnData | None = None, indices: Any = None) -> float:
+        """Mean of ``-E_q[log p(x | z)]`` in nats a cell, from one posterior sample each."""
+        return -float(self._evaluation.log_ratios(*self._cells(adata, indices))[1].mean())
+
+    def get_marginal_ll(self, adata: AnnData | None = None, indices: Any = None, n_mc_samples: int = 100) -> float:
+        """Mean importance-weighted ``log p(x)`` in nats a cell, with so many posterior samples each."""
+        if n_mc_samples < 1:
+            raise UserError(f"n_mc_samples is {n_mc_samples}: it must be at least 1.")
+        ratios = self._evaluation.log_ratios(*self._cells(adata, indices), num_samples=n_mc_samples)[0]
+        return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())
+
+    # ---- storing -----------------------------------------------------------------------------------------------------
+
+    def save(self, directory: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored."""
+        self._check_trained()
+        storage.save(self, Path(directory))
+
+    @classmethod
+    def load(cls, directory: str | Path, adata: AnnData, **objects: Any) -> SingleCellVMM:
+        """Read what :meth:`save` wrote, for ``adata`` with the same genes and known batches.
+
+        ``objects`` gives again what cannot be stored (a likelihood or prior of one's own), by name. Counts and covariates
+        are looked for in ``adata`` where the fitted AnnData had them.
+        """
+        return storage.load(cls, Path(directory), adata, objects)
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def gene_names(self) -> NDArray[np.str_]:
+        """Genes of the model, ``[G]``."""
+        return self.cells.gene_names
+
+    def _check_trained(self) -> None:
+        if not self.is_trained_:
+            raise UserError("The model is not trained yet: call train() first.")
+
+    @property
+    def _evaluation(self) -> Evaluation:
+        self._check_trained()
+        return Evaluation(self.module, self.guide)
+
+    def _read(self, adata: AnnData | None, indices: Any) -> CellCounts:
+        self._check_trained()
+        cells = self.cells
+        if adata is not None:
+            cells = read_counts(
+                adata,
+                self.setup,
+                allow_non_counts=self.allow_non_counts,
+                categories=self.categories,
+                gene_names=self.gene_names,
+            )
+        return cells if indices is None else cells.subset(indices)
+
+    def _cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Tensor]]:
+        cells = self._read(adata, indices)
+        return SparseRows(cells.counts), self.encoding.tensors(cells)
+
+    def _genes(self, gene_list: Sequence[str] | None) -> NDArray[np.int64]:
+        if gene_list is None:
+            return np.arange(len(self.gene_names))
+        if isinstance(gene_list, str):
+            raise UserError(f"gene_list must be a list of genes, not one name: give [{gene_list!r}].")
+        places = {str(name): place for place, name in enumerate(self.gene_names)}
+        for name in gene_list:
+            if name not in places:
+                raise UserError(f"The model has no gene {name!r}: give names among model.gene_names.")
+        return np.array([places[name] for name in gene_list], dtype=np.int64)
+
+    def _batches(self, transform_batch: str | Sequence[str] | None) -> list[int | None]:
+        if transform_batch is None:
+            return [None]
+        names = [transform_batch] if not isinstance(transform_batch, list | tuple) else list(transform_batch)
+        known = self.batch_categories
+        for name in names:
+            if str(name) not in known:
+                raise UserError(f"transform_batch={name!r} is no batch of the model: choose among {listed(known)}.")
+        return [known.index(str(name)) for name in names]
+
+
+def registered_setup(adata: AnnData) -> CountSetup:
+    """What :meth:`SingleCellVMM.setup_anndata` noted in ``adata``.
+
+    Raises
+    ------
+    UserError
+        If ``adata`` is no AnnData, or was not set up.
+    """
+    uns = getattr(adata, "uns", None)
+    if uns is None:
+        raise UserError(f"An AnnData is needed, not a {type(adata).__name__}: read one with anndata.read_h5ad(path).")
+    if SETUP_KEY not in uns:
+        raise UserError("adata was not set up: call SingleCellVMM.setup_anndata(adata, ...) first.")
+    try:
+        return CountSetup.from_dict(json.loads(str(uns[SETUP_KEY])))
+    except (ValueError, TypeError):
+        raise UserError(
+            f"adata.uns[{SETUP_KEY!r}] is damaged: call SingleCellVMM.setup_anndata(adata, ...) again."
+        ) from None

@@ -1,0 +1,26 @@
+"""The cells from which pseudo-inputs start."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_vmm.data import CellCounts
+from pyro_vmm.errors import UserError
+
+
+def pseudo_cells(cells: CellCounts, rows: NDArray[np.int64], number: int, seed: int) -> Tensor:
+    """Counts ``[K, G]`` of ``number`` different cells, drawn at random among ``rows``.
+
+    Raises
+    ------
+    UserError
+        If there are fewer cells than are asked for.
+    """
+    if number > len(rows):
+        raise UserError(
+            f"num_components={number} is more than the {len(rows)} cells trained on, from which pseudo-inputs start: choose "
+            f"at most {len(rows)}, or prior='gaussian-mixture'."
+        )
+    chosen = np.random.default_rng(seed).choice(rows, number, replace=False)
+    return torch.from_numpy(cells.counts[chosen].toarray())

@@ -1,0 +1,68 @@
+"""Where a fit of counts starts, read off the data so that early steps are not spent on finding each gene's level."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_vmm.data import CellCounts
+
+LEAST_THETA, GREATEST_THETA = 0.1, 100.0
+
+
+@dataclass(frozen=True)
+class StartingValues:
+    """Moments of the counts.
+
+    Attributes
+    ----------
+    log_shares
+        Logarithm of each gene's share of all counts, ``[G]``.
+    inverse_dispersion
+        Moment estimate of ``theta``, ``[G]``: the variance beyond that of Poisson counts with the cells' own library
+        sizes, ``sum (x - mu)^2 - mu = sum mu^2 / theta``, kept within 0.1 .. 100.
+    library_loc, library_scale
+        Mean and standard deviation of the log library size in each batch, ``[num_batches]``.
+    """
+
+    log_shares: Tensor
+    inverse_dispersion: Tensor
+    library_loc: Tensor
+    library_scale: Tensor
+
+    @classmethod
+    def of(cls, cells: CellCounts, rows: Any) -> "StartingValues":
+        """Read the moments off the cells ``rows`` (those trained on)."""
+        counts, library = cells.counts[rows], cells.library_size[rows].astype(np.float64)
+        totals = np.asarray(counts.sum(0), dtype=np.float64)
+        # Half a count spread over the genes: a gene without counts has a share, too.
+        shares = (totals + 0.5 / len(totals)) / (totals.sum() + 0.5)
+        squares = np.asarray(counts.multiply(counts).sum(0), dtype=np.float64)
+        crossed = np.asarray(counts.T @ library, dtype=np.float64)
+        squared_library = np.square(library).sum()
+        beyond_poisson = squares - 2.0 * shares * crossed + np.square(shares) * squared_library - shares * library.sum()
+        theta = np.square(shares) * squared_library / np.maximum(beyond_poisson, 1e-12)
+        batch, log_library = cells.batch[rows], np.log(library)
+        number = len(cells.batch_categories)
+        sizes = np.maximum(np.bincount(batch, minlength=number), 1)
+        loc = np.bincount(batch, log_library, minlength=number) / sizes
+        variance = np.bincount(batch, np.square(log_library - loc[batch]), minlength=number) / sizes
+        return cls(
+            log_shares=_float(np.log(shares)),
+            inverse_dispersion=_float(np.clip(theta, LEAST_THETA, GREATEST_THETA)),
+            library_loc=_float(loc),
+            # A batch of equal cells would leave no width to infer in.
+            library_scale=_float(np.sqrt(np.maximum(variance, 1e-4))),
+        )
+
+    @classmethod
+    def placeholders(cls, num_genes: int, num_batches: int) -> "StartingValues":
+        """Values of the right shapes for a model about to be loaded."""
+        zeros, ones = torch.zeros(num_batches), torch.ones(num_batches)
+        return cls(torch.zeros(num_genes), torch.ones(num_genes), zeros, ones)
+
+
+def _float(values: Any) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

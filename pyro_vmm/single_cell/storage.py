@@ -1,0 +1,106 @@
+"""Fitted single-cell models on disk: JSON and safetensors, nothing that could execute."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pyro_vmm import persistence
+from pyro_vmm.clustering import MergeTree
+from pyro_vmm.data import CountSetup, read_counts
+from pyro_vmm.errors import UserError
+from pyro_vmm.single_cell.covariates import CovariateEncoding
+from pyro_vmm.single_cell.starting_values import StartingValues
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from pyro_vmm.single_cell.model import SingleCellVMM
+
+
+def save(model: SingleCellVMM, directory: Path, *, extra: dict[str, Any] | None = None) -> None:
+    """Write ``config.json`` (options, covariates, clusters, versions) and ``model.safetensors``, each atomically.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be made or written.
+    """
+    fitted = {
+        "gene_names": model.gene_names.tolist(),
+        "categories": {column: list(names) for column, names in model.categories.items()},
+        "batch_categories": list(model.batch_categories),
+        "encoding": model.encoding.to_dict(),
+        "component_order": model.component_order_.tolist(),
+        "n_clusters": model.n_clusters_,
+        "batch_shares": model.batch_shares_.tolist(),
+        "merge_tree": model.merge_tree_.to_dict(),
+        "history": json.loads(
+            pd.concat(model.history.values(), axis=1).reset_index().to_json(orient="records", double_precision=15)
+        ),
+    }
+    config = {
+        "format": persistence.FORMAT,
+        "version": persistence.VERSION,
+        "kind": persistence.SINGLE_CELL,
+        "estimator": persistence.storable(model.options),
+        "setup": model.setup.to_dict(),
+        "fitted": fitted,
+        "versions": persistence.versions(),
+    } | (extra or {})
+    persistence.write_model(directory, config, model.module, model.guide)
+
+
+def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dict[str, Any]) -> SingleCellVMM:
+    """Read a folder written by :func:`save`, for cells with the same genes and known batches.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged, foreign or newer than this version, an object has to be given again, or the cells
+        do not fit the model.
+    """
+    config = persistence.read_config(directory)
+    if config.get("kind") != persistence.SINGLE_CELL:
+        raise UserError(f"{directory} holds a model of arrays: load it with VMM.load(directory).")
+    if "fitted" not in config:
+        raise UserError(f"The fit in {directory} has not come to its end: go on with it, pyro-vmm fit ... --resume.")
+    options = persistence.stored_options(directory, config["estimator"], objects)
+    try:
+        fitted = config["fitted"]
+        setup = CountSetup.from_dict(config["setup"])
+        encoding = CovariateEncoding.from_dict(fitted["encoding"])
+        genes = np.array(fitted["gene_names"], dtype=np.str_)
+        categories = {column: tuple(names) for column, names in fitted["categories"].items()}
+        batches = tuple(fitted["batch_categories"])
+        order = np.asarray(fitted["component_order"], dtype=np.int64)
+        tree = MergeTree.from_dict(fitted["merge_tree"])
+        history = pd.read_json(StringIO(json.dumps(fitted["history"])), orient="records").set_index("epoch")
+        clusters, shares = int(fitted["n_clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
+    cells = read_counts(
+        adata, setup, allow_non_counts=bool(options["allow_non_counts"]), categories=categories, gene_names=genes
+    )
+    model = cls._of_cells(cells, options)
+    model.categories, model.batch_categories, model.encoding = categories, batches, encoding
+    with torch.random.fork_rng():
+        model.module, model.guide = model.assembly.build(
+            encoding,
+            StartingValues.placeholders(len(genes), len(batches)),
+            num_batches=len(batches),
+            pseudo_inputs=torch.ones(model.assembly.num_components, len(genes)),
+        )
+    persistence.load_weights(model.module, model.guide, directory / "model.safetensors")
+    weights = model.module.prior.weights.detach().double().cpu().numpy()
+    model.component_order_, model.weights_ = order, weights[order]
+    model.n_clusters_, model.batch_shares_, model.merge_tree_ = clusters, shares, tree
+    model.history = {name: history[[name]] for name in history.columns}
+    model.is_trained_ = True
+    return model

@@ -1,0 +1,53 @@
+"""Observations kept sparse, of which each minibatch is made dense where it is used."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class SparseRows:
+    """``[N, F]`` float32 in compressed sparse rows, in the computer's memory.
+
+    Parameters
+    ----------
+    counts
+        A SciPy CSR array or matrix ``[N, F]``, in canonical form.
+    """
+
+    def __init__(self, counts: Any) -> None:
+        self.counts = counts.astype(np.float32, copy=False)
+
+    def __len__(self) -> int:
+        return int(self.counts.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(N, F)``."""
+        return int(self.counts.shape[0]), int(self.counts.shape[1])
+
+    def dense(self, rows: Tensor, device: torch.device) -> Tensor:
+        """Rows ``[B]`` (numbers from 0) as a dense ``[B, F]``, which is made on ``device``: only non-zeros travel."""
+        taken = self.counts[rows.cpu().numpy()]
+        if device.type == "cpu":
+            return torch.from_numpy(taken.toarray())
+        starts, columns, values = (
+            torch.from_numpy(part).to(device) for part in (taken.indptr, taken.indices, taken.data)
+        )
+        return torch.sparse_csr_tensor(starts, columns, values, size=taken.shape).to_dense()
+
+    def subset(self, rows: Tensor) -> "SparseRows":
+        """The observations ``rows [B]``, still sparse."""
+        return SparseRows(self.counts[rows.cpu().numpy()])
+
+
+Rows: TypeAlias = Tensor | SparseRows
+"""Observations ``[N, F]``, dense or sparse."""
+
+
+def dense_rows(x: Rows, rows: Tensor, device: torch.device) -> Tensor:
+    """Rows ``[B]`` of ``x [N, F]`` as a dense tensor on ``device``."""
+    if isinstance(x, SparseRows):
+        return x.dense(rows, device)
+    return x[rows.to(x.device)].to(device, non_blocking=True)
