@@ -1,7 +1,7 @@
 """Deep latent variable models with a Dirichlet-process VampPrior mixture prior (VMM), in Pyro.
 
-``VMM`` fits arrays in scikit-learn's manners; ``models``, ``guides``, ``priors``, ``likelihoods`` and ``infer`` are the
-pieces to build one's own from. Everything is imported when first used.
+``VMM`` fits arrays in scikit-learn's manners, ``SingleCellVMM`` an AnnData of counts in scverse's; ``models``, ``guides``,
+``priors``, ``likelihoods`` and ``infer`` are the pieces to build one's own from. Everything is imported when first used.
 """
 
 from importlib import import_module
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyro_vmm import clustering, distributions, guides, infer, likelihoods, models, networks, priors, training
     from pyro_vmm.errors import UserError
+    from pyro_vmm.single_cell import SingleCellVMM
     from pyro_vmm.vmm import VMM
 
 __version__ = "0.1.0"
 __all__ = [
     "VMM",
+    "SingleCellVMM",
     "UserError",
     "clustering",
     "distributions",
@@ -26,7 +28,7 @@ __all__ = [
     "priors",
     "training",
 ]
-_OBJECTS = {"VMM": "pyro_vmm.vmm", "UserError": "pyro_vmm.errors"}
+_OBJECTS = {"VMM": "pyro_vmm.vmm", "SingleCellVMM": "pyro_vmm.single_cell", "UserError": "pyro_vmm.errors"}
 
 
 def __getattr__(name: str) -> Any:

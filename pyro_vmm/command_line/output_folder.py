@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pyro_vmm import persistence
 from pyro_vmm.command_line.typical import typical_observations
@@ -17,7 +18,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.training.checkpoint import write_atomically
 from pyro_vmm.vmm import VMM
 
-LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device"}
+LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device", "accelerator"}
 """Options that may change between a fit and its resumption."""
 
 SAMPLES_PER_COMPONENT = 8
@@ -58,7 +59,14 @@ class OutputFolder:
     ) -> None:
         self._lock.close()
 
-    def start(self, facts: dict[str, Any], options: dict[str, Any], *, overwrite: bool = False) -> None:
+    def start(
+        self,
+        facts: dict[str, Any],
+        options: dict[str, Any],
+        *,
+        kind: str = persistence.ARRAYS,
+        overwrite: bool = False,
+    ) -> None:
         """Note what is about to be fitted, in a folder that holds no fit yet."""
         if not overwrite and ((self.path / "config.json").exists() or self.checkpoint.exists()):
             raise UserError(
@@ -66,16 +74,20 @@ class OutputFolder:
             )
         if self.checkpoint.exists():
             shutil.rmtree(self.checkpoint)
-        config = {"format": persistence.FORMAT, "version": persistence.VERSION, "estimator": options, "fit": facts}
+        config = {"format": persistence.FORMAT, "version": persistence.VERSION, "kind": kind}
+        config |= {"estimator": options, "fit": facts}
         write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
 
     def check_same_fit(self, facts: dict[str, Any], options: dict[str, Any]) -> None:
-        """Refuse to go on with a fit of other data or with other options."""
+        """Refuse to go on with a fit of other data or with other options.
+
+        ``options`` are the estimator's; where a fit has more, they are in ``facts["training"]`` and ``facts["setup"]``.
+        """
         config = persistence.read_config(self.path)
         if config.get("fit", {}).get("data_sha256") != facts["data_sha256"]:
             raise UserError(f"{self.path} holds a fit of other data than {facts['input']}: resume with the same input.")
-        before = config["estimator"]
-        for name, value in json.loads(json.dumps(options)).items():
+        before = config["estimator"] | _options_in(config["fit"])
+        for name, value in json.loads(json.dumps(options | _options_in(facts))).items():
             if name not in LONGER_OR_SHORTER and before.get(name) != value:
                 raise UserError(
                     f"The fit in {self.path} was begun with {name}={before.get(name)!r}, not {value!r}: resume with the "
@@ -88,9 +100,7 @@ class OutputFolder:
 
         responsibilities = estimator.predict_proba(dataset.x)
         latent = estimator.transform(dataset.x)
-        estimator.history_.to_csv(self.path / "history.csv", index=False)
-        np.save(self.path / "latent.npy", latent)
-        self._write_clusters(dataset.ids, responsibilities)
+        self.write_tables(estimator.history_, dataset.ids, latent, responsibilities)
         in_use = np.arange(estimator.n_clusters_)
         in_use = in_use[np.argsort(-estimator.weights_[in_use], kind="stable")]
         shape = dataset.image_shape or (dataset.x.shape[1],)
@@ -111,6 +121,22 @@ class OutputFolder:
         )
         persistence.save(estimator, self.path, extra={"fit": facts})
 
+    def write_tables(self, history: pd.DataFrame, ids: Any, latent: Any, responsibilities: Any) -> None:
+        """Write ``history.csv``, ``latent.npy`` and ``clusters.csv``.
+
+        Parameters
+        ----------
+        history
+            A row an epoch.
+        ids
+            Name of each observation, ``[N]``.
+        latent, responsibilities
+            ``[N, D]`` and ``[N, K]``.
+        """
+        history.to_csv(self.path / "history.csv", index=False)
+        np.save(self.path / "latent.npy", latent)
+        self._write_clusters(ids, responsibilities)
+
     def _write_clusters(self, ids: Any, responsibilities: Any) -> None:
         order = np.argsort(-responsibilities, axis=1, kind="stable")[:, :2]
         with (self.path / "clusters.csv").open("w", newline="") as file:
@@ -119,3 +145,7 @@ class OutputFolder:
             for row, (name, choice) in enumerate(zip(ids, order, strict=True)):
                 second = int(choice[1]) if len(choice) > 1 else ""
                 writer.writerow([name, int(choice[0]), f"{responsibilities[row, choice[0]]:.6f}", second])
+
+
+def _options_in(facts: dict[str, Any]) -> dict[str, Any]:
+    return facts.get("training", {}) | facts.get("setup", {})

@@ -103,7 +103,7 @@ def load_input(
     path = Path(text)
     suffix = path.suffix.lower()
     if suffix in SINGLE_CELL_SUFFIXES:
-        raise UserError(f"{text} needs the single-cell model, which this version does not have yet.")
+        raise UserError(f"{text} is for the single-cell model: read it with anndata and fit pyro_vmm's SingleCellVMM.")
     check_file(path, FILE_SUFFIXES, f"an input: give {', '.join(BUILT_IN_INPUTS)} or a file")
     if suffix in (".npz", ".npy"):
         return _load_numpy(path, label_column)

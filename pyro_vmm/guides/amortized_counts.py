@@ -10,15 +10,17 @@ from pyro_vmm.guides.amortized_normal import MINIMUM_SCALE, AmortizedNormal, Cov
 
 
 class AmortizedCounts(AmortizedNormal):
-    """``q(z_n, l_n | x_n, s_n) = q(z_n | x_n, s_n) LogNormal(l_n; a(x_n, s_n), b(x_n, s_n))`` (Lopez et al. 2018).
+    """``q(z_n, l_n | x_n, s_n) = q(z_n | x_n, s_n) LogNormal(l_n; log sum_g x_ng + a(x_n, s_n), b(x_n, s_n))``.
+
+    As in Lopez et al. (2018), but inferred library sizes start from, and are corrections of, the observed total counts.
 
     Parameters
     ----------
     encoder, covariance
         As for :class:`AmortizedNormal`.
     library_encoder
-        Any module from counts ``[B, F]`` (and keyword covariates) to ``[B, 2]``: the mean of the log library size, and its
-        standard deviation before a softplus.
+        Any module from counts ``[B, F]`` (and keyword covariates) to ``[B, 2]``: the correction ``a`` of the log total
+        count, and the standard deviation ``b`` before a softplus.
 
     Raises
     ------
@@ -35,7 +37,8 @@ class AmortizedCounts(AmortizedNormal):
         outputs = self.library_encoder(x, **covariates)
         if outputs.shape[-1] != 2:
             raise UserError(f"The library encoder gives {outputs.shape[-1]} numbers a cell: it must give 2.")
-        return dist.LogNormal(outputs[..., 0], softplus(outputs[..., 1]) + MINIMUM_SCALE, validate_args=False)
+        total = x.sum(-1).clamp_min(1.0).log()
+        return dist.LogNormal(total + outputs[..., 0], softplus(outputs[..., 1]) + MINIMUM_SCALE, validate_args=False)
 
     def forward(self, x: Tensor, **covariates: Tensor) -> Tensor:
         """Sample sites ``z`` and ``library_size`` in the plate ``observations``; returns ``z [B, D]``."""

@@ -32,7 +32,7 @@ def save_figures(
     responsibilities: ArrayLike,
     weights: ArrayLike,
     image_shape: tuple[int, ...] | None,
-    centres: ArrayLike,
+    centres: ArrayLike | None,
     typical: ArrayLike | None,
     samples: ArrayLike | None,
     component_ids: ArrayLike,
@@ -58,8 +58,8 @@ def save_figures(
         Mixture weights of all components.
     image_shape : tuple of int, optional
         Shape of one observation if it is an image; without it the components are drawn feature by feature.
-    centres : array [C, F] or [C, H, W]
-        Decoded centres of the components to show.
+    centres : array [C, F] or [C, H, W], optional
+        Decoded centres of the components to show; without them there is no ``components.png``.
     typical, samples : array [C, T, F] or [C, T, H, W], optional
         Most typical and generated observations of the components to show; drawn for images only.
     component_ids : array [C] of int
@@ -74,8 +74,8 @@ def save_figures(
     Returns
     -------
     list of Path
-        ``training.png``, ``latent.png``, ``components.png``, ``weights.png``, ``entropy.png`` and, with labels,
-        ``labels.png``.
+        ``training.png``, ``latent.png``, ``weights.png``, ``entropy.png`` and, with centres, ``components.png`` and, with
+        labels, ``labels.png``.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -86,21 +86,21 @@ def save_figures(
     # One colour a component in every picture, the most telling ones for the heaviest.
     by_weight = np.argsort(-pi, kind="stable")
     colours = cluster_colours(by_weight[in_use[by_weight]])
-    if image_shape is None:
-        components = _figure_of(component_profiles(centres, pi[shown], shown, feature_names=feature_names))
-    else:
-        components = component_gallery(
-            centres, typical, samples, pi[shown], shown, image_shape=image_shape, colours=colours
-        )
     pictures = {
         "training.png": _figure_of(training_curves(history)[0]),
         "latent.png": _figure_of(
             latent_space(latent, assignment, method=method, num_components=len(pi), colours=colours)
         ),
-        "components.png": components,
-        "weights.png": _figure_of(mixture_weights(pi, in_use)),
-        "entropy.png": _figure_of(responsibility_entropy(responsibilities)),
     }
+    if centres is not None and image_shape is None:
+        profiles = component_profiles(centres, pi[shown], shown, feature_names=feature_names)
+        pictures["components.png"] = _figure_of(profiles)
+    elif centres is not None and image_shape is not None:
+        pictures["components.png"] = component_gallery(
+            centres, typical, samples, pi[shown], shown, image_shape=image_shape, colours=colours
+        )
+    pictures["weights.png"] = _figure_of(mixture_weights(pi, in_use))
+    pictures["entropy.png"] = _figure_of(responsibility_entropy(responsibilities))
     if labels is not None:
         pictures["labels.png"] = _figure_of(cluster_label_table(assignment, labels))
     return [save_figure(figure, directory / name) for name, figure in pictures.items()]

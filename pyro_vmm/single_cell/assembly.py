@@ -83,7 +83,7 @@ class CountAssembly:
         if self.use_observed_lib_size:
             guide = AmortizedNormal(encoder, self.covariance)
         else:
-            guide = AmortizedCounts(encoder, self._library_encoder(num_genes, widths, start), self.covariance)
+            guide = AmortizedCounts(encoder, self._library_encoder(num_genes, widths), self.covariance)
 
         def encoded() -> PseudoInputs:
             return PseudoInputs(
@@ -132,13 +132,14 @@ class CountAssembly:
             )
         )
 
-    def _library_encoder(self, num_genes: int, widths: dict[str, int], start: StartingValues) -> nn.Module:
+    def _library_encoder(self, num_genes: int, widths: dict[str, int]) -> nn.Module:
         encoder = self._encoder(num_genes, 2, widths)
         with torch.no_grad():
             last = list(encoder.modules())[-1]
             assert isinstance(last, nn.Linear)
-            last.weight.mul_(0.1)
-            last.bias.copy_(torch.stack((start.library_loc.mean(), torch.tensor(-2.0))))
+            # No correction at first, and a tenth of the library size as its uncertainty.
+            last.weight.zero_()
+            last.bias.copy_(torch.tensor([0.0, -2.0]))
         return encoder
 
     @staticmethod

@@ -23,7 +23,7 @@ from pyro_vmm.devices import choose_device
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import CosineDecay, EmpiricalBayesSVI, LinearWarmup
-from pyro_vmm.single_cell import storage
+from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.assembly import CountAssembly
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
@@ -515,6 +515,10 @@ class SingleCellVMM:
             raise UserError(f"n_mc_samples is {n_mc_samples}: it must be at least 1.")
         ratios = self._evaluation.log_ratios(*self._cells(adata, indices), num_samples=n_mc_samples)[0]
         return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())
+
+    def annotate(self, adata: AnnData) -> None:
+        """Write embedding and clusters into ``adata``; see :func:`pyro_vmm.single_cell.annotation.annotate`."""
+        annotation.annotate(self, adata)
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 

@@ -174,8 +174,8 @@ def test_folders_and_empty_files_are_refused(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr", "CELLS.H5AD"])
-def test_single_cell_files_await_the_single_cell_model(name):
-    with pytest.raises(UserError, match="needs the single-cell model, which this version does not have yet"):
+def test_single_cell_files_are_left_to_the_single_cell_model(name):
+    with pytest.raises(UserError, match=f"{name} is for the single-cell model: .* SingleCellVMM"):
         load_input(name)
 
 

@@ -1,0 +1,111 @@
+"""AnnData files, read whole into memory and written whole or not at all."""
+
+import importlib.util
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyro_vmm.data.inputs import check_file
+from pyro_vmm.errors import UserError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def read_cells(path: Path) -> "AnnData":
+    """Read an ``.h5ad`` file or a ``.zarr`` folder; nothing in it is executed.
+
+    Raises
+    ------
+    UserError
+        If it is missing, unreadable, damaged, of another kind, or holds pickled objects.
+    """
+    import anndata
+
+    if path.suffix.lower() == ".zarr":
+        _check_zarr(path)
+        read: Any = anndata.read_zarr
+    else:
+        check_file(path, (".h5ad",), "single cells: give a file")
+        read = anndata.read_h5ad
+    try:
+        # What AnnData has to say of names and formats is told, where it matters, by the checks of counts.
+        with warnings.catch_warnings(), _without_pickles():
+            warnings.simplefilter("ignore")
+            adata = read(path)
+            # Only a group that AnnData wrote has names of cells and genes; of any other it makes an empty AnnData.
+            if not (len(adata.obs_names) or len(adata.var_names)):
+                raise UserError(f"{path} holds no cells and no genes: check that AnnData wrote it.")
+            return adata
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        # HDF5, Zarr and AnnData raise errors of a dozen kinds for files that are not what their name says.
+        reasons = [str(each) for each in (error, error.__cause__) if each is not None]
+        if any("pickle" in reason for reason in reasons):
+            raise UserError(f"{path} holds Python objects (pickled), which are never loaded: write it anew.") from None
+        raise UserError(
+            f"{path} is damaged or was not written by AnnData ({_first_line(reasons[0])}): write it again."
+        ) from None
+
+
+def write_cells(adata: "AnnData", path: Path) -> None:
+    """Write an ``.h5ad`` that is, at every moment, either the old file or the whole new one.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    import anndata
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with warnings.catch_warnings(), anndata.settings.override(allow_write_nullable_strings=True):
+            warnings.simplefilter("ignore")
+            # Columns of text stay what they are.
+            adata.write_h5ad(temporary, convert_strings_to_categoricals=False, compression="gzip")
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} cannot be written ({_first_line(str(error))}).") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_zarr(path: Path) -> None:
+    if importlib.util.find_spec("zarr") is None:
+        raise UserError(f"{path} needs the package zarr: pip install zarr, or give an .h5ad file.")
+    if not path.exists():
+        raise UserError(f"There is no folder {path}: check the path.")
+    if not path.is_dir():
+        raise UserError(f"{path} is a file, not a Zarr folder: unpack it, or give an .h5ad file.")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise UserError(f"{path} cannot be read: check its permissions.")
+
+
+@contextmanager
+def _without_pickles() -> Iterator[None]:
+    """Zarr arrays may name pickle as their codec, which executes what it reads: it is unknown in here."""
+    if importlib.util.find_spec("numcodecs") is None:
+        yield
+        return
+    from numcodecs.registry import codec_registry
+
+    codec = codec_registry.pop("pickle", None)
+    try:
+        yield
+    finally:
+        if codec is not None:
+            codec_registry["pickle"] = codec
+
+
+def _first_line(text: str) -> str:
+    line = " ".join((text.strip() or "no reason given").splitlines()[0].split()).rstrip(".: ")
+    return line if len(line) <= 120 else line[:117] + "..."

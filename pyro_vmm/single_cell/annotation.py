@@ -1,0 +1,81 @@
+"""What a fitted model says of cells, written where scverse's tools look for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pyro_vmm import persistence
+from pyro_vmm.errors import UserError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from pyro_vmm.single_cell.model import SingleCellVMM
+
+EMBEDDING, RESPONSIBILITIES = "X_vmm", "vmm_responsibilities"
+"""Entries of ``adata.obsm``."""
+CLUSTER, PROBABILITY = "vmm_cluster", "vmm_probability"
+"""Columns of ``adata.obs``."""
+FACTS = "vmm"
+"""Entry of ``adata.uns``."""
+
+
+def annotate(model: SingleCellVMM, adata: AnnData) -> None:
+    """Write embedding and clusters into ``adata``, replacing what an earlier call wrote.
+
+    ``obsm["X_vmm"]``
+        Posterior means of the latents, ``[n_obs, n_latent]``.
+    ``obs["vmm_cluster"]``, ``obs["vmm_probability"]``
+        The most probable cluster, a categorical of text ``"0"``, ``"1"``, ..., and its responsibility.
+    ``obsm["vmm_responsibilities"]``
+        Responsibilities of the utilised components, ``[n_obs, clusters]``. Rows sum to one less what the others have.
+    ``uns["vmm"]``
+        Number of clusters, options, setup and versions; what was left at None is left out.
+
+    Parameters
+    ----------
+    model
+        After training.
+    adata
+        Cells with the model's genes and known batches: those fitted, or others.
+
+    Raises
+    ------
+    UserError
+        If the model is not trained, or cannot read ``adata``; for a view, which AnnData would have to copy.
+    """
+    responsibilities = model.predict_proba(adata)
+    if adata.is_view:
+        raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")
+    write_annotation(model, adata, model.get_latent_representation(adata), responsibilities)
+
+
+def write_annotation(
+    model: SingleCellVMM, adata: AnnData, latent: NDArray[np.float32], responsibilities: NDArray[np.float64]
+) -> None:
+    """As :func:`annotate`, for cells of which latents ``[n_obs, n_latent]`` and responsibilities ``[n_obs, K]`` are known."""
+    clusters = responsibilities.argmax(1)
+    # Cells other than those fitted may be of a component that owned none of them.
+    utilised = max(model.n_clusters_, int(clusters.max()) + 1)
+    adata.obsm[EMBEDDING] = latent
+    adata.obsm[RESPONSIBILITIES] = responsibilities[:, :utilised]
+    adata.obs[CLUSTER] = pd.Categorical.from_codes(
+        clusters.tolist(), categories=pd.Index([str(cluster) for cluster in range(utilised)])
+    )
+    adata.obs[PROBABILITY] = responsibilities.max(1)
+    adata.uns[FACTS] = {
+        "num_clusters": model.n_clusters_,
+        "options": _told(persistence.storable(model.options)),
+        "setup": _told(model.setup.to_dict()),
+        "versions": persistence.versions(),
+    }
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is: files of AnnData have no place for None, and none worth having for an empty list."""
+    return {name: value for name, value in values.items() if value not in (None, [], ())}

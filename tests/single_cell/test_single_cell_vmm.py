@@ -1,0 +1,316 @@
+"""The single-cell facade: shapes, names, batches, storing, and what it leaves alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.sparse import csc_array, csr_array
+
+import pyro_vmm
+from pyro_vmm import SingleCellVMM, UserError
+from pyro_vmm.infer import partition_parameters
+from pyro_vmm.single_cell.model import SETUP_KEY
+from pyro_vmm.single_cell.simulation import simulate_cells
+
+Fit = Callable[..., SingleCellVMM]
+
+
+def test_it_is_offered_at_the_top() -> None:
+    assert pyro_vmm.SingleCellVMM is SingleCellVMM
+
+
+def test_shapes_and_meanings(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
+    latent, proba, clusters = fitted.get_latent_representation(), fitted.predict_proba(), fitted.predict()
+    assert latent.shape == (300, 3)
+    assert proba.shape == (300, 12)
+    np.testing.assert_allclose(proba.sum(1), 1.0, atol=1e-5)
+    np.testing.assert_array_equal(clusters, proba.argmax(1))
+    # Numbered by size, without gaps.
+    sizes = np.bincount(clusters)
+    assert len(sizes) == fitted.n_clusters_
+    assert (sizes > 0).all()
+    assert (np.diff(sizes) <= 0).all()
+    assert fitted.weights_.sum() == pytest.approx(1.0, abs=1e-5)
+    assert fitted.predict(num_clusters=1).max() == 0
+    sampled = fitted.get_latent_representation(give_mean=False)
+    assert sampled.shape == latent.shape
+    assert not np.array_equal(sampled, latent)
+
+
+def test_history_is_a_dictionary_of_frames(fitted: SingleCellVMM) -> None:
+    assert {"elbo_train", "elbo_validation", "clusters_in_use", "empirical_bayes_loss"} <= set(fitted.history)
+    for name, frame in fitted.history.items():
+        assert isinstance(frame, pd.DataFrame)
+        assert list(frame.columns) == [name]
+        assert frame.index.name == "epoch"
+        assert frame.index.tolist() == list(range(1, 11))
+    losses = fitted.history["elbo_train"]["elbo_train"]
+    assert losses.iloc[-1] < losses.iloc[0]
+
+
+def test_new_cells_are_encoded_as_the_same_cells_were(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
+    order = np.random.default_rng(0).permutation(300)[:50]
+    new = cells[order].copy()
+    np.testing.assert_allclose(fitted.predict_proba(new), fitted.predict_proba()[order], atol=1e-5)
+    np.testing.assert_allclose(fitted.get_latent_representation(new), fitted.get_latent_representation()[order], atol=1e-5)
+    np.testing.assert_allclose(
+        fitted.get_latent_representation(indices=order), fitted.get_latent_representation()[order], atol=1e-5
+    )
+    mask = np.arange(300) < 7
+    np.testing.assert_allclose(
+        fitted.get_latent_representation(indices=mask), fitted.get_latent_representation()[:7], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("container", [csr_array, csc_array, np.asarray])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint16])
+def test_the_same_counts_give_the_same_fit_however_they_are_stored(
+    container: Any, dtype: Any, cells: anndata.AnnData, fit: Fit
+) -> None:
+    dense = cells.X.toarray().astype(dtype)
+    stored = anndata.AnnData(container(dense), obs=cells.obs.copy(), var=cells.var.copy())
+    SingleCellVMM.setup_anndata(stored, batch_key="batch")
+    expected, found = fit(cells), fit(stored)
+    np.testing.assert_array_equal(expected.get_latent_representation(), found.get_latent_representation())
+
+
+def test_a_layer_and_raw_are_read(cells: anndata.AnnData, fit: Fit) -> None:
+    other = cells.copy()
+    other.layers["counts"] = cells.X.copy()
+    other.raw = cells
+    other.X = np.log1p(cells.X.toarray())
+    for layer in ("counts", "raw"):
+        SingleCellVMM.setup_anndata(other, layer=layer, batch_key="batch")
+        np.testing.assert_array_equal(
+            fit(other).get_latent_representation(), fit(cells).get_latent_representation()
+        )
+
+
+def test_the_callers_anndata_is_left_alone(cells: anndata.AnnData, fit: Fit) -> None:
+    adata = simulate_cells(100, 20, seed=3)
+    before = adata.copy()
+    SingleCellVMM.setup_anndata(adata)
+    assert set(adata.uns) - set(before.uns) == {SETUP_KEY}
+    model = fit(adata, num_components=5)
+    model.get_normalized_expression()
+    model.posterior_predictive_sample()
+    assert set(adata.uns) - set(before.uns) == {SETUP_KEY}
+    np.testing.assert_array_equal(adata.X.toarray(), before.X.toarray())
+    pd.testing.assert_frame_equal(adata.obs, before.obs)
+    pd.testing.assert_frame_equal(adata.var, before.var)
+    assert set(adata.obsm) == set(before.obsm)
+    assert set(adata.layers) == set(before.layers)
+
+
+def test_the_set_up_survives_copies_and_files(cells: anndata.AnnData, fit: Fit, tmp_path: Path) -> None:
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    again = anndata.read_h5ad(tmp_path / "cells.h5ad")
+    np.testing.assert_array_equal(fit(again).predict(), fit(cells.copy()).predict())
+
+
+@pytest.mark.parametrize("likelihood", ["zinb", "nb", "poisson"])
+@pytest.mark.parametrize("prior", ["vamp-mixture", "gaussian-mixture", "vamp-prior", "standard-normal"])
+def test_every_likelihood_with_every_prior(likelihood: str, prior: str, cells: anndata.AnnData, fit: Fit) -> None:
+    model = fit(cells, gene_likelihood=likelihood, prior=prior)
+    assert np.isfinite(model.get_elbo())
+    assert model.predict_proba().shape == (300, 1 if prior == "standard-normal" else 12)
+
+
+@pytest.mark.parametrize("observed", [True, False])
+@pytest.mark.parametrize("dispersion", ["gene", "gene-batch"])
+def test_library_size_and_dispersion(observed: bool, dispersion: str, cells: anndata.AnnData, fit: Fit) -> None:
+    model = fit(cells, use_observed_lib_size=observed, dispersion=dispersion, gene_likelihood="nb")
+    assert model.module.likelihood.inverse_dispersion.log_value.shape == ((2 if dispersion == "gene-batch" else 1), 40)
+    expression = model.get_normalized_expression(library_size="latent")
+    totals = expression.sum(axis=1).to_numpy()
+    own = cells.X.sum(1)
+    assert observed == np.allclose(totals, own, rtol=1e-4)
+    assert model.posterior_predictive_sample(n_samples=3).shape == (300, 40, 3)
+    assert model.get_marginal_ll(n_mc_samples=5) >= model.get_elbo() - 1.0
+
+
+def test_an_inferred_library_size_is_nearer_the_truth_than_total_counts(cells: anndata.AnnData, fit: Fit) -> None:
+    model = fit(cells, use_observed_lib_size=False, gene_likelihood="nb", train={"max_epochs": 60})
+    inferred = np.log(model.get_normalized_expression(library_size="latent").sum(axis=1).to_numpy())
+    true, total = np.log(cells.obs["library_size"].to_numpy()), np.log(cells.X.sum(1))
+    # How they vary, not their level: a constant factor can as well be the shares'.
+    assert np.corrcoef(inferred, true)[0, 1] > 0.5
+    assert np.std(inferred - true) < 0.8 * np.std(total - true)
+
+
+def test_expression_has_names_and_scales(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
+    shares = fitted.get_normalized_expression()
+    assert shares.index.tolist() == cells.obs_names.tolist()
+    assert shares.columns.tolist() == cells.var_names.tolist()
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-5)
+    some = fitted.get_normalized_expression(gene_list=["gene 7", "gene 2"], library_size=1e4, indices=[4, 2])
+    assert some.shape == (2, 2)
+    np.testing.assert_allclose(some, 1e4 * shares.loc[["cell 4", "cell 2"], ["gene 7", "gene 2"]], rtol=1e-4)
+
+
+def test_transform_batch_decodes_as_of_another_batch(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
+    own = fitted.get_normalized_expression()
+    first = fitted.get_normalized_expression(transform_batch="batch 0")
+    second = fitted.get_normalized_expression(transform_batch="batch 1")
+    in_first = (cells.obs["batch"] == "batch 0").to_numpy()
+    np.testing.assert_allclose(first[in_first], own[in_first], rtol=1e-4)
+    np.testing.assert_allclose(second[~in_first], own[~in_first], rtol=1e-4)
+    assert np.abs(np.log(first / second)).to_numpy().max() > 0.05
+    both = fitted.get_normalized_expression(transform_batch=["batch 0", "batch 1"])
+    np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-4)
+
+
+def test_batch_free_prediction_does_not_depend_on_the_batch(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
+    other = cells.copy()
+    other.obs["batch"] = pd.Categorical(
+        ["batch 1" if batch == "batch 0" else "batch 0" for batch in cells.obs["batch"]]
+    )
+    assert not np.allclose(fitted.predict_proba(other), fitted.predict_proba(), atol=1e-3)
+    np.testing.assert_allclose(
+        fitted.predict_proba(other, batch_free=True), fitted.predict_proba(batch_free=True), atol=1e-6
+    )
+    np.testing.assert_allclose(fitted.predict_proba(batch_free=True).sum(1), 1.0, atol=1e-5)
+
+
+def test_a_single_batch_works_with_and_without_a_key(cells: anndata.AnnData, fit: Fit) -> None:
+    alone = cells[cells.obs["batch"] == "batch 0"].copy()
+    alone.obs["batch"] = alone.obs["batch"].cat.remove_unused_categories()
+    embeddings = []
+    for key in (None, "batch"):
+        SingleCellVMM.setup_anndata(alone, batch_key=key)
+        model = fit(alone)
+        assert "batch" not in model.encoding.widths
+        embeddings.append(model.get_latent_representation())
+        model.predict_proba(batch_free=True)
+        model.get_normalized_expression(transform_batch=None if key is None else "batch 0")
+    np.testing.assert_array_equal(*embeddings)
+
+
+def test_further_covariates_reach_encoder_decoder_and_pseudo_inputs(cells: anndata.AnnData, fit: Fit) -> None:
+    adata = cells.copy()
+    rng = np.random.default_rng(0)
+    adata.obs["site"] = rng.choice(["a", "b", "c"], 300)
+    adata.obs["age"] = rng.normal(40, 10, 300)
+    adata.obs["rin"] = 7
+    SingleCellVMM.setup_anndata(
+        adata, batch_key="batch", categorical_covariate_keys=["site"], continuous_covariate_keys=["age", "rin"]
+    )
+    model = fit(adata)
+    assert model.encoding.widths == {"batch": 2, "categorical_0": 3, "continuous": 2}
+    tensors = model.encoding.tensors(model.cells)
+    np.testing.assert_allclose(tensors["continuous"][:, 0].mean(), 0.0, atol=1e-5)
+    np.testing.assert_allclose(tensors["continuous"][:, 0].std(correction=0), 1.0, atol=1e-5)
+    assert (tensors["continuous"][:, 1] == 0).all()
+    assert (tensors["categorical_0"].argmax(1).numpy() == pd.Categorical(adata.obs["site"]).codes).all()
+    _, places = model.module.prior.encoded_centres.pseudo_inputs()
+    assert {name: tuple(place.shape) for name, place in places.items()} == {
+        "batch": (12, 2),
+        "categorical_0": (12, 3),
+        "continuous": (12, 2),
+    }
+    torch.testing.assert_close(places["batch"].sum(-1), torch.ones(12))
+    moved = adata.copy()
+    moved.obs["age"] += 20
+    assert not np.allclose(model.get_latent_representation(moved), model.get_latent_representation(), atol=1e-4)
+
+
+def test_pseudo_inputs_are_counts_with_a_place_among_the_batches_that_is_learned(fitted: SingleCellVMM) -> None:
+    inputs, places = fitted.module.prior.encoded_centres.pseudo_inputs()
+    assert (inputs > 0).all()
+    assert inputs.shape == (12, 40)
+    assert not torch.allclose(places["batch"], torch.full((12, 2), 0.5), atol=1e-4)
+    names = partition_parameters(fitted.module, fitted.guide).prior
+    assert any("covariate_logits.batch" in name for name in names)
+
+
+def test_size_factors_take_the_place_of_total_counts(cells: anndata.AnnData, fit: Fit) -> None:
+    adata = cells.copy()
+    totals = np.asarray(cells.X.sum(1)).ravel()
+    adata.obs["factor"] = totals / totals.mean()
+    SingleCellVMM.setup_anndata(adata, batch_key="batch", size_factor_key="factor")
+    expected = fit(cells).get_latent_representation()
+    # The same numbers but for rounding, which two epochs of Adam make larger.
+    np.testing.assert_allclose(fit(adata).get_latent_representation(), expected, atol=0.02)
+    adata.obs["factor"] = 1.0
+    assert not np.allclose(fit(adata).get_latent_representation(), expected, atol=0.1)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(cells: anndata.AnnData, fit: Fit) -> None:
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first, second, other = fit(cells), fit(cells), fit(cells, random_state=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    np.testing.assert_array_equal(first.predict_proba(), second.predict_proba())
+    assert not np.array_equal(first.predict_proba(), other.predict_proba())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"prior": "standard-normal", "gene_likelihood": "poisson"},
+        {"use_observed_lib_size": False, "dispersion": "gene-batch", "normalization": "layer", "covariance": "full"},
+    ],
+)
+def test_a_saved_model_comes_back_whole(options: dict[str, Any], cells: anndata.AnnData, fit: Fit, tmp_path: Path) -> None:
+    model = fit(cells, **options)
+    model.save(tmp_path)
+    again = SingleCellVMM.load(tmp_path, cells)
+    np.testing.assert_array_equal(model.predict_proba(), again.predict_proba())
+    np.testing.assert_array_equal(model.get_latent_representation(), again.get_latent_representation())
+    pd.testing.assert_frame_equal(model.get_normalized_expression(), again.get_normalized_expression())
+    assert again.get_elbo() == model.get_elbo()
+    assert (again.n_clusters_, again.merge_tree_) == (model.n_clusters_, model.merge_tree_)
+    for name, frame in model.history.items():
+        np.testing.assert_allclose(again.history[name], frame, rtol=1e-12)
+    # Half of the cells, one batch alone: codes are still those of the model.
+    half = cells[cells.obs["batch"] == "batch 1"].copy()
+    np.testing.assert_allclose(
+        SingleCellVMM.load(tmp_path, half).predict_proba(), model.predict_proba(half), atol=1e-6
+    )
+
+
+def test_two_models_share_nothing(cells: anndata.AnnData, fit: Fit, empty_param_store: None) -> None:
+    first = fit(cells)
+    before = first.predict_proba()
+    fit(cells, random_state=3)
+    np.testing.assert_array_equal(first.predict_proba(), before)
+
+
+def test_training_again_goes_on(cells: anndata.AnnData, fit: Fit) -> None:
+    model = fit(cells, train={"early_stopping": False})
+    before = model.get_elbo()
+    model.train(max_epochs=30, batch_size=64)
+    assert model.get_elbo() > before
+
+
+def test_a_last_minibatch_of_one_cell_is_no_trouble(cells: anndata.AnnData, fit: Fit) -> None:
+    for number in (129, 2 * 64 + 1, 65):
+        part = cells[:number].copy()
+        model = fit(part, train={"train_size": 1.0})
+        assert np.isfinite(model.history["elbo_train"]["elbo_train"]).all()
+
+
+def test_the_note_in_uns_is_json(cells: anndata.AnnData) -> None:
+    assert json.loads(cells.uns[SETUP_KEY])["batch_key"] == "batch"
+
+
+def test_a_prior_of_ones_own_is_copied(cells: anndata.AnnData, fit: Fit) -> None:
+    prior = pyro_vmm.priors.GaussianMixture(3, 5)
+    before = {name: value.clone() for name, value in prior.state_dict().items()}
+    model = fit(cells, prior=prior)
+    assert model.predict_proba().shape == (300, 5)
+    assert all(torch.equal(value, before[name]) for name, value in prior.state_dict().items())
+
+
+def test_calls_before_training_say_so(cells: anndata.AnnData, tmp_path: Path) -> None:
+    model = SingleCellVMM(cells)
+    for call in (model.predict, model.get_latent_representation, model.get_elbo, lambda: model.save(tmp_path)):
+        with pytest.raises(UserError, match=r"The model is not trained yet: call train\(\) first."):
+            call()
