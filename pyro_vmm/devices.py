@@ -5,8 +5,10 @@ import torch
 from pyro_vmm.errors import UserError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, option: str = "device") -> torch.device:
     """``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+
+    ``option`` is what messages call the choice.
 
     Raises
     ------
@@ -16,13 +18,13 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.partition(":")[0] not in ("cpu", "cuda"):
-        raise UserError(f"device={name!r} is not known: choose 'auto', 'cpu' or 'cuda'.")
+        raise UserError(f"{option}={name!r} is not known: choose 'auto', 'cpu' or 'cuda'.")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device={name!r}, but torch finds no CUDA device here: choose 'auto' or 'cpu'.")
+        raise UserError(f"{option}={name!r}, but torch finds no CUDA device here: choose 'auto' or 'cpu'.")
     try:
         return torch.device(name)
     except RuntimeError:
-        raise UserError(f"device={name!r} is not known: choose 'auto', 'cpu' or 'cuda'.") from None
+        raise UserError(f"{option}={name!r} is not known: choose 'auto', 'cpu' or 'cuda'.") from None
 
 
 def resident(x: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -79,8 +79,6 @@ class SingleCellVMM:
     use_observed_lib_size
         Take each cell's total count (or its size factor) as its library size; otherwise it is inferred, with a LogNormal
         prior per batch. The totals are over the genes given: choose highly variable genes before.
-    allow_non_counts
-        Fit values that are not whole, as counts corrected for ambient RNA.
     random_state
         One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
 
@@ -141,26 +139,25 @@ class SingleCellVMM:
         normalization: str = "batch",
         covariance: str = "diagonal",
         use_observed_lib_size: bool = True,
-        allow_non_counts: bool = False,
         random_state: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
-        cells = read_counts(adata, registered_setup(adata), allow_non_counts=allow_non_counts)
-        self._start(cells, options)
+        setup, allow_non_counts = registered_setup(adata)
+        self._start(read_counts(adata, setup, allow_non_counts=allow_non_counts), options, allow_non_counts)
 
     @classmethod
-    def _of_cells(cls, cells: CellCounts, options: dict[str, Any]) -> SingleCellVMM:
+    def _of_cells(cls, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> SingleCellVMM:
         """A model of cells read before."""
         model = cls.__new__(cls)
-        model._start(cells, options)
+        model._start(cells, options, allow_non_counts)
         return model
 
-    def _start(self, cells: CellCounts, options: dict[str, Any]) -> None:
+    def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:
         for name in ("n_latent", "num_components", "n_hidden", "n_layers"):
             if not isinstance(options[name], int | np.integer) or options[name] < 1:
                 raise UserError(f"{name} is {options[name]!r}: it must be a whole number, at least 1.")
         self.options, self.cells, self.setup = options, cells, cells.setup
-        self.allow_non_counts, self.random_state = bool(options["allow_non_counts"]), int(options["random_state"])
+        self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
         self.assembly = CountAssembly(**persistence.with_copies(of_model))
         # Named wrongly, an option should not wait for train() to say so.
@@ -198,7 +195,7 @@ class SingleCellVMM:
         size_factor_key
             Column of ``adata.obs`` with known size factors, which take the place of total counts.
         allow_non_counts
-            Do not insist on whole numbers.
+            Do not insist on whole numbers, as with counts corrected for ambient RNA.
 
         Raises
         ------
@@ -212,7 +209,7 @@ class SingleCellVMM:
         read_counts(adata, setup, allow_non_counts=allow_non_counts)
         if adata.is_view:
             raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")
-        adata.uns[SETUP_KEY] = json.dumps(setup.to_dict())
+        adata.uns[SETUP_KEY] = json.dumps(setup.to_dict() | {"allow_non_counts": allow_non_counts})
 
     # ---- fitting -----------------------------------------------------------------------------------------------------
 
@@ -276,7 +273,7 @@ class SingleCellVMM:
             raise UserError(
                 f"batch_size is {batch_size}: batch normalisation needs at least 2 cells, or normalization='layer'."
             )
-        device = choose_device("cuda" if accelerator == "gpu" else accelerator)
+        device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
         training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
         steps_per_epoch = max(1, -(-len(training) // max(1, batch_size)))
         if max_epochs is None:
@@ -591,8 +588,8 @@ class SingleCellVMM:
         return [known.index(str(name)) for name in names]
 
 
-def registered_setup(adata: AnnData) -> CountSetup:
-    """What :meth:`SingleCellVMM.setup_anndata` noted in ``adata``.
+def registered_setup(adata: AnnData) -> tuple[CountSetup, bool]:
+    """What :meth:`SingleCellVMM.setup_anndata` noted in ``adata``, and whether values need not be whole.
 
     Raises
     ------
@@ -605,8 +602,11 @@ def registered_setup(adata: AnnData) -> CountSetup:
     if SETUP_KEY not in uns:
         raise UserError("adata was not set up: call SingleCellVMM.setup_anndata(adata, ...) first.")
     try:
-        return CountSetup.from_dict(json.loads(str(uns[SETUP_KEY])))
-    except (ValueError, TypeError):
+        noted = json.loads(str(uns[SETUP_KEY]))
+        return CountSetup.from_dict({k: v for k, v in noted.items() if k != "allow_non_counts"}), noted[
+            "allow_non_counts"
+        ]
+    except (ValueError, TypeError, AttributeError, KeyError):
         raise UserError(
             f"adata.uns[{SETUP_KEY!r}] is damaged: call SingleCellVMM.setup_anndata(adata, ...) again."
         ) from None

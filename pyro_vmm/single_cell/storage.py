@@ -51,6 +51,7 @@ def save(model: SingleCellVMM, directory: Path, *, extra: dict[str, Any] | None 
         "kind": persistence.SINGLE_CELL,
         "estimator": persistence.storable(model.options),
         "setup": model.setup.to_dict(),
+        "allow_non_counts": model.allow_non_counts,
         "fitted": fitted,
         "versions": persistence.versions(),
     } | (extra or {})
@@ -74,7 +75,7 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
     options = persistence.stored_options(directory, config["estimator"], objects)
     try:
         fitted = config["fitted"]
-        setup = CountSetup.from_dict(config["setup"])
+        setup, allow_non_counts = CountSetup.from_dict(config["setup"]), bool(config["allow_non_counts"])
         encoding = CovariateEncoding.from_dict(fitted["encoding"])
         genes = np.array(fitted["gene_names"], dtype=np.str_)
         categories = {column: tuple(names) for column, names in fitted["categories"].items()}
@@ -85,10 +86,8 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         clusters, shares = int(fitted["n_clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
-    cells = read_counts(
-        adata, setup, allow_non_counts=bool(options["allow_non_counts"]), categories=categories, gene_names=genes
-    )
-    model = cls._of_cells(cells, options)
+    cells = read_counts(adata, setup, allow_non_counts=allow_non_counts, categories=categories, gene_names=genes)
+    model = cls._of_cells(cells, options, allow_non_counts)
     model.categories, model.batch_categories, model.encoding = categories, batches, encoding
     with torch.random.fork_rng():
         model.module, model.guide = model.assembly.build(

@@ -58,7 +58,9 @@ def test_new_cells_are_encoded_as_the_same_cells_were(fitted: SingleCellVMM, cel
     order = np.random.default_rng(0).permutation(300)[:50]
     new = cells[order].copy()
     np.testing.assert_allclose(fitted.predict_proba(new), fitted.predict_proba()[order], atol=1e-5)
-    np.testing.assert_allclose(fitted.get_latent_representation(new), fitted.get_latent_representation()[order], atol=1e-5)
+    np.testing.assert_allclose(
+        fitted.get_latent_representation(new), fitted.get_latent_representation()[order], atol=1e-5
+    )
     np.testing.assert_allclose(
         fitted.get_latent_representation(indices=order), fitted.get_latent_representation()[order], atol=1e-5
     )
@@ -87,9 +89,7 @@ def test_a_layer_and_raw_are_read(cells: anndata.AnnData, fit: Fit) -> None:
     other.X = np.log1p(cells.X.toarray())
     for layer in ("counts", "raw"):
         SingleCellVMM.setup_anndata(other, layer=layer, batch_key="batch")
-        np.testing.assert_array_equal(
-            fit(other).get_latent_representation(), fit(cells).get_latent_representation()
-        )
+        np.testing.assert_array_equal(fit(other).get_latent_representation(), fit(cells).get_latent_representation())
 
 
 def test_the_callers_anndata_is_left_alone(cells: anndata.AnnData, fit: Fit) -> None:
@@ -258,7 +258,9 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(cells: ann
         {"use_observed_lib_size": False, "dispersion": "gene-batch", "normalization": "layer", "covariance": "full"},
     ],
 )
-def test_a_saved_model_comes_back_whole(options: dict[str, Any], cells: anndata.AnnData, fit: Fit, tmp_path: Path) -> None:
+def test_a_saved_model_comes_back_whole(
+    options: dict[str, Any], cells: anndata.AnnData, fit: Fit, tmp_path: Path
+) -> None:
     model = fit(cells, **options)
     model.save(tmp_path)
     again = SingleCellVMM.load(tmp_path, cells)
@@ -271,9 +273,7 @@ def test_a_saved_model_comes_back_whole(options: dict[str, Any], cells: anndata.
         np.testing.assert_allclose(again.history[name], frame, rtol=1e-12)
     # Half of the cells, one batch alone: codes are still those of the model.
     half = cells[cells.obs["batch"] == "batch 1"].copy()
-    np.testing.assert_allclose(
-        SingleCellVMM.load(tmp_path, half).predict_proba(), model.predict_proba(half), atol=1e-6
-    )
+    np.testing.assert_allclose(SingleCellVMM.load(tmp_path, half).predict_proba(), model.predict_proba(half), atol=1e-6)
 
 
 def test_two_models_share_nothing(cells: anndata.AnnData, fit: Fit, empty_param_store: None) -> None:
