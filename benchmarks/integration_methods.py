@@ -1,0 +1,181 @@
+"""What the integration benchmark compares: each method turns counts and batches into an embedding.
+
+PCA, Harmony and Scanorama are deterministic or nearly so: their seeds mostly vary the Leiden clustering that follows.
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from integration_data import batch_key, log_normalised
+
+ROOT = Path(__file__).resolve().parents[1]
+NUM_PCS = 30
+MAX_EPOCHS = 400
+LEIDEN = {"resolution": 1.0, "flavor": "igraph", "n_iterations": 2, "directed": False}
+
+
+@dataclass
+class Fitted:
+    """An embedding ``[cells, dimensions]`` and, where the method has its own, clusters ``[cells]``."""
+
+    embedding: np.ndarray
+    clusters: np.ndarray | None = None
+    epochs: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def pca(adata: AnnData, seed: int) -> Fitted:
+    """Principal components of log-normalised counts; the seed is not used, so that all seeds share one embedding."""
+    import scanpy
+
+    normalised = log_normalised(adata)
+    scanpy.pp.pca(normalised, n_comps=NUM_PCS, svd_solver="arpack", random_state=0)
+    return Fitted(normalised.obsm["X_pca"], options={"n_comps": NUM_PCS})
+
+
+def harmony(adata: AnnData, seed: int) -> Fitted:
+    """Harmony on the principal components; with a single batch these themselves."""
+    components = pca(adata, seed)
+    if batch_key(adata) is None:
+        return Fitted(components.embedding, options=components.options | {"same_as": "pca"})
+    import harmonypy
+
+    result = harmonypy.run_harmony(
+        components.embedding, adata.obs, ["batch"], random_state=seed, ncores=1, verbose=False
+    )
+    return Fitted(np.asarray(result.Z_corr, dtype=np.float32), options=components.options)
+
+
+def scanorama(adata: AnnData, seed: int) -> Fitted:
+    """Scanorama on log-normalised counts; with a single batch the principal components."""
+    if batch_key(adata) is None:
+        components = pca(adata, seed)
+        return Fitted(components.embedding, options=components.options | {"same_as": "pca"})
+    import scanorama as package
+
+    normalised = log_normalised(adata)
+    groups = adata.obs.groupby("batch", observed=True).indices
+    parts = [normalised[rows].copy() for rows in groups.values()]
+    with contextlib.redirect_stdout(io.StringIO()):
+        package.integrate_scanpy(parts, seed=seed, verbose=0)
+    embedding = np.empty((adata.n_obs, parts[0].obsm["X_scanorama"].shape[1]), dtype=np.float32)
+    for rows, part in zip(groups.values(), parts, strict=True):
+        embedding[rows] = part.obsm["X_scanorama"]
+    return Fitted(embedding, options={"dimred": embedding.shape[1]})
+
+
+def scvi(adata: AnnData, seed: int) -> Fitted:
+    """SCVI as it comes, but for the epochs: at most 400, its own default here, with its own early stopping."""
+    import scvi as package
+
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    package.settings.verbosity = logging.ERROR
+    package.settings.seed = seed
+    options = {"max_epochs": MAX_EPOCHS, "early_stopping": True}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        package.model.SCVI.setup_anndata(adata, batch_key=batch_key(adata))
+        model = package.model.SCVI(adata)
+        model.train(**options, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
+    return Fitted(model.get_latent_representation(), epochs=len(model.history["elbo_train"]), options=options)
+
+
+def single_cell_vmm(adata: AnnData, seed: int, **options: Any) -> tuple[Any, Fitted]:
+    """Our model as it comes but for `options`: the trained model, and its embedding without clusters."""
+    from pyro_vmm import SingleCellVMM
+
+    SingleCellVMM.setup_anndata(adata, batch_key=batch_key(adata))
+    model = SingleCellVMM(adata, random_state=seed, **options)
+    model.train()
+    epochs = max(len(frame) for frame in model.history.values())
+    return model, Fitted(model.get_latent_representation(), epochs=epochs, options=options)
+
+
+def vmm(adata: AnnData, seed: int) -> Fitted:
+    """The VampPrior mixture; clusters are its own."""
+    model, fitted = single_cell_vmm(adata, seed)
+    fitted.clusters = np.asarray(model.predict())
+    return fitted
+
+
+def normal(adata: AnnData, seed: int) -> Fitted:
+    """The same networks and likelihood under a standard normal prior, which has no clusters of its own."""
+    return single_cell_vmm(adata, seed, prior="standard-normal")[1]
+
+
+METHODS: Mapping[str, Callable[[AnnData, int], Fitted]] = {
+    "pca": pca,
+    "harmony": harmony,
+    "scanorama": scanorama,
+    "scvi": scvi,
+    "normal": normal,
+    "vmm": vmm,
+}
+SHARED_PACKAGES = ("numpy", "scipy", "scikit-learn", "anndata", "scanpy", "igraph")
+PACKAGES = {
+    "pca": (),
+    "harmony": ("harmonypy",),
+    "scanorama": ("scanorama",),
+    "scvi": ("scvi-tools", "torch"),
+    "normal": ("pyro-ppl", "torch"),
+    "vmm": ("pyro-ppl", "torch"),
+}
+MODULES = {
+    "pca": "scanpy",
+    "harmony": "harmonypy",
+    "scanorama": "scanorama",
+    "scvi": "scvi",
+    "normal": "pyro_vmm",
+    "vmm": "pyro_vmm",
+}
+
+
+def load(method: str, adata: AnnData) -> None:
+    """Import and compile what `method` needs, so that no fit's time holds it."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    for module in ("scanpy", MODULES[method]):
+        importlib.import_module(module)
+    versions(method)  # of the source as it was imported: it may change while a fit goes on
+    pca(adata[: 2 * NUM_PCS], seed=0)  # scanpy compiles with numba at the first use
+
+
+def versions(method: str) -> dict[str, str]:
+    """Packages behind a method's embedding and clusters; for ours, a digest of its source."""
+    found = {package: version(package) for package in (*SHARED_PACKAGES, *PACKAGES[method])}
+    if method in ("vmm", "normal"):
+        found["pyro_vmm source"] = source_digest()
+    return found
+
+
+@functools.cache
+def source_digest() -> str:
+    """First 16 digits of the SHA-256 of all of ``pyro_vmm``: fits of another state of the code can be told apart."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "pyro_vmm").rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def leiden(embedding: np.ndarray, seed: int) -> np.ndarray:
+    """Leiden clusters ``[cells]`` of the graph of 15 exact nearest neighbours of an embedding ``[cells, dimensions]``."""
+    import scanpy
+
+    cells = AnnData(np.zeros((len(embedding), 1), dtype=np.float32), obsm={"embedding": embedding})
+    scanpy.pp.neighbors(cells, n_neighbors=15, use_rep="embedding", transformer="sklearn", random_state=seed)
+    scanpy.tl.leiden(cells, random_state=seed, **LEIDEN)
+    return cells.obs["leiden"].astype(int).to_numpy()
