@@ -123,6 +123,28 @@ class MergeTree:
         labels[by_mass] = np.arange(num_clusters)
         return labels[names]
 
+    def components_at(self, cutoff: float) -> NDArray[np.int64]:
+        """The component that stands for each one's cluster when pairs are joined while their similarity is above ``cutoff``.
+
+        Merging stops at the first pair that is no more similar than that.
+
+        Parameters
+        ----------
+        cutoff : float
+            Similarity, in [0, 1].
+
+        Returns
+        -------
+        numpy.ndarray of int64, ``[K]``
+            The smallest utilised component of each cluster; an unused component goes with the one that took its mass.
+        """
+        names = np.array(self.representatives, dtype=np.int64)
+        for step in self.merges:
+            if not 1.0 - step.cost > cutoff:
+                break
+            names[names == step.absorbed] = step.kept
+        return names
+
     def merge_responsibilities(self, responsibilities: ArrayLike, num_clusters: int) -> NDArray[np.floating[Any]]:
         """Responsibilities of the merged clusters: sums over their components.
 

@@ -22,3 +22,11 @@ def component_order(responsibilities: ArrayLike, weights: ArrayLike) -> NDArray[
     shares = np.asarray(responsibilities)
     counts = np.bincount(shares.argmax(1), minlength=shares.shape[1])
     return np.lexsort((-np.asarray(weights), -counts)).astype(np.int64)
+
+
+def joined(responsibilities: NDArray[np.float64], representatives: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Responsibilities ``[N, K]`` with those of each component added to its representative's (``[K]``); others are 0."""
+    sums = np.zeros_like(responsibilities)
+    for component, representative in enumerate(representatives):
+        sums[:, representative] += responsibilities[:, component]
+    return sums

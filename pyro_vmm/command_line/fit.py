@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from pyro_vmm.command_line.fit_cells import FOR_CELLS, fit_cells, refuse
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder
 from pyro_vmm.command_line.score import score
 from pyro_vmm.data import Dataset, load_input
+from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.errors import UserError
 from pyro_vmm.persistence import storable_options
 from pyro_vmm.training import CheckpointWriter
@@ -49,7 +51,7 @@ OPTIONS = (
 def demo(output: Path, seed: int) -> bool:
     """Fit scikit-learn's digits, then score the clusters; whether the fit came to its end."""
     arguments = argparse.Namespace(
-        **dict.fromkeys((*OPTIONS, "data_root", "label_column", "network", "threads")),
+        **dict.fromkeys((*OPTIONS, *FOR_CELLS, "data_root", "label_column", "network", "threads")),
         input="digits",
         output=output,
         seed=seed,
@@ -72,6 +74,11 @@ def fit(arguments: argparse.Namespace) -> bool:
         if arguments.threads < 1:
             raise UserError(f"--threads is {arguments.threads}: it must be at least 1.")
         torch.set_num_threads(arguments.threads)
+    if not 0 <= arguments.seed < 2**32:
+        raise UserError(f"--seed is {arguments.seed}: it must be a whole number from 0 to {2**32 - 1}.")
+    if Path(arguments.input).suffix.lower() in SINGLE_CELL_SUFFIXES:
+        return fit_cells(arguments)
+    refuse(arguments, FOR_CELLS, "can be used with single-cell input (.h5ad or .zarr) only")
     dataset = load_input(arguments.input, data_root=arguments.data_root, label_column=arguments.label_column)
     estimator = VMM(**_options(arguments, dataset), random_state=arguments.seed, verbose=not arguments.quiet)
     facts = {

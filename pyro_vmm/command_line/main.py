@@ -31,8 +31,12 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
     demo.add_argument("--seed", type=int, default=0)
 
-    fit = commands.add_parser("fit", help="fit a model to images or an array file")
-    fit.add_argument("input", metavar="INPUT", help="digits, mnist, fashion-mnist or FILE.npz/.npy/.csv/.parquet")
+    fit = commands.add_parser("fit", help="fit a model to images, an array file or single cells")
+    fit.add_argument(
+        "input",
+        metavar="INPUT",
+        help="digits, mnist, fashion-mnist, FILE.npz/.npy/.csv/.parquet, or single cells, FILE.h5ad/.zarr",
+    )
     fit.add_argument("--output", type=Path, required=True, metavar="DIR")
     fit.add_argument("--data-root", type=Path, metavar="DIR", help="where torchvision finds or puts its images")
     fit.add_argument("--label-column", metavar="COLUMN", help="a column of the file that is a label, not a feature")
@@ -43,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--likelihood",
         help="bernoulli, continuous-bernoulli, normal, student-t or, for raw counts, poisson, nb or zinb; "
-        "the default depends on the input",
+        "the default depends on the input (zinb for single cells)",
     )
     fit.add_argument("--network", help="mlp (default) or conv")
     fit.add_argument("--num-components", type=int, metavar="K")
@@ -64,9 +68,35 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
     fit.add_argument("--quiet", action="store_true", help="no progress bar")
 
+    cells = fit.add_argument_group("single cells (.h5ad, .zarr)", "raw counts and what else is known of the cells")
+    cells.add_argument("--layer", metavar="NAME", help="layer of the counts; X by default, and 'raw' for the raw X")
+    cells.add_argument("--batch-key", metavar="COLUMN", help="column of obs with each cell's batch (donor, technology)")
+    cells.add_argument(
+        "--covariates",
+        nargs="+",
+        metavar="COLUMN",
+        help="further columns of obs to hold apart from the biology: text, Boolean and categorical ones by category, "
+        "numbers (whole ones, too) as continuous; make a numeric column categorical to have it taken by category",
+    )
+    cells.add_argument("--size-factor-key", metavar="COLUMN", help="column of obs with size factors, for total counts")
+    cells.add_argument("--dispersion", help="gene (default) or gene-batch: a dispersion for each gene in each batch")
+    cells.add_argument(
+        "--infer-library-size", action="store_true", help="infer library sizes rather than take total counts"
+    )
+
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")
     score.add_argument("directory", type=Path, metavar="DIR")
-    score.add_argument("--labels", required=True, metavar="COLUMN|FILE", help="'label' for the images' own classes")
+    score.add_argument(
+        "--labels",
+        required=True,
+        metavar="COLUMN|FILE",
+        help="'label' for the images' own classes; a column of obs for single cells",
+    )
+    score.add_argument(
+        "--batch-key",
+        metavar="COLUMN",
+        help="for single cells: score their integration over these batches, too (needs the package scib-metrics)",
+    )
     score.add_argument("--num-clusters", type=int, metavar="C", help="merge components down to C clusters first")
     score.add_argument("--no-surgery", action="store_true", help="leave out the ELBO surgery, which takes a minute")
     return top
@@ -86,7 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "score":
             from pyro_vmm.command_line.score import score
 
-            score(options.directory, options.labels, num_clusters=options.num_clusters, surgery=not options.no_surgery)
+            score(
+                options.directory,
+                options.labels,
+                batch_key=options.batch_key,
+                num_clusters=options.num_clusters,
+                surgery=not options.no_surgery,
+            )
             return 0
         from pyro_vmm.command_line.fit import demo, fit
 

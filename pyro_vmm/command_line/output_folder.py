@@ -37,6 +37,7 @@ class OutputFolder:
 
     def __init__(self, path: Path) -> None:
         self.path, self.checkpoint = path, path / "checkpoint"
+        self._started = False
 
     def __enter__(self) -> "OutputFolder":
         try:
@@ -57,6 +58,9 @@ class OutputFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._started and isinstance(error, UserError) and not self.checkpoint.exists():
+            # An option that could not be used: the mended command is not to find an earlier fit here.
+            (self.path / "config.json").unlink(missing_ok=True)
         self._lock.close()
 
     def start(
@@ -77,6 +81,7 @@ class OutputFolder:
         config = {"format": persistence.FORMAT, "version": persistence.VERSION, "kind": kind}
         config |= {"estimator": options, "fit": facts}
         write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
+        self._started = True
 
     def check_same_fit(self, facts: dict[str, Any], options: dict[str, Any]) -> None:
         """Refuse to go on with a fit of other data or with other options.

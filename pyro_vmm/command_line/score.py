@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyro_vmm import persistence
+from pyro_vmm.command_line.score_cells import score_cells
 from pyro_vmm.data import load_input, load_labels
 from pyro_vmm.errors import UserError
 from pyro_vmm.scoring import cluster_scores, elbo_surgery, format_table, write_scores
@@ -14,20 +15,32 @@ from pyro_vmm.training import split_rows
 from pyro_vmm.vmm import VMM
 
 
-def score(directory: Path, labels: str, *, num_clusters: int | None = None, surgery: bool = True) -> dict[str, Any]:
+def score(
+    directory: Path,
+    labels: str,
+    *,
+    batch_key: str | None = None,
+    num_clusters: int | None = None,
+    surgery: bool = True,
+) -> dict[str, Any]:
     """Print every score as a table, and write it to ``scores.json`` in the folder.
 
     Cluster scores are over all observations (training and held out), as in the paper; the ELBO surgery over the held-out
-    ones.
+    ones. Fits of single cells have no ELBO surgery, but scores of integration where ``batch_key`` names their batches.
 
     Raises
     ------
     UserError
         If the folder holds no finished fit, its input has changed or gone, or the labels do not fit.
     """
-    facts = persistence.read_config(directory).get("fit")
+    config = persistence.read_config(directory)
+    facts = config.get("fit")
     if facts is None:
         raise UserError(f"{directory} was not written by pyro-vmm fit: give the folder of a fit.")
+    if config.get("kind") == persistence.SINGLE_CELL:
+        return score_cells(directory, facts, labels, batch_key=batch_key, num_clusters=num_clusters)
+    if batch_key is not None:
+        raise UserError(f"--batch-key is for fits of single cells, and {directory} holds another: leave it out.")
     estimator = VMM.load(directory)
     dataset = load_input(facts["input"], data_root=facts["data_root"], label_column=facts["label_column"])
     if len(dataset.x) != facts["num_observations"]:

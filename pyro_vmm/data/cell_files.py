@@ -1,5 +1,6 @@
 """AnnData files, read whole into memory and written whole or not at all."""
 
+import importlib
 import importlib.util
 import os
 import warnings
@@ -96,8 +97,7 @@ def _without_pickles() -> Iterator[None]:
     if importlib.util.find_spec("numcodecs") is None:
         yield
         return
-    from numcodecs.registry import codec_registry
-
+    codec_registry = importlib.import_module("numcodecs.registry").codec_registry
     codec = codec_registry.pop("pickle", None)
     try:
         yield

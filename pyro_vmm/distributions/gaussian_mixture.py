@@ -13,7 +13,7 @@ class GaussianMixture(TorchDistribution):
     """``p(z) = sum_k pi_k Normal(z; mu_k, Sigma_k)`` over ``R^D``.
 
     The same density as ``MixtureSameFamily`` of ``MultivariateNormal``, at about half its cost for ``K = 100`` in ten
-    dimensions: every factor is inverted once and all observations pass through it in one batched product.
+    dimensions: every factor is inverted once and all observations pass through all of them in one product of matrices.
 
     Parameters
     ----------
@@ -39,6 +39,11 @@ class GaussianMixture(TorchDistribution):
     With ``Lambda = L L^T`` and ``P = L^T S``, the sum ``Lambda^-1 + S S^T`` is ``L^-T (I + P P^T) L^-1``. Only ``I + P P^T`` is
     factorised, whose eigenvalues are at least 1: the sum itself is too ill-conditioned for float32 where precisions spread
     over a few orders of magnitude.
+
+    In float32, a whitened offset ``(z - mu_k) / sigma_k`` carries a rounding error of about 1e-7 times the distance of the
+    component from the mean of the centres, in units of ``sigma_k``: log-densities are good to 1e-4 where standard deviations
+    are a hundredth of the spread of the centres, and to 1e-2 where they are a few ten-thousandths of it. Use float64
+    for components narrower than that.
     """
 
     arg_constraints = {"log_weights": constraints.real_vector, "loc": constraints.independent(constraints.real, 2)}
@@ -83,11 +88,16 @@ class GaussianMixture(TorchDistribution):
 
     def component_log_prob(self, value: Tensor) -> Tensor:
         """``log Normal(z; mu_k, Sigma_k)`` of ``[..., D]``, as ``[..., K]``."""
-        flat = value.reshape(-1, value.shape[-1])
-        whitened = torch.bmm(flat - self.loc.unsqueeze(-2), self.whitening.mT)  # [K, B, D]
-        log_normaliser = self._log_det - 0.5 * value.shape[-1] * math.log(2.0 * math.pi)
-        log_prob = log_normaliser - 0.5 * whitened.square().sum(-1).T
-        return log_prob.reshape(*value.shape[:-1], self.loc.shape[0])
+        components, dim = self.loc.shape
+        # Both ends of z - mu_k are whitened apart, all components in one product: K small ones take six times as long.
+        # Measured from amidst the centres, so that rounding errors do not grow with the distance to the origin.
+        origin = self.loc.detach().mean(0)
+        offsets = (self.whitening @ (self.loc - origin).unsqueeze(-1)).reshape(-1)
+        flat = value.reshape(-1, dim) - origin
+        whitened = torch.addmm(offsets, flat, self.whitening.reshape(-1, dim).T, beta=-1.0)  # [B, K D]
+        log_normaliser = self._log_det - 0.5 * dim * math.log(2.0 * math.pi)
+        log_prob = log_normaliser - 0.5 * whitened.view(-1, components, dim).square().sum(-1)
+        return log_prob.reshape(*value.shape[:-1], components)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """``log p(z)`` of ``[..., D]``, as ``[...]``."""

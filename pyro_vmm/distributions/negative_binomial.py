@@ -13,6 +13,7 @@ from pyro_vmm.distributions.gamma_remainders import (
     HALF_LOG_TWO_PI,
     digamma_remainder_difference,
     excess_over_log1p,
+    log_growth_beyond_share,
     stirling_remainder,
 )
 from pyro_vmm.distributions.poisson import sample_poisson
@@ -29,23 +30,23 @@ class NegativeBinomialFormula:
     def at_doubtful_zero(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
         """See :class:`CountFormula`: ``-theta log1p(mean / theta)``, every log-gamma term cancels."""
         mean, theta = parameters
-        minus_log_growth = torch.log1p(mean / theta).neg_()
-        log_prob = theta * minus_log_growth
+        log_growth = _log_growth(mean, theta)
+        log_prob = (theta * log_growth).neg_()
         if not with_partials:
             return log_prob, ()
-        excess, stay = _zero_excess_and_stay(mean, theta)
-        return log_prob, (stay.neg_(), excess_over_log1p(excess, minus_log_growth).neg_())
+        share, stay = _share_and_stay(mean, theta)
+        return log_prob, (stay.neg_(), log_growth_beyond_share(share, log_growth).neg_())
 
     def at_one(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
         """See :class:`CountFormula`: ``log mean - (theta + 1) log1p(mean / theta)``."""
         mean, theta = parameters
-        minus_log_growth = torch.log1p(mean / theta).neg_()
-        log_prob = torch.log(mean) + (theta + 1.0) * minus_log_growth
+        log_growth = _log_growth(mean, theta)
+        log_prob = torch.log(mean) - (theta + 1.0) * log_growth
         if not with_partials:
             return log_prob, ()
-        excess, stay = _zero_excess_and_stay(mean, theta)
+        share, stay = _share_and_stay(mean, theta)
         # digamma(theta + 1) - digamma(theta) = 1 / theta, whose large part cancels against that of (1 - mean) / total.
-        by_theta = -excess / theta - excess_over_log1p(excess, minus_log_growth)
+        by_theta = share / theta - log_growth_beyond_share(share, log_growth)
         return log_prob, ((1.0 - mean) / mean * stay, by_theta)
 
     def above_one(self, count: Tensor, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
@@ -74,10 +75,15 @@ class NegativeBinomialFormula:
         return (count - mean) * theta / (mean * total), by_theta
 
 
-def _zero_excess_and_stay(mean: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """``-mean / (theta + mean)`` and ``theta / (theta + mean)``."""
+def _log_growth(mean: Tensor, theta: Tensor) -> Tensor:
+    """``log1p(mean / theta)``, finite also where the ratio overflows."""
+    return (mean / theta).clamp_(max=torch.finfo(mean.dtype).max).log1p_()
+
+
+def _share_and_stay(mean: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """``mean / (theta + mean)`` and ``theta / (theta + mean)``."""
     total = theta + mean
-    return (mean / total).neg_(), theta / total
+    return mean / total, theta / total
 
 
 _FORMULA = NegativeBinomialFormula()

@@ -22,16 +22,20 @@ class ZeroInflatedNegativeBinomialFormula:
         """See :class:`CountFormula`: ``log1p(-(1 - p(0)))``, doubtful where the counts alone rarely give a zero."""
         mean, theta, gate_logits = parameters
         base, base_partials = self.negative_binomial.at_doubtful_zero(mean, theta, with_partials=with_partials)
-        minus_more = torch.expm1(base).mul_(torch.sigmoid(-gate_logits))
-        # Above -2 rounding errors grow at most threefold in log1p and in the exponential of base.
-        doubtful = base < -2.0
+        kept = gate_logits.neg().sigmoid_()
+        fewer = torch.expm1(base)
+        minus_more = fewer * kept
+        log_prob = minus_more.log1p()
+        # Above -2 rounding errors grow at most sevenfold in the sums 1 + fewer and 1 + minus_more.
+        doubtful = base.lt_(-2.0)
         if not with_partials:
-            return minus_more.log1p_(), (), doubtful
-        log_odds = base - gate_logits
-        from_counts = torch.sigmoid(log_odds)
-        by_gate = torch.sigmoid(log_odds.neg_()).mul_(minus_more).neg_()
+            return log_prob, (), doubtful
+        # With p(0) = 1 + minus_more, the counts' share of it is kept (1 + fewer) / p(0), the dropout's sigmoid(g) / p(0).
+        probability = minus_more + 1.0
+        by_gate = torch.sigmoid(gate_logits).mul_(minus_more).div_(probability).neg_()
+        from_counts = fewer.add_(1.0).mul_(kept).div_(probability)
         by_mean, by_theta = base_partials
-        return minus_more.log1p_(), (by_mean.mul_(from_counts), by_theta.mul_(from_counts), by_gate), doubtful
+        return log_prob, (by_mean.mul_(from_counts), by_theta.mul_(from_counts), by_gate), doubtful
 
     def at_doubtful_zero(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
         """See :class:`CountFormula`: the log of ``sigmoid(g) + sigmoid(-g) NB(0)``."""

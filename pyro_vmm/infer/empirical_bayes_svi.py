@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.guides import AmortizedNormal
-from pyro_vmm.infer.partition import ParameterSwitch, partition_parameters
+from pyro_vmm.infer.partition import ParameterSwitch, Partition, partition_parameters
 from pyro_vmm.infer.schedules import Constant, Schedule
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
@@ -65,6 +65,9 @@ class EmpiricalBayesSVI:
         Each a learning rate for Adam, a function from parameters to a torch optimiser, or a ``pyro.optim`` object.
         ``prior_optim`` defaults to ``optim``. Their learning rates follow ``learning_rate_schedule`` alone: a decay
         that an optimiser has of its own (``lrd`` of Pyro's ``ClippedAdam``) has no effect.
+    weight_rate
+        Learning rate of the mixture weights and their concentration, as a multiple of ``prior_optim``'s where that is a
+        number: above 1, duplicated components die sooner, while centres and precisions keep the encoder's pace.
     loss
         A Pyro ELBO. Pyro's ``TraceMeanField_ELBO`` takes the closed-form KL where there is one (standard normal).
     latents
@@ -87,6 +90,7 @@ class EmpiricalBayesSVI:
         *,
         optim: OptimizerChoice = 5e-4,
         prior_optim: OptimizerChoice | None = None,
+        weight_rate: float = 1.0,
         loss: ELBO | None = None,
         latents: Latents = "auto",
         kl_schedule: Schedule | None = None,
@@ -99,9 +103,10 @@ class EmpiricalBayesSVI:
         self.partition = partition_parameters(model, guide)
         self.optimizers = {"elbo": make_optimizer(optim, self.partition.elbo.values())}
         if self.partition.prior:
-            self.optimizers["prior"] = make_optimizer(
-                optim if prior_optim is None else prior_optim, self.partition.prior.values()
-            )
+            choice = optim if prior_optim is None else prior_optim
+            self.optimizers["prior"] = make_optimizer(choice, self.partition.prior.values())
+            if weight_rate != 1.0:
+                self._quicken_weights(choice, weight_rate)
         self.base_learning_rates = {
             name: [float(group["lr"]) for group in optimizer.param_groups]
             for name, optimizer in self.optimizers.items()
@@ -112,6 +117,25 @@ class EmpiricalBayesSVI:
         self.steps_taken = 0
         self._switch = ParameterSwitch(self.partition)
         self._latents: Tensor | None = None
+
+    def _quicken_weights(self, choice: OptimizerChoice, rate: float) -> None:
+        """Give the mixture weights a learning rate of their own, ``rate`` times the prior's."""
+        if not isinstance(choice, int | float) or not 0.0 < rate < float("inf"):
+            raise UserError(
+                f"weight_rate={rate!r} needs to be a positive number, and prior_optim a learning rate: set the rates of your "
+                "own optimiser's groups instead."
+            )
+        named = self.partition.prior
+        weights = {name: parameter for name, parameter in named.items() if name.startswith("prior.mixture_weights.")}
+        others = {name: parameter for name, parameter in named.items() if name not in weights}
+        groups: list[dict[str, Any]] = [
+            {"params": list(members.values()), "lr": float(choice) * factor}
+            for members, factor in ((others, 1.0), (weights, rate))
+            if members
+        ]
+        self.optimizers["prior"] = torch.optim.Adam(groups, fused=True)
+        # In the optimiser's order, by which a checkpoint names its state.
+        self.partition = Partition(elbo=self.partition.elbo, prior=others | weights)
 
     def step(self, x: Tensor, **covariates: Tensor) -> StepLosses:
         """One ELBO update and one empirical-Bayes update on a minibatch ``[B, F]``.

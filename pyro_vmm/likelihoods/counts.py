@@ -55,7 +55,8 @@ class CountLikelihood(Likelihood):
                 f"library_size has shape {tuple(library_size.shape)}: give one number an observation, [B] or [B, 1]."
             )
         per_row = library_size if library_size.ndim == 2 else library_size.unsqueeze(-1)
-        return per_row * scale_head.softmax(-1).clamp_min(SMALLEST_SHARE)
+        # Added rather than clamped to: a clamp costs a mask in the backward pass.
+        return per_row * (scale_head.softmax(-1) + SMALLEST_SHARE)
 
 
 class InverseDispersion(nn.Module):

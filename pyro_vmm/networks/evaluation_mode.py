@@ -10,13 +10,17 @@ from torch import nn
 def evaluation_mode(network: nn.Module) -> Iterator[nn.Module]:
     """Switch off dropout and use running statistics inside the block; every submodule's own mode comes back after it."""
     training = [module for module in network.modules() if module.training]
-    for module in training:
-        module.training = False
+    _set_training(training, False)
     try:
         yield network
     finally:
-        for module in training:
-            module.training = True
+        _set_training(training, True)
+
+
+def _set_training(modules: list[nn.Module], mode: bool) -> None:
+    for module in modules:
+        # Past nn.Module's own __setattr__, which looks for parameters: this runs several times in every training step.
+        object.__setattr__(module, "training", mode)
 
 
 def differs_in_evaluation(network: nn.Module) -> bool:

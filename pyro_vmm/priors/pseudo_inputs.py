@@ -69,8 +69,9 @@ class PseudoInputs(nn.Module):
         if self.domain == "free":
             return value
         if self.domain == "positive":
-            # Observed zeros would sit at minus infinity; a tenth of a count is as good a start and can move.
-            value = value.clamp_min(0.1)
+            # Observed zeros would sit at minus infinity. They start at a hundredth of a count, which can move: a tenth in
+            # each of 2,000 genes would outweigh the counts of a cell that has few.
+            value = value.clamp_min(0.01)
             return value + torch.log(-torch.expm1(-value))
         low, high = self._bounds()
         # Pixels often sit exactly on the edge, where a logit has no gradient: start them a little inside.

@@ -16,7 +16,7 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from pyro_vmm import persistence
-from pyro_vmm.clustering import MergeTree, component_order, merge_tree
+from pyro_vmm.clustering import MergeTree, component_order, joined, merge_tree
 from pyro_vmm.data import CellCounts, CountSetup, read_counts
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.devices import choose_device
@@ -42,10 +42,11 @@ from pyro_vmm.training import (
 if TYPE_CHECKING:
     from anndata import AnnData
 
+HISTORY = ("epoch", "step", "elbo", "validation_elbo", "empirical_bayes_loss", "clusters_in_use", "seconds")
 SETUP_KEY = "pyro_vmm_setup"
 """Entry of ``adata.uns`` in which :meth:`SingleCellVMM.setup_anndata` notes where counts and covariates are."""
 
-STEPS, LEAST_EPOCHS, MOST_EPOCHS = 8000, 100, 1000
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 5000, 50, 1000
 """By default training lasts for this many steps, but no fewer and no more epochs than these."""
 
 
@@ -79,6 +80,10 @@ class SingleCellVMM:
     use_observed_lib_size
         Take each cell's total count (or its size factor) as its library size; otherwise it is inferred, with a LogNormal
         prior per batch. The totals are over the genes given: choose highly variable genes before.
+    merge_cutoff
+        Components that cannot be told apart are one cluster: the pair whose directly estimated misclassification
+        probability (Hennig 2010) is largest is joined, again and again, while that is above ``merge_cutoff``. None keeps
+        every component in use a cluster of its own. ``predict(num_clusters=...)`` goes further down the same tree.
     random_state
         One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
 
@@ -139,6 +144,7 @@ class SingleCellVMM:
         normalization: str = "batch",
         covariance: str = "diagonal",
         use_observed_lib_size: bool = True,
+        merge_cutoff: float | None = 0.1,
         random_state: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
@@ -156,6 +162,10 @@ class SingleCellVMM:
         for name in ("n_latent", "num_components", "n_hidden", "n_layers"):
             if not isinstance(options[name], int | np.integer) or options[name] < 1:
                 raise UserError(f"{name} is {options[name]!r}: it must be a whole number, at least 1.")
+        cutoff = options["merge_cutoff"]
+        if cutoff is not None and not 0.0 < cutoff <= 1.0:
+            raise UserError(f"merge_cutoff is {cutoff!r}: it must be above 0 and at most 1, or None.")
+        self.merge_cutoff: float | None = cutoff
         self.options, self.cells, self.setup = options, cells, cells.setup
         self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
@@ -224,6 +234,7 @@ class SingleCellVMM:
         patience: int | None = None,
         learning_rate: float = 1e-3,
         prior_learning_rate: float | None = None,
+        weight_rate: float = 10.0,
         learning_rate_schedule: str = "constant",
         kl_warmup_steps: int = 0,
         enable_progress_bar: bool = False,
@@ -235,7 +246,7 @@ class SingleCellVMM:
         Parameters
         ----------
         max_epochs
-            Last epoch; None for enough to take 8,000 steps (at least 100 epochs, at most 1,000).
+            Last epoch; None for enough to take 5,000 steps (at least 50 epochs, at most 1,000).
         batch_size
             Cells in a minibatch.
         train_size
@@ -246,9 +257,12 @@ class SingleCellVMM:
         accelerator
             ``"auto"``, ``"cpu"`` or ``"cuda"`` (also by scvi-tools' name, ``"gpu"``).
         patience
-            Epochs; None for as many as hold 1,000 steps, and at least 30.
+            Epochs; None for as many as hold 500 steps, and at least 15.
         learning_rate, prior_learning_rate
             Adam's, for the ELBO step and for the empirical-Bayes step (the same when None).
+        weight_rate
+            Learning rate of the mixture weights as a multiple of the prior's: duplicated components die sooner, while
+            centres and precisions keep the encoder's pace.
         learning_rate_schedule
             ``"constant"``, or ``"cosine"``: both fall to zero over ``max_epochs``.
         kl_warmup_steps
@@ -279,7 +293,7 @@ class SingleCellVMM:
         if max_epochs is None:
             max_epochs = int(np.clip(-(-STEPS // steps_per_epoch), LEAST_EPOCHS, MOST_EPOCHS))
         if patience is None:
-            patience = max(30, -(-1000 // steps_per_epoch))
+            patience = max(15, -(-500 // steps_per_epoch))
         # The caller's own stream of random numbers is left where it was.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.random_state)
@@ -287,12 +301,20 @@ class SingleCellVMM:
                 self._build(training)
             self.module.to(device)
             self.guide.to(device)
-            svi = self._svi(
-                learning_rate,
-                prior_learning_rate,
-                learning_rate_schedule,
-                kl_warmup_steps,
-                max_epochs * steps_per_epoch,
+            if learning_rate_schedule not in ("constant", "cosine"):
+                raise UserError(
+                    f"learning_rate_schedule={learning_rate_schedule!r} is not known: choose 'constant' or 'cosine'."
+                )
+            cosine = CosineDecay(max_epochs * steps_per_epoch) if learning_rate_schedule == "cosine" else None
+            svi = EmpiricalBayesSVI(
+                self.module,
+                self.guide,
+                optim=learning_rate,
+                prior_optim=learning_rate if prior_learning_rate is None else prior_learning_rate,
+                weight_rate=weight_rate,
+                loss=TraceMeanField_ELBO(),
+                kl_schedule=LinearWarmup(kl_warmup_steps) if kl_warmup_steps else None,
+                learning_rate_schedule=cosine,
             )
             x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
             trainer = Trainer(
@@ -326,23 +348,8 @@ class SingleCellVMM:
             pseudo_inputs=pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
         )
 
-    def _svi(
-        self, learning_rate: float, prior_learning_rate: float | None, schedule: str, warmup: int, total_steps: int
-    ) -> EmpiricalBayesSVI:
-        if schedule not in ("constant", "cosine"):
-            raise UserError(f"learning_rate_schedule={schedule!r} is not known: choose 'constant' or 'cosine'.")
-        return EmpiricalBayesSVI(
-            self.module,
-            self.guide,
-            optim=learning_rate,
-            prior_optim=prior_learning_rate,
-            loss=TraceMeanField_ELBO(),
-            kl_schedule=LinearWarmup(warmup) if warmup else None,
-            learning_rate_schedule=CosineDecay(total_steps) if schedule == "cosine" else None,
-        )
-
     def _note_history(self, rows: Sequence[Mapping[str, float]]) -> None:
-        table = pd.DataFrame(rows).set_index("epoch")
+        table = pd.DataFrame(rows, columns=list(HISTORY)).set_index("epoch")
         names = {"elbo_train": -table["elbo"], "elbo_validation": -table["validation_elbo"]}
         names |= {name: table[name] for name in ("empirical_bayes_loss", "clusters_in_use", "step", "seconds")}
         self.history = {name: values.to_frame(name) for name, values in names.items()}
@@ -352,11 +359,15 @@ class SingleCellVMM:
         x, covariates = self._cells(None, None)
         responsibilities = self._evaluation.responsibilities(x, covariates=covariates)
         weights = self.module.prior.weights.detach().double().cpu().numpy()
+        tree = merge_tree(responsibilities, criterion="misclassification")
+        # Not yet numbered: component k belongs to the component joined_[k].
+        self.joined_ = np.arange(len(weights)) if self.merge_cutoff is None else tree.components_at(self.merge_cutoff)
+        responsibilities = joined(responsibilities, self.joined_)
         self.component_order_ = component_order(responsibilities, weights)
         self.weights_ = weights[self.component_order_]
         responsibilities = responsibilities[:, self.component_order_]
         self.n_clusters_ = int(responsibilities.argmax(1).max()) + 1
-        self.merge_tree_: MergeTree = merge_tree(responsibilities)
+        self.merge_tree_: MergeTree = merge_tree(responsibilities, criterion="misclassification")
         sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
         self.batch_shares_ = sizes / sizes.sum()
 
@@ -401,6 +412,8 @@ class SingleCellVMM:
     ) -> NDArray[np.float64]:
         """Responsibilities, ``[n_obs, num_components]``; rows sum to one.
 
+        Those of components that are one cluster (``merge_cutoff``) stand summed in the column of the cluster.
+
         Parameters
         ----------
         adata, indices
@@ -424,7 +437,7 @@ class SingleCellVMM:
                 responsibilities += share * evaluation.responsibilities(x, num_samples, covariates | {"batch": as_of})
         else:
             responsibilities = evaluation.responsibilities(x, num_samples, covariates)
-        responsibilities = responsibilities[:, self.component_order_]
+        responsibilities = joined(responsibilities, self.joined_)[:, self.component_order_]
         if num_clusters is None:
             return responsibilities
         return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)

@@ -38,6 +38,7 @@ def save(model: SingleCellVMM, directory: Path, *, extra: dict[str, Any] | None 
         "batch_categories": list(model.batch_categories),
         "encoding": model.encoding.to_dict(),
         "component_order": model.component_order_.tolist(),
+        "joined": model.joined_.tolist(),
         "n_clusters": model.n_clusters_,
         "batch_shares": model.batch_shares_.tolist(),
         "merge_tree": model.merge_tree_.to_dict(),
@@ -81,6 +82,7 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         categories = {column: tuple(names) for column, names in fitted["categories"].items()}
         batches = tuple(fitted["batch_categories"])
         order = np.asarray(fitted["component_order"], dtype=np.int64)
+        joined = np.asarray(fitted["joined"], dtype=np.int64)
         tree = MergeTree.from_dict(fitted["merge_tree"])
         history = pd.read_json(StringIO(json.dumps(fitted["history"])), orient="records").set_index("epoch")
         clusters, shares = int(fitted["n_clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
@@ -99,6 +101,7 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
     persistence.load_weights(model.module, model.guide, directory / "model.safetensors")
     weights = model.module.prior.weights.detach().double().cpu().numpy()
     model.component_order_, model.weights_ = order, weights[order]
+    model.joined_ = joined
     model.n_clusters_, model.batch_shares_, model.merge_tree_ = clusters, shares, tree
     model.history = {name: history[[name]] for name in history.columns}
     model.is_trained_ = True

@@ -168,21 +168,25 @@ class Trainer:
         total = 0.0
         with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
-            for rows in torch.arange(len(self.validation_x)).split(4 * self.batch_size):
+            for rows in torch.arange(len(self.validation_x)).split(self.batch_size):
                 covariates = self._covariates_at(self.validation_covariates, rows)
                 total -= self.svi.evaluate_loss(*self._at(self.validation_x, rows), **covariates) * len(rows)
         return total / len(self.validation_x)
 
     def clusters_in_use(self) -> int:
         """Distinct arg-max components at the posterior means of (at most ``count_clusters_on``) training observations."""
-        seen: set[int] = set()
         guide, prior = self.svi.guide, self.svi.model.prior
+        if prior.num_components == 1:
+            return 1
         with torch.no_grad(), evaluation_mode(guide):
-            for rows in torch.arange(min(len(self.x), self.count_clusters_on)).split(4 * self.batch_size):
-                covariates = self._covariates_at(self.covariates, rows)
-                mean = guide.posterior(*self._at(self.x, rows), **covariates).mean
-                seen.update(prior.responsibilities(mean).argmax(-1).unique().tolist())
-        return len(seen)
+            blocks = torch.arange(min(len(self.x), self.count_clusters_on)).split(self.batch_size)
+            means = [
+                guide.posterior(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows)).mean
+                for rows in blocks
+            ]
+            # In larger blocks than the encoder's: each of them encodes all pseudo-inputs.
+            clusters = [prior.responsibilities(block).argmax(-1) for block in torch.cat(means).split(2048)]
+        return len(torch.cat(clusters).unique())
 
     def _at(self, x: Rows, rows: Tensor) -> tuple[Tensor]:
         return (dense_rows(x, rows, self.device),)

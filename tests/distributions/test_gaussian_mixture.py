@@ -156,6 +156,18 @@ def test_float32_is_finite_far_away_with_the_gradient_of_the_nearest_component(d
     torch.testing.assert_close(mixture.responsibilities(z).sum(-1), torch.ones(2))
 
 
+@pytest.mark.parametrize("narrowness", [1.0, 30.0, 1000.0])
+@pytest.mark.parametrize("far_away", [0.0, 1000.0])
+def test_float32_of_narrow_components_is_as_good_as_told(narrowness, far_away):
+    logits, loc, factor = (p.float() for p in parameters(components=50, dim=10))
+    loc, factor = loc + far_away, factor * narrowness
+    noise = torch.randn(50, 10, 1, dtype=torch.float64)
+    z = (loc.double() + torch.linalg.solve(factor.double().mT, noise).squeeze(-1)).float()
+    truth = make("precision_cholesky", logits.double(), loc.double(), factor.double()).log_prob(z.double())
+    found = make("precision_cholesky", logits, loc, factor).log_prob(z)
+    torch.testing.assert_close(found.double(), truth, rtol=1e-6, atol=1e-5 * narrowness)
+
+
 def test_validation():
     logits, loc, factor = parameters()
     for wrong in ({}, {"scale_tril": factor, "precision_cholesky": factor}):

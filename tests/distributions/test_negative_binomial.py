@@ -16,6 +16,7 @@ from pyro.infer import Predictive
 from torch import Tensor
 
 from pyro_vmm.distributions import count_log_prob
+from pyro_vmm.distributions.gamma_remainders import log_growth_beyond_share
 from pyro_vmm.distributions.negative_binomial import NegativeBinomial
 from pyro_vmm.distributions.poisson import Poisson
 
@@ -63,6 +64,15 @@ def test_large_inverse_dispersion_at_the_mean(count, theta):
     exact = exact_negative_binomial(count, mean, theta)
     for found, truth in zip(log_prob_and_gradients([count], [[mean], [theta]], torch.float32), exact, strict=True):
         assert found.item() == pytest.approx(float(truth), rel=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 4e-6), (torch.float64, 4e-14)])
+def test_growth_beyond_share_is_exact_on_both_sides_of_its_switch(dtype, tolerance):
+    u = torch.cat((torch.logspace(-15, 8, 2000, dtype=dtype), torch.linspace(0.1, 0.13, 2000, dtype=dtype)))
+    found = log_growth_beyond_share(u / (1 + u), u.log1p())
+    with mp.workdps(60):
+        truth = [float(mp.log1p(value) - value / (1 + value)) for value in map(mp.mpf, u.tolist())]
+    torch.testing.assert_close(found.double(), torch.tensor(truth, dtype=torch.float64), rtol=tolerance, atol=0)
 
 
 def test_second_derivatives():
@@ -171,8 +181,8 @@ def test_shapes_dtypes_and_expand():
     assert NegativeBinomial(torch.ones(0), 1.0).log_prob(torch.zeros(0)).shape == (0,)
 
 
-@pytest.mark.parametrize(("dense", "gathered"), [(7, 3), (10**6, 10**6)])
-def test_the_pieces_do_not_matter(monkeypatch, dense, gathered):
+@pytest.mark.parametrize("size", [7, 10**6])
+def test_the_pieces_do_not_matter(monkeypatch, size):
     torch.manual_seed(1)
     mean, theta = torch.rand(20, 30) * 3, torch.rand(30) + 0.1
     count = NegativeBinomial(mean, theta).sample()
@@ -182,8 +192,7 @@ def test_the_pieces_do_not_matter(monkeypatch, dense, gathered):
             for m, t, x in zip(mean.view(-1), theta.repeat(20), count.view(-1), strict=True)
         ]
     )
-    monkeypatch.setattr(count_log_prob, "_DENSE_PIECE", dense)
-    monkeypatch.setattr(count_log_prob, "_GATHERED_PIECE", gathered)
+    monkeypatch.setattr(count_log_prob, "_PIECE", size)
     torch.testing.assert_close(NegativeBinomial(mean, theta).log_prob(count).view(-1), truth, rtol=1e-6, atol=0)
 
 

@@ -218,7 +218,7 @@ def test_new_cells_must_fit_the_model(fitted: SingleCellVMM, cells: anndata.AnnD
         fitted.predict(cells[:, ::-1].copy())
     without = cells[:20].copy()
     del without.obs["batch"]
-    with pytest.raises(UserError, match="adata.obs has no column 'batch'"):
+    with pytest.raises(UserError, match=r"adata\.obs has no column 'batch'"):
         fitted.predict(without)
     # A single cell, and one that is a view, are fine.
     assert fitted.predict(cells[3]).shape == (1,)

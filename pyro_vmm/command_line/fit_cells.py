@@ -1,0 +1,222 @@
+"""``pyro-vmm fit`` for single cells: ``.h5ad`` and ``.zarr``."""
+
+import argparse
+import hashlib
+import inspect
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from pyro_vmm import persistence
+from pyro_vmm.command_line.interruption import StopOnSignal
+from pyro_vmm.command_line.output_folder import OutputFolder
+from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
+from pyro_vmm.data import CellCounts
+from pyro_vmm.data.cell_files import read_cells, write_cells
+from pyro_vmm.errors import UserError
+from pyro_vmm.single_cell import SingleCellVMM, storage
+from pyro_vmm.single_cell.annotation import write_annotation
+from pyro_vmm.training import CheckpointWriter
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+OF_MODEL = {
+    "prior": "prior",
+    "prior_inference": "prior_inference",
+    "weights": "weights",
+    "responsibility_gradient": "responsibility_gradient",
+    "likelihood": "gene_likelihood",
+    "num_components": "num_components",
+    "latent_dim": "n_latent",
+    "prior_weight": "prior_weight",
+    "dispersion": "dispersion",
+}
+"""Options of the command by their names in :class:`pyro_vmm.SingleCellVMM`; those of ``train`` follow."""
+OF_TRAINING = {
+    "learning_rate": "learning_rate",
+    "prior_learning_rate": "prior_learning_rate",
+    "learning_rate_schedule": "learning_rate_schedule",
+    "kl_warmup_steps": "kl_warmup_steps",
+    "batch_size": "batch_size",
+    "max_epochs": "max_epochs",
+    "patience": "patience",
+    "device": "accelerator",
+}
+FOR_ARRAYS = ("network", "low_precision", "label_column", "data_root")
+"""Options that mean nothing here."""
+FOR_CELLS = ("layer", "batch_key", "covariates", "size_factor_key", "dispersion", "infer_library_size")
+"""Options that mean nothing elsewhere."""
+IN_THE_COMMANDS_WORDS = {
+    "n_latent": "latent_dim",
+    "gene_likelihood": "likelihood",
+    "categorical_covariate_keys": "--covariates",
+    "continuous_covariate_keys": "--covariates",
+    "batch_key": "--batch-key",
+    "size_factor_key": "--size-factor-key",
+}
+COLUMNS = {"elbo": "elbo_train", "validation_elbo": "elbo_validation"}
+"""Columns of ``history.csv`` that :class:`pyro_vmm.SingleCellVMM` tells by another name and with the other sign."""
+
+
+def fit_cells(arguments: argparse.Namespace) -> bool:
+    """Fit a model of counts and write the output folder; False if it was interrupted (``--resume`` then goes on)."""
+    refuse(arguments, FOR_ARRAYS, "cannot be used with single-cell input")
+    path = Path(arguments.input)
+    if arguments.infer_library_size and arguments.size_factor_key is not None:
+        raise UserError("--size-factor-key gives the library sizes that --infer-library-size would infer: choose one.")
+    if path.resolve() == (arguments.output / "adata.h5ad").resolve():
+        raise UserError(f"--output {arguments.output} would write over the input {path}: give another folder.")
+    with warnings_in_one_line(), _in_the_commands_words():
+        adata = read_cells(path)
+        model = _model_of(adata, path, arguments)
+        training = _given(arguments, OF_TRAINING)
+        facts = {
+            "input": str(path),
+            "num_observations": len(model.cells.cell_names),
+            "num_features": len(model.cells.gene_names),
+            "data_sha256": cells_sha256(model.cells),
+            "command": shlex.join(["pyro-vmm", *sys.argv[1:]]),
+            "threads": torch.get_num_threads(),
+            "setup": model.setup.to_dict(),
+            "training": _defaults_of_training() | training,
+        }
+        with OutputFolder(arguments.output) as folder:
+            if arguments.resume:
+                folder.check_same_fit(facts, persistence.storable(model.options))
+            else:
+                folder.start(facts, persistence.storable(model.options), kind=persistence.SINGLE_CELL)
+            with StopOnSignal() as stop:
+                checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
+                model.train(
+                    **training,
+                    enable_progress_bar=not arguments.quiet,
+                    watchers=(stop, checkpoints),
+                    resume=folder.checkpoint if arguments.resume else None,
+                )
+            if not model.trainer_finished_:
+                epochs = len(model.history["elbo_train"])
+                print(
+                    f"Stopped after {epochs} epochs; the same command with --resume goes on from there.",
+                    file=sys.stderr,
+                )
+                return False
+            _write_results(folder, model, adata, facts)
+    print(
+        f"{model.n_clusters_} clusters in use of {len(model.weights_)} components; "
+        f"results, pictures, the model and the annotated cells are in {arguments.output}."
+    )
+    return True
+
+
+def refuse(arguments: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Raise :class:`UserError` if any of these options was given."""
+    given = ["--" + name.replace("_", "-") for name in names if getattr(arguments, name) not in (None, False)]
+    if given:
+        raise UserError(f"{' and '.join(given)} {why} ({arguments.input}): leave {'them' if given[1:] else 'it'} out.")
+
+
+def cells_sha256(cells: CellCounts) -> str:
+    """SHA-256 of counts, names and covariates: equal however the file stores them, and blind to every other column."""
+    digest = hashlib.sha256()
+    names = [cells.cell_names.tolist(), cells.gene_names.tolist(), cells.categories]
+    digest.update(json.dumps(names).encode())
+    arrays: list[Any] = [cells.counts.data, cells.counts.indices.astype(np.int64), cells.counts.indptr.astype(np.int64)]
+    arrays += [cells.batch, *cells.categorical_covariates.values(), cells.continuous_covariates]
+    arrays += [] if cells.size_factor is None else [cells.size_factor]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _model_of(adata: "AnnData", path: Path, arguments: argparse.Namespace) -> SingleCellVMM:
+    categorical, continuous = _covariates_by_kind(adata.obs, arguments.covariates or ())
+    options = _given(arguments, OF_MODEL) | {"random_state": arguments.seed}
+    if arguments.infer_library_size:
+        options["use_observed_lib_size"] = False
+    try:
+        SingleCellVMM.setup_anndata(
+            adata,
+            layer=arguments.layer,
+            batch_key=arguments.batch_key,
+            categorical_covariate_keys=categorical,
+            continuous_covariate_keys=continuous,
+            size_factor_key=arguments.size_factor_key,
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return SingleCellVMM(adata, **options)
+
+
+def _covariates_by_kind(obs: pd.DataFrame, columns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Categorical and continuous columns; what is absent counts as categorical, to be missed by the checks."""
+    names = list(obs.columns)
+    continuous = [
+        column
+        for column in columns
+        if names.count(column) == 1 and is_numeric_dtype(obs[column].dtype) and not is_bool_dtype(obs[column].dtype)
+    ]
+    return [column for column in columns if column not in continuous], continuous
+
+
+def _given(arguments: argparse.Namespace, names: dict[str, str]) -> dict[str, Any]:
+    return {theirs: getattr(arguments, ours) for ours, theirs in names.items() if getattr(arguments, ours) is not None}
+
+
+def _defaults_of_training() -> dict[str, Any]:
+    parameters = inspect.signature(SingleCellVMM.train).parameters
+    return {name: parameters[name].default for name in OF_TRAINING.values()}
+
+
+@contextmanager
+def _in_the_commands_words() -> Iterator[None]:
+    """Let messages call options what they are called on the command line."""
+    try:
+        yield
+    except UserError as error:
+        told = str(error)
+        for name, word in IN_THE_COMMANDS_WORDS.items():
+            told = re.sub(rf"\b{name}\b", word, told)
+        raise UserError(told) from None
+
+
+def _history(model: SingleCellVMM) -> pd.DataFrame:
+    """A row an epoch, as for arrays: ELBOs where ``model.history`` has losses."""
+    told = {name: -model.history[theirs][theirs] for name, theirs in COLUMNS.items()}
+    told |= {name: table[name] for name, table in model.history.items() if name not in COLUMNS.values()}
+    order = ["epoch", "step", *COLUMNS, "empirical_bayes_loss", "clusters_in_use", "seconds"]
+    return pd.DataFrame(told).reset_index()[order]
+
+
+def _write_results(folder: OutputFolder, model: SingleCellVMM, adata: "AnnData", facts: dict[str, Any]) -> None:
+    from pyro_vmm.plotting import save_figures
+
+    latent, responsibilities = model.get_latent_representation(), model.predict_proba()
+    history = _history(model)
+    folder.write_tables(history, model.cells.cell_names, latent, responsibilities)
+    save_figures(
+        folder.path / "figures",
+        history=history,
+        latent=latent,
+        clusters=responsibilities.argmax(1),
+        responsibilities=responsibilities,
+        weights=model.weights_,
+        image_shape=None,
+        centres=None,
+        typical=None,
+        samples=None,
+        component_ids=np.arange(model.n_clusters_),
+    )
+    write_annotation(model, adata, latent, responsibilities)
+    write_cells(adata, folder.path / "adata.h5ad")
+    storage.save(model, folder.path, extra={"fit": facts})
