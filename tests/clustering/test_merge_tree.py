@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pyro_vmm.clustering import MergeTree, merge_tree
+from pyro_vmm.clustering import MergeTree, component_order, joined, merge_tree
 from pyro_vmm.errors import UserError
 
 CRITERIA = ["overlap", "misclassification"]
@@ -236,3 +236,32 @@ def test_unknown_criterion_and_wrong_number_of_columns_are_refused():
         merge_tree(responsibilities, criterion="entropy")
     with pytest.raises(UserError, match=r"\[N, 4\]"):
         merge_tree(responsibilities).merge_responsibilities(responsibilities[:, :3], 2)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_components_at_a_cutoff_are_those_of_the_merges_above_it(criterion):
+    # Two pairs that overlap, the first more than the second, and one component apart.
+    x = np.concatenate([np.random.default_rng(0).normal(c, 1.0, 400) for c in (0.0, 1.5, 30.0, 32.5, 90.0)])
+    responsibilities = gaussian_responsibilities(x, np.array([0.0, 1.5, 30.0, 32.5, 90.0]))
+    tree = merge_tree(responsibilities, criterion=criterion)
+    first, second = 1.0 - tree.costs[:2]
+    assert first > second > 1.0 - tree.costs[2]
+    assert tree.components_at(1.0).tolist() == [0, 1, 2, 3, 4]
+    assert tree.components_at((first + second) / 2).tolist() == [0, 0, 2, 3, 4]
+    assert tree.components_at(second / 2).tolist() == [0, 0, 2, 2, 4]
+    # A cost below the cut-off stops the merging.
+    assert tree.components_at(first).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_joined_responsibilities_are_sums_in_the_representatives_column():
+    responsibilities = random_responsibilities(50, 4, seed=1)
+    sums = joined(responsibilities, np.array([0, 1, 0, 1]))
+    np.testing.assert_allclose(sums[:, 0], responsibilities[:, 0] + responsibilities[:, 2])
+    np.testing.assert_allclose(sums.sum(1), 1.0)
+    assert (sums[:, 2:] == 0).all()
+
+
+def test_components_are_numbered_by_how_many_observations_they_own():
+    responsibilities = np.eye(5)[[3, 3, 3, 1, 1, 4]]
+    order = component_order(responsibilities, [0.1, 0.3, 0.2, 0.3, 0.1])
+    assert order.tolist() == [3, 1, 4, 2, 0]

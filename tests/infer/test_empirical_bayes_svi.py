@@ -520,3 +520,30 @@ def test_prior_optim_defaults_to_optim(build_svi: Any) -> None:
 def test_choices_that_cannot_be_are_refused(options: Any, message: str, build_svi: Any) -> None:
     with pytest.raises(UserError, match=message):
         build_svi("vamp-mixture", svi=options)
+
+
+# ---- a rate of their own for the weights -----------------------------------------------------------------------------
+
+
+def test_weights_take_longer_steps_and_nothing_else_does(mixture_kind: str, build_svi: Any, make_data: Any) -> None:
+    x = make_data(32)
+    moves = {}
+    for rate in (1.0, 8.0):
+        svi = build_svi(mixture_kind, svi={"optim": 1e-3, "weight_rate": rate})
+        before = values(svi.partition.prior)
+        torch.manual_seed(0)
+        svi.empirical_bayes_step(x)
+        moves[rate] = {name: svi.partition.prior[name].detach() - before[name] for name in before}
+    assert set(moves[8.0]) == set(moves[1.0])
+    for name, move in moves[1.0].items():
+        # Adam's first step is the learning rate times the gradient's sign.
+        factor = 8.0 if name.startswith("prior.mixture_weights.") else 1.0
+        torch.testing.assert_close(moves[8.0][name], factor * move, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{"weight_rate": 0.0}, {"weight_rate": math.inf}, {"weight_rate": 2.0, "prior_optim": torch.optim.Adam}]
+)
+def test_weight_rates_that_cannot_be_are_refused(options: dict[str, Any], build_svi: Any) -> None:
+    with pytest.raises(UserError, match="weight_rate="):
+        build_svi("gaussian-mixture", svi=options)

@@ -89,3 +89,28 @@ def test_no_hidden_layer_is_a_linear_map(network):
 def test_mistakes_are_named(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_covariates_stand_beside_the_input_of_the_first_layer():
+    encoder = MLPEncoder(4, (5,), num_outputs=3, covariates={"batch": 2, "age": 1})
+    x, batch, age = torch.rand(6, 4), torch.rand(6, 2), torch.rand(6, 1)
+    expected = encoder.layers(torch.cat([x, batch, age], -1))
+    torch.testing.assert_close(encoder(x, batch=batch, age=age, library_size=torch.ones(6)), expected)
+    decoder = MLPDecoder(3, (5,), num_outputs=4, covariates={"batch": 2})
+    z = torch.randn(7, 6, 3)
+    expected = decoder.layers(torch.cat([z, batch.expand(7, 6, 2)], -1).reshape(-1, 5)).reshape(7, 6, 4)
+    torch.testing.assert_close(decoder(z, batch=batch), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, r"made for a covariate 'batch' of width 2: give batch="),
+        ({"batch": torch.rand(6, 3)}, r"'batch' has shape \(6, 3\): its last dimension must be 2"),
+    ],
+)
+def test_missing_and_misshapen_covariates_are_named(given, sentence):
+    with pytest.raises(UserError, match=sentence):
+        MLPEncoder(4, (5,), num_outputs=3, covariates={"batch": 2})(torch.rand(6, 4), **given)
+    with pytest.raises(UserError, match=sentence):
+        MLPDecoder(4, (5,), num_outputs=3, covariates={"batch": 2})(torch.rand(6, 4), **given)
