@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_vmm.assembly import Assembly
+from pyro_vmm.assembly import PRIORS, Assembly
 from pyro_vmm.errors import UserError
 from pyro_vmm.guides import AmortizedCounts, AmortizedNormal
 from pyro_vmm.guides.amortized_normal import Covariance
@@ -14,7 +14,7 @@ from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.models import CountMixtureModel, LatentMixtureModel
 from pyro_vmm.networks import Log1pInput, MLPDecoder, MLPEncoder
 from pyro_vmm.networks.mlp import Normalization
-from pyro_vmm.priors import Prior, PseudoInputs
+from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
 
@@ -112,9 +112,29 @@ class CountAssembly:
             names = "'zinb', 'nb', 'poisson' or a pyro_vmm.likelihoods.Likelihood"
             raise UserError(f"gene_likelihood={self.gene_likelihood!r} is not known: choose {names}.")
         by_batch = {"num_batches": num_batches} if self.dispersion == "gene-batch" else {}
-        if self.gene_likelihood == "poisson":
-            by_batch = {}
+        if by_batch and self.gene_likelihood == "poisson":
+            raise UserError("dispersion='gene-batch', but Poisson counts have no dispersion: choose 'nb' or 'zinb'.")
         return make_likelihood(self.gene_likelihood, num_features=num_genes, **by_batch)
+
+    def check_prior(self) -> None:
+        """Refuse options that no prior can be made with.
+
+        Raises
+        ------
+        UserError
+            For an unknown name.
+        """
+        if isinstance(self.prior, str) and self.prior not in PRIORS:
+            raise UserError(f"prior={self.prior!r} is not known: choose one of {', '.join(map(repr, PRIORS))}.")
+        with torch.random.fork_rng([]):
+            GaussianMixture(
+                1,
+                1,
+                inference=self.prior_inference,
+                weights=self.weights,
+                prior_weight=self.prior_weight,
+                responsibility_gradient=self.responsibility_gradient,
+            )
 
     @property
     def _hidden(self) -> tuple[int, ...]:

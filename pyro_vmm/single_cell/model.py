@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from pyro_vmm import persistence
-from pyro_vmm.clustering import MergeTree, component_order, joined, merge_tree
+from pyro_vmm.clustering import MergeTree
 from pyro_vmm.data import CellCounts, CountSetup, read_counts
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.devices import choose_device
@@ -25,9 +24,11 @@ from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import CosineDecay, EmpiricalBayesSVI, LinearWarmup
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.assembly import CountAssembly
+from pyro_vmm.single_cell.clusters import Clusters
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
 from pyro_vmm.single_cell.pseudo_cells import pseudo_cells
+from pyro_vmm.single_cell.setup import note_setup, noted_setup
 from pyro_vmm.single_cell.starting_values import StartingValues
 from pyro_vmm.training import (
     EarlyStopping,
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 HISTORY = ("epoch", "step", "elbo", "validation_elbo", "empirical_bayes_loss", "clusters_in_use", "seconds")
-SETUP_KEY = "pyro_vmm_setup"
-"""Entry of ``adata.uns`` in which :meth:`SingleCellVMM.setup_anndata` notes where counts and covariates are."""
 
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 5000, 50, 1000
 """By default training lasts for this many steps, but no fewer and no more epochs than these."""
@@ -95,16 +94,8 @@ class SingleCellVMM:
         ``clusters_in_use``.
     module, guide
         The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
-    n_clusters_
-        Clusters in use among the cells fitted.
-    component_order_
-        ``component_order_[c]`` is the prior's component behind column ``c`` of :meth:`predict_proba`.
-    weights_
-        Mixture weights in that order, ``[K]``.
-    merge_tree_
-        The :class:`~pyro_vmm.clustering.MergeTree` of the cells fitted.
-    gene_names
-        Genes of the model, ``[G]``.
+    n_clusters_, component_order_, weights_, merge_tree_, gene_names
+        See there.
 
     Raises
     ------
@@ -148,7 +139,7 @@ class SingleCellVMM:
         random_state: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
-        setup, allow_non_counts = registered_setup(adata)
+        setup, allow_non_counts = noted_setup(adata)
         self._start(read_counts(adata, setup, allow_non_counts=allow_non_counts), options, allow_non_counts)
 
     @classmethod
@@ -172,6 +163,12 @@ class SingleCellVMM:
         self.assembly = CountAssembly(**persistence.with_copies(of_model))
         # Named wrongly, an option should not wait for train() to say so.
         self.assembly.make_likelihood(len(cells.gene_names), len(cells.batch_categories))
+        self.assembly.check_prior()
+        if cells.size_factor is not None and not options["use_observed_lib_size"]:
+            raise UserError(
+                f"Size factors (adata.obs[{cells.setup.size_factor_key!r}]) say what the library sizes are, and "
+                "use_observed_lib_size=False infers them: leave one of the two out."
+            )
         self.encoding = CovariateEncoding.of(cells, observed_library=bool(options["use_observed_lib_size"]))
         self.categories, self.batch_categories = cells.categories, cells.batch_categories
         self.module: Any = None
@@ -217,9 +214,7 @@ class SingleCellVMM:
             layer, batch_key, categorical_covariate_keys or (), continuous_covariate_keys or (), size_factor_key
         )
         read_counts(adata, setup, allow_non_counts=allow_non_counts)
-        if adata.is_view:
-            raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")
-        adata.uns[SETUP_KEY] = json.dumps(setup.to_dict() | {"allow_non_counts": allow_non_counts})
+        note_setup(adata, setup, allow_non_counts=allow_non_counts)
 
     # ---- fitting -----------------------------------------------------------------------------------------------------
 
@@ -338,7 +333,7 @@ class SingleCellVMM:
         self.trainer_finished_ = trainer.progress.finished
         self.is_trained_ = True
         self._note_history(trainer.history)
-        self._number_components()
+        self._find_clusters()
 
     def _build(self, training: NDArray[np.int64]) -> None:
         self.module, self.guide = self.assembly.build(
@@ -354,20 +349,11 @@ class SingleCellVMM:
         names |= {name: table[name] for name in ("empirical_bayes_loss", "clusters_in_use", "step", "seconds")}
         self.history = {name: values.to_frame(name) for name, values in names.items()}
 
-    def _number_components(self) -> None:
-        """Number components by how many cells they own, so that clusters are 0, 1, ... without gaps."""
+    def _find_clusters(self) -> None:
         x, covariates = self._cells(None, None)
         responsibilities = self._evaluation.responsibilities(x, covariates=covariates)
         weights = self.module.prior.weights.detach().double().cpu().numpy()
-        tree = merge_tree(responsibilities, criterion="misclassification")
-        # Not yet numbered: component k belongs to the component joined_[k].
-        self.joined_ = np.arange(len(weights)) if self.merge_cutoff is None else tree.components_at(self.merge_cutoff)
-        responsibilities = joined(responsibilities, self.joined_)
-        self.component_order_ = component_order(responsibilities, weights)
-        self.weights_ = weights[self.component_order_]
-        responsibilities = responsibilities[:, self.component_order_]
-        self.n_clusters_ = int(responsibilities.argmax(1).max()) + 1
-        self.merge_tree_: MergeTree = merge_tree(responsibilities, criterion="misclassification")
+        self.clusters_ = Clusters.of(responsibilities, weights, self.merge_cutoff)
         sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
         self.batch_shares_ = sizes / sizes.sum()
 
@@ -437,7 +423,7 @@ class SingleCellVMM:
                 responsibilities += share * evaluation.responsibilities(x, num_samples, covariates | {"batch": as_of})
         else:
             responsibilities = evaluation.responsibilities(x, num_samples, covariates)
-        responsibilities = joined(responsibilities, self.joined_)[:, self.component_order_]
+        responsibilities = self.clusters_.arrange(responsibilities)
         if num_clusters is None:
             return responsibilities
         return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)
@@ -553,6 +539,31 @@ class SingleCellVMM:
         """Genes of the model, ``[G]``."""
         return self.cells.gene_names
 
+    @property
+    def n_clusters_(self) -> int:
+        """Clusters in use among the cells fitted."""
+        return self._found.number
+
+    @property
+    def component_order_(self) -> NDArray[np.int64]:
+        """The prior's component behind each column of :meth:`predict_proba`, ``[K]``."""
+        return self._found.order
+
+    @property
+    def weights_(self) -> NDArray[np.float64]:
+        """Mixture weights in that order, ``[K]``; a cluster of several components has their sum."""
+        return self._found.weights
+
+    @property
+    def merge_tree_(self) -> MergeTree:
+        """How the clusters of the cells fitted would go on joining."""
+        return self._found.merge_tree
+
+    @property
+    def _found(self) -> Clusters:
+        self._check_trained()
+        return self.clusters_
+
     def _check_trained(self) -> None:
         if not self.is_trained_:
             raise UserError("The model is not trained yet: call train() first.")
@@ -599,27 +610,3 @@ class SingleCellVMM:
             if str(name) not in known:
                 raise UserError(f"transform_batch={name!r} is no batch of the model: choose among {listed(known)}.")
         return [known.index(str(name)) for name in names]
-
-
-def registered_setup(adata: AnnData) -> tuple[CountSetup, bool]:
-    """What :meth:`SingleCellVMM.setup_anndata` noted in ``adata``, and whether values need not be whole.
-
-    Raises
-    ------
-    UserError
-        If ``adata`` is no AnnData, or was not set up.
-    """
-    uns = getattr(adata, "uns", None)
-    if uns is None:
-        raise UserError(f"An AnnData is needed, not a {type(adata).__name__}: read one with anndata.read_h5ad(path).")
-    if SETUP_KEY not in uns:
-        raise UserError("adata was not set up: call SingleCellVMM.setup_anndata(adata, ...) first.")
-    try:
-        noted = json.loads(str(uns[SETUP_KEY]))
-        return CountSetup.from_dict({k: v for k, v in noted.items() if k != "allow_non_counts"}), noted[
-            "allow_non_counts"
-        ]
-    except (ValueError, TypeError, AttributeError, KeyError):
-        raise UserError(
-            f"adata.uns[{SETUP_KEY!r}] is damaged: call SingleCellVMM.setup_anndata(adata, ...) again."
-        ) from None

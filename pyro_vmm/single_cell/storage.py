@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 
 from pyro_vmm import persistence
-from pyro_vmm.clustering import MergeTree
 from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.errors import UserError
+from pyro_vmm.single_cell.clusters import Clusters
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
 
@@ -37,11 +37,8 @@ def save(model: SingleCellVMM, directory: Path, *, extra: dict[str, Any] | None 
         "categories": {column: list(names) for column, names in model.categories.items()},
         "batch_categories": list(model.batch_categories),
         "encoding": model.encoding.to_dict(),
-        "component_order": model.component_order_.tolist(),
-        "joined": model.joined_.tolist(),
-        "n_clusters": model.n_clusters_,
+        "clusters": model.clusters_.to_dict(),
         "batch_shares": model.batch_shares_.tolist(),
-        "merge_tree": model.merge_tree_.to_dict(),
         "history": json.loads(
             pd.concat(model.history.values(), axis=1).reset_index().to_json(orient="records", double_precision=15)
         ),
@@ -81,11 +78,8 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         genes = np.array(fitted["gene_names"], dtype=np.str_)
         categories = {column: tuple(names) for column, names in fitted["categories"].items()}
         batches = tuple(fitted["batch_categories"])
-        order = np.asarray(fitted["component_order"], dtype=np.int64)
-        joined = np.asarray(fitted["joined"], dtype=np.int64)
-        tree = MergeTree.from_dict(fitted["merge_tree"])
+        clusters, shares = Clusters.from_dict(fitted["clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
         history = pd.read_json(StringIO(json.dumps(fitted["history"])), orient="records").set_index("epoch")
-        clusters, shares = int(fitted["n_clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
     cells = read_counts(adata, setup, allow_non_counts=allow_non_counts, categories=categories, gene_names=genes)
@@ -99,10 +93,7 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
             pseudo_inputs=torch.ones(model.assembly.num_components, len(genes)),
         )
     persistence.load_weights(model.module, model.guide, directory / "model.safetensors")
-    weights = model.module.prior.weights.detach().double().cpu().numpy()
-    model.component_order_, model.weights_ = order, weights[order]
-    model.joined_ = joined
-    model.n_clusters_, model.batch_shares_, model.merge_tree_ = clusters, shares, tree
+    model.clusters_, model.batch_shares_ = clusters, shares
     model.history = {name: history[[name]] for name in history.columns}
     model.is_trained_ = True
     return model

@@ -12,7 +12,7 @@ import pytest
 
 from pyro_vmm import VMM, SingleCellVMM, UserError
 from pyro_vmm.data import DataWarning
-from pyro_vmm.single_cell.model import SETUP_KEY
+from pyro_vmm.single_cell.setup import SETUP_KEY
 from pyro_vmm.single_cell.simulation import simulate_cells
 
 Fit = Callable[..., SingleCellVMM]
@@ -163,7 +163,15 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "dropout": ({"dropout_rate": 1.0}, "dropout must be at least 0"),
     "covariance": ({"covariance": "spherical"}, "covariance='spherical' is not known"),
     "hidden": ({"n_hidden": 0}, "n_hidden is 0"),
+    "cut-off": ({"merge_cutoff": 0.0}, "merge_cutoff is 0.0"),
+    "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
+    "dispersion of Poisson": (
+        {"dispersion": "gene-batch", "gene_likelihood": "poisson"},
+        "Poisson counts have no dispersion",
+    ),
 }
+LATE = {"too many components", "normalization", "dropout", "covariance"}
+"""Found when the networks are made, at the start of train(); all others when the model is."""
 
 
 @pytest.mark.parametrize("name", BAD_OPTIONS)
@@ -172,7 +180,15 @@ def test_bad_options(name: str, fit: Fit) -> None:
     adata = damaged(lambda a: None)
     SingleCellVMM.setup_anndata(adata, batch_key="batch")
     with pytest.raises(UserError, match=re.escape(sentence)):
-        fit(adata, **{"num_components": 5} | options)
+        (fit if name in LATE else SingleCellVMM)(adata, **{"num_components": 5} | options)
+
+
+def test_size_factors_and_inferred_library_sizes_exclude_each_other() -> None:
+    adata = damaged(lambda a: None)
+    adata.obs["factor"] = 1.0
+    SingleCellVMM.setup_anndata(adata, size_factor_key="factor")
+    with pytest.raises(UserError, match=r"adata.obs\['factor'\].*leave one of the two out"):
+        SingleCellVMM(adata, use_observed_lib_size=False)
 
 
 BAD_TRAINING: dict[str, tuple[dict[str, Any], str]] = {

@@ -78,7 +78,9 @@ def test_held_out_cells_are_as_likely_as_under_a_fit_can_be(truth: anndata.AnnDa
 
     from pyro_vmm.distributions import NegativeBinomial
 
-    given_z = NegativeBinomial(torch.as_tensor(mean), torch.as_tensor(theta)).log_prob(torch.as_tensor(truth.X.toarray()))
+    given_z = NegativeBinomial(torch.as_tensor(mean), torch.as_tensor(theta)).log_prob(
+        torch.as_tensor(truth.X.toarray())
+    )
     # log p(x | true z) is more than log p(x): z costs some nats to name.
     assert evidence < float(given_z.sum(1).mean())
     assert evidence > float(given_z.sum(1).mean()) - 15.0

@@ -15,7 +15,7 @@ from scipy.sparse import csc_array, csr_array
 import pyro_vmm
 from pyro_vmm import SingleCellVMM, UserError
 from pyro_vmm.infer import partition_parameters
-from pyro_vmm.single_cell.model import SETUP_KEY
+from pyro_vmm.single_cell.setup import SETUP_KEY
 from pyro_vmm.single_cell.simulation import simulate_cells
 
 Fit = Callable[..., SingleCellVMM]

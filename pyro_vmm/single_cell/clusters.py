@@ -1,0 +1,92 @@
+"""From the components of a fitted mixture to numbered clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.clustering import MergeTree, component_order, joined, merge_tree
+
+CRITERION: Final = "misclassification"
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Which components are one cluster, and how clusters are numbered.
+
+    Attributes
+    ----------
+    joined
+        ``[K]``: the component that each one's responsibilities are added to; itself where it stands alone.
+    order
+        ``[K]``: the component behind each column of :meth:`arrange`, most cells first.
+    weights
+        Mixture weights in that order, ``[K]``; a cluster has the sum of its components'.
+    number
+        Clusters in use.
+    merge_tree
+        How the clusters would go on joining.
+    """
+
+    joined: NDArray[np.int64]
+    order: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    number: int
+    merge_tree: MergeTree
+
+    @classmethod
+    def of(cls, responsibilities: NDArray[np.float64], weights: NDArray[np.float64], cutoff: float | None) -> Clusters:
+        """Join components whose misclassification probability is above ``cutoff`` (None: none), and number them.
+
+        Parameters
+        ----------
+        responsibilities
+            Of the cells fitted, ``[N, K]``.
+        weights
+            ``[K]``.
+        cutoff
+            See :class:`pyro_vmm.SingleCellVMM`.
+        """
+        representatives = np.arange(len(weights))
+        if cutoff is not None:
+            representatives = merge_tree(responsibilities, criterion=CRITERION).components_at(cutoff)
+        sums = joined(responsibilities, representatives)
+        masses = np.bincount(representatives, weights, minlength=len(weights))
+        order = component_order(sums, masses)
+        sums = sums[:, order]
+        return cls(
+            joined=representatives,
+            order=order,
+            weights=masses[order].astype(np.float64),
+            number=int(sums.argmax(1).max()) + 1,
+            merge_tree=merge_tree(sums, criterion=CRITERION),
+        )
+
+    def arrange(self, responsibilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Responsibilities of components, ``[N, K]``, summed within clusters and numbered as these."""
+        return joined(responsibilities, self.joined)[:, self.order]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists, strings and numbers, ready for JSON."""
+        return {
+            "joined": self.joined.tolist(),
+            "order": self.order.tolist(),
+            "weights": self.weights.tolist(),
+            "number": self.number,
+            "merge_tree": self.merge_tree.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Clusters:
+        """Read back what :meth:`to_dict` gave."""
+        return cls(
+            joined=np.asarray(values["joined"], dtype=np.int64),
+            order=np.asarray(values["order"], dtype=np.int64),
+            weights=np.asarray(values["weights"], dtype=np.float64),
+            number=int(values["number"]),
+            merge_tree=MergeTree.from_dict(values["merge_tree"]),
+        )
