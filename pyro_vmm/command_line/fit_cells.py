@@ -41,11 +41,13 @@ OF_MODEL = {
     "latent_dim": "n_latent",
     "prior_weight": "prior_weight",
     "dispersion": "dispersion",
+    "merge_cutoff": "merge_cutoff",
 }
 """Options of the command by their names in :class:`pyro_vmm.SingleCellVMM`; those of ``train`` follow."""
 OF_TRAINING = {
     "learning_rate": "learning_rate",
     "prior_learning_rate": "prior_learning_rate",
+    "weight_rate": "weight_rate",
     "learning_rate_schedule": "learning_rate_schedule",
     "kl_warmup_steps": "kl_warmup_steps",
     "batch_size": "batch_size",
@@ -55,7 +57,17 @@ OF_TRAINING = {
 }
 FOR_ARRAYS = ("network", "low_precision", "label_column", "data_root")
 """Options that mean nothing here."""
-FOR_CELLS = ("layer", "batch_key", "covariates", "size_factor_key", "dispersion", "infer_library_size")
+FOR_CELLS = (
+    "layer",
+    "batch_key",
+    "covariates",
+    "size_factor_key",
+    "dispersion",
+    "infer_library_size",
+    "allow_non_counts",
+    "merge_cutoff",
+    "weight_rate",
+)
 """Options that mean nothing elsewhere."""
 IN_THE_COMMANDS_WORDS = {
     "n_latent": "latent_dim",
@@ -64,6 +76,7 @@ IN_THE_COMMANDS_WORDS = {
     "continuous_covariate_keys": "--covariates",
     "batch_key": "--batch-key",
     "size_factor_key": "--size-factor-key",
+    "allow_non_counts=True": "--allow-non-counts",
 }
 COLUMNS = {"elbo": "elbo_train", "validation_elbo": "elbo_validation"}
 """Columns of ``history.csv`` that :class:`pyro_vmm.SingleCellVMM` tells by another name and with the other sign."""
@@ -152,6 +165,7 @@ def _model_of(adata: "AnnData", path: Path, arguments: argparse.Namespace) -> Si
             categorical_covariate_keys=categorical,
             continuous_covariate_keys=continuous,
             size_factor_key=arguments.size_factor_key,
+            allow_non_counts=arguments.allow_non_counts,
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -186,7 +200,7 @@ def _in_the_commands_words() -> Iterator[None]:
     except UserError as error:
         told = str(error)
         for name, word in IN_THE_COMMANDS_WORDS.items():
-            told = re.sub(rf"\b{name}\b", word, told)
+            told = re.sub(rf"\b{re.escape(name)}\b", word, told)
         raise UserError(told) from None
 
 

@@ -83,6 +83,18 @@ def parser() -> argparse.ArgumentParser:
     cells.add_argument(
         "--infer-library-size", action="store_true", help="infer library sizes rather than take total counts"
     )
+    cells.add_argument("--allow-non-counts", action="store_true", help="fit values that are not whole")
+    cells.add_argument(
+        "--merge-cutoff",
+        type=float,
+        metavar="P",
+        help="join components whose misclassification probability is above P (default 0.1; 1 keeps all apart)",
+    )
+    cells.add_argument(
+        "--weight-rate",
+        type=float,
+        help="learning rate of the mixture weights, as a multiple of the prior's (default 10)",
+    )
 
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")
     score.add_argument("directory", type=Path, metavar="DIR")

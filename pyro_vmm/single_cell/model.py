@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pyro_vmm import persistence
 from pyro_vmm.clustering import MergeTree
-from pyro_vmm.data import CellCounts, CountSetup, read_counts
+from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.devices import choose_device
 from pyro_vmm.errors import UserError
@@ -140,7 +140,11 @@ class SingleCellVMM:
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
         setup, allow_non_counts = noted_setup(adata)
-        self._start(read_counts(adata, setup, allow_non_counts=allow_non_counts), options, allow_non_counts)
+        with warnings.catch_warnings():
+            # setup_anndata has said it.
+            warnings.simplefilter("ignore", DataWarning)
+            cells = read_counts(adata, setup, allow_non_counts=allow_non_counts)
+        self._start(cells, options, allow_non_counts)
 
     @classmethod
     def _of_cells(cls, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> SingleCellVMM:

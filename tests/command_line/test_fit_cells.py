@@ -659,3 +659,26 @@ def test_the_digest_sees_everything_that_is_fitted_and_nothing_else() -> None:
     changed.append(digest(lambda adata: setattr(adata, "var_names", [f"h{i}" for i in range(NUM_GENES)])))
     changed.append(digest(lambda adata: setattr(adata, "obs_names", [f"c{i}" for i in range(NUM_CELLS)])))
     assert len({same, *changed}) == 1 + len(changed)
+
+
+def test_values_that_are_not_whole_are_fitted_when_the_option_says_so(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["fit", str(cells), "--output", str(tmp_path / "run"), *SMALL, "--max-epochs", "1"]
+    assert "--allow-non-counts" in one_mistake(command, capsys)
+    assert run([*command, "--allow-non-counts"], capsys)[0] == 0
+    annotated = anndata.read_h5ad(tmp_path / "run" / "adata.h5ad")
+    assert SingleCellVMM.load(tmp_path / "run", annotated).allow_non_counts
+
+
+def test_components_are_joined_up_to_the_cut_off(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = []
+    for cutoff in ("1", "0.3", "0.001"):
+        output = tmp_path / cutoff
+        command = ["fit", str(cells), "--output", str(output), *SETUP, *SMALL, "--max-epochs", "2"]
+        assert run([*command, "--merge-cutoff", cutoff, "--weight-rate", "1"], capsys)[0] == 0
+        numbers.append(json.loads((output / "config.json").read_text())["fitted"]["clusters"]["number"])
+    assert numbers[0] >= numbers[1] >= numbers[2]
+    assert numbers[0] > numbers[2] == 1

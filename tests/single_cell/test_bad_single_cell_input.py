@@ -138,6 +138,7 @@ def test_genes_without_counts_bring_a_warning() -> None:
     adata.X[:, 0] += 1
     with pytest.warns(DataWarning, match="'gene 3'"):
         SingleCellVMM.setup_anndata(adata)
+    SingleCellVMM(adata)  # says it no second time: warnings are errors here
 
 
 def test_counts_changed_after_the_set_up_are_checked_again() -> None:
