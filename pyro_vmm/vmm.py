@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -26,13 +25,13 @@ from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
-from pyro_vmm.infer import CosineDecay, EmpiricalBayesSVI, LinearWarmup
+from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.networks.low_precision import LowPrecision
 from pyro_vmm.priors import Prior
-from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, read_checkpoint, split_rows
+from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, resume_training, split_rows
 
 
 class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -237,10 +236,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 watchers=(*((ProgressBar(),) if self.verbose else ()), *watchers),
             )
             if resume is not None:
-                tensors, facts, faults = read_checkpoint(resume)
-                for fault in faults:
-                    warnings.warn(f"{fault} The checkpoint before it is used.", stacklevel=2)
-                trainer.load_state_dict(tensors, facts)
+                resume_training(trainer, resume)
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
         self.history_ = pd.DataFrame(trainer.history)
@@ -264,11 +260,6 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         return model, guide
 
     def _svi(self, total_steps: int = 1) -> EmpiricalBayesSVI:
-        if self.learning_rate_schedule not in ("constant", "cosine"):
-            raise UserError(
-                f"learning_rate_schedule={self.learning_rate_schedule!r} is not known: choose 'constant' or 'cosine'."
-            )
-        cosine = self.learning_rate_schedule == "cosine"
         return EmpiricalBayesSVI(
             self.model_,
             self.guide_,
@@ -276,7 +267,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             prior_optim=self.prior_learning_rate,
             loss=TraceMeanField_ELBO(),
             kl_schedule=LinearWarmup(self.kl_warmup_steps) if self.kl_warmup_steps else None,
-            learning_rate_schedule=CosineDecay(total_steps) if cosine else None,
+            learning_rate_schedule=named_schedule(self.learning_rate_schedule, total_steps),
         )
 
     def _number_components(self, x: Tensor) -> None:

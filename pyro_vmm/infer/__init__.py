@@ -2,7 +2,7 @@
 
 from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI, NonFiniteLossError, StepLosses
 from pyro_vmm.infer.partition import Partition, partition_parameters
-from pyro_vmm.infer.schedules import Constant, CosineDecay, LinearWarmup, Schedule
+from pyro_vmm.infer.schedules import Constant, CosineDecay, LinearWarmup, Schedule, named_schedule
 
 __all__ = [
     "Constant",
@@ -13,5 +13,6 @@ __all__ = [
     "Partition",
     "Schedule",
     "StepLosses",
+    "named_schedule",
     "partition_parameters",
 ]

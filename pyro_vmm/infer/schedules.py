@@ -83,3 +83,18 @@ class CosineDecay:
     def settled_at(self) -> int:
         """The end of the rise."""
         return self.warmup
+
+
+def named_schedule(name: str, total_steps: int) -> Schedule:
+    """``"constant"``, or ``"cosine"``: a decay to zero over ``total_steps``.
+
+    Raises
+    ------
+    UserError
+        For another name.
+    """
+    if name == "constant":
+        return Constant()
+    if name == "cosine":
+        return CosineDecay(total_steps)
+    raise UserError(f"learning_rate_schedule={name!r} is not known: choose 'constant' or 'cosine'.")

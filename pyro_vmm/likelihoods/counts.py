@@ -112,3 +112,24 @@ class InverseDispersion(nn.Module):
                 f"The covariate 'batch' has shape {tuple(batch.shape)}: give it one-hot, [B, {num_batches}]."
             )
         return (batch.to(log_theta.dtype) @ log_theta).exp()
+
+
+class OverdispersedCountLikelihood(CountLikelihood):
+    """A likelihood of counts that vary more than Poisson's, by an inverse dispersion that is learned.
+
+    Parameters
+    ----------
+    num_features
+        ``F``.
+    num_batches
+        With more than one, ``theta [num_batches, F]`` is chosen by the covariate ``batch``.
+
+    Raises
+    ------
+    UserError
+        If a number is less than 1.
+    """
+
+    def __init__(self, num_features: int, num_batches: int = 1) -> None:
+        super().__init__()
+        self.inverse_dispersion = InverseDispersion(num_features, num_batches)

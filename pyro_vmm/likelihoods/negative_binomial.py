@@ -4,35 +4,22 @@ import pyro.distributions as dist
 from torch import Tensor
 
 from pyro_vmm import distributions
-from pyro_vmm.likelihoods.counts import CountLikelihood, InverseDispersion
+from pyro_vmm.likelihoods.counts import OverdispersedCountLikelihood
 
 
-class NegativeBinomial(CountLikelihood):
+class NegativeBinomial(OverdispersedCountLikelihood):
     """``x_f ~ NegativeBinomial(mean_f, theta_f)`` with variance ``mean + mean^2 / theta``, independent over features.
 
     The mean comes from the decoder (:meth:`expected_counts`); the inverse dispersion ``theta`` is learned with it, one for
     each feature or for each feature in each batch (section 6; Lopez et al. 2018).
 
-    Parameters
-    ----------
-    num_features
-        ``F``.
-    num_batches
-        With more than one, ``theta [num_batches, F]`` is chosen by the covariate ``batch``.
-
-    Raises
-    ------
-    UserError
-        If a number is less than 1.
+    Parameters, also for errors, are those of
+    :class:`~pyro_vmm.likelihoods.counts.OverdispersedCountLikelihood`.
 
     References
     ----------
     R. Lopez et al., "Deep generative modeling for single-cell transcriptomics", 2018.
     """
-
-    def __init__(self, num_features: int, num_batches: int = 1) -> None:
-        super().__init__()
-        self.inverse_dispersion = InverseDispersion(num_features, num_batches)
 
     def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
         """Scale head ``[..., F]`` to a distribution of event shape ``(F,)``.

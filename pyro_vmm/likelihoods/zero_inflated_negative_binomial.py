@@ -6,26 +6,17 @@ import pyro.distributions as dist
 from torch import Tensor
 
 from pyro_vmm import distributions
-from pyro_vmm.likelihoods.counts import CountLikelihood, InverseDispersion
+from pyro_vmm.likelihoods.counts import OverdispersedCountLikelihood
 
 
-class ZeroInflatedNegativeBinomial(CountLikelihood):
+class ZeroInflatedNegativeBinomial(OverdispersedCountLikelihood):
     """``x_f`` is 0 with probability ``sigmoid(dropout_f)`` and else ``NegativeBinomial(mean_f, theta_f)``.
 
     Mean and dropout logits come from two heads of the decoder; the inverse dispersion ``theta`` is learned with them, one
     for each feature or for each feature in each batch (section 6; Lopez et al. 2018).
 
-    Parameters
-    ----------
-    num_features
-        ``F``.
-    num_batches
-        With more than one, ``theta [num_batches, F]`` is chosen by the covariate ``batch``.
-
-    Raises
-    ------
-    UserError
-        If a number is less than 1.
+    Parameters, also for errors, are those of
+    :class:`~pyro_vmm.likelihoods.counts.OverdispersedCountLikelihood`.
 
     Notes
     -----
@@ -38,10 +29,6 @@ class ZeroInflatedNegativeBinomial(CountLikelihood):
     """
 
     outputs_per_feature: ClassVar[int] = 2
-
-    def __init__(self, num_features: int, num_batches: int = 1) -> None:
-        super().__init__()
-        self.inverse_dispersion = InverseDispersion(num_features, num_batches)
 
     def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
         """Scale head, then dropout logits, ``[..., 2 F]`` together, to a distribution of event shape ``(F,)``.

@@ -11,6 +11,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.guides import AmortizedCounts, AmortizedNormal
 from pyro_vmm.guides.amortized_normal import Covariance
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
+from pyro_vmm.likelihoods.counts import OverdispersedCountLikelihood
 from pyro_vmm.models import CountMixtureModel, LatentMixtureModel
 from pyro_vmm.networks import Log1pInput, MLPDecoder, MLPEncoder
 from pyro_vmm.networks.mlp import Normalization
@@ -79,7 +80,8 @@ class CountAssembly:
             normalization=self.normalization,
             covariates=widths,
         )
-        self._start_from(start, decoder, likelihood)
+        if isinstance(self.gene_likelihood, str):  # what a user's own decodes and starts from is the user's
+            self._start_from(start, decoder, likelihood)
         if self.use_observed_lib_size:
             guide = AmortizedNormal(encoder, self.covariance)
         else:
@@ -168,6 +170,5 @@ class CountAssembly:
         head: Any = decoder.layers[-1]
         with torch.no_grad():
             head.bias[: len(start.log_shares)].copy_(start.log_shares)
-        dispersion = getattr(likelihood, "inverse_dispersion", None)
-        if dispersion is not None:
-            dispersion.start_at(start.inverse_dispersion)
+        if isinstance(likelihood, OverdispersedCountLikelihood):
+            likelihood.inverse_dispersion.start_at(start.inverse_dispersion)

@@ -21,7 +21,7 @@ from pyro_vmm.data.arrays import listed
 from pyro_vmm.devices import choose_device
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.infer import CosineDecay, EmpiricalBayesSVI, LinearWarmup
+from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.assembly import CountAssembly
 from pyro_vmm.single_cell.clusters import Clusters
@@ -36,7 +36,7 @@ from pyro_vmm.training import (
     SparseRows,
     Trainer,
     Watcher,
-    read_checkpoint,
+    resume_training,
     split_rows,
 )
 
@@ -240,7 +240,7 @@ class SingleCellVMM:
         watchers: Sequence[Watcher] = (),
         resume: Path | None = None,
     ) -> None:
-        """Fit the model; called again, go on from where it is.
+        """Fit the model; called again, go on from where it is (``history`` does, too, its steps and seconds anew).
 
         Parameters
         ----------
@@ -293,6 +293,7 @@ class SingleCellVMM:
             max_epochs = int(np.clip(-(-STEPS // steps_per_epoch), LEAST_EPOCHS, MOST_EPOCHS))
         if patience is None:
             patience = max(15, -(-500 // steps_per_epoch))
+        schedule = named_schedule(learning_rate_schedule, max_epochs * steps_per_epoch)
         # The caller's own stream of random numbers is left where it was.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.random_state)
@@ -300,11 +301,6 @@ class SingleCellVMM:
                 self._build(training)
             self.module.to(device)
             self.guide.to(device)
-            if learning_rate_schedule not in ("constant", "cosine"):
-                raise UserError(
-                    f"learning_rate_schedule={learning_rate_schedule!r} is not known: choose 'constant' or 'cosine'."
-                )
-            cosine = CosineDecay(max_epochs * steps_per_epoch) if learning_rate_schedule == "cosine" else None
             svi = EmpiricalBayesSVI(
                 self.module,
                 self.guide,
@@ -313,7 +309,7 @@ class SingleCellVMM:
                 weight_rate=weight_rate,
                 loss=TraceMeanField_ELBO(),
                 kl_schedule=LinearWarmup(kl_warmup_steps) if kl_warmup_steps else None,
-                learning_rate_schedule=cosine,
+                learning_rate_schedule=schedule,
             )
             x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
             trainer = Trainer(
@@ -329,14 +325,12 @@ class SingleCellVMM:
                 watchers=(*((ProgressBar(),) if enable_progress_bar else ()), *watchers),
             )
             if resume is not None:
-                tensors, facts, faults = read_checkpoint(resume)
-                for fault in faults:
-                    warnings.warn(f"{fault} The checkpoint before it is used.", stacklevel=2)
-                trainer.load_state_dict(tensors, facts)
+                resume_training(trainer, resume)
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
         self.is_trained_ = True
-        self._note_history(trainer.history)
+        # A checkpoint has its whole history with it.
+        self._note_history(trainer.history, None if resume is not None else self.history or None)
         self._find_clusters()
 
     def _build(self, training: NDArray[np.int64]) -> None:
@@ -347,11 +341,15 @@ class SingleCellVMM:
             pseudo_inputs=pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
         )
 
-    def _note_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+    def _note_history(self, rows: Sequence[Mapping[str, float]], earlier: dict[str, pd.DataFrame] | None) -> None:
         table = pd.DataFrame(rows, columns=list(HISTORY)).set_index("epoch")
         names = {"elbo_train": -table["elbo"], "elbo_validation": -table["validation_elbo"]}
         names |= {name: table[name] for name in ("empirical_bayes_loss", "clusters_in_use", "step", "seconds")}
-        self.history = {name: values.to_frame(name) for name, values in names.items()}
+        new = {name: values.to_frame(name) for name, values in names.items()}
+        if earlier is not None:
+            done = len(earlier["elbo_train"])
+            new = {name: pd.concat([earlier[name], frame.set_axis(frame.index + done)]) for name, frame in new.items()}
+        self.history = new
 
     def _find_clusters(self) -> None:
         x, covariates = self._cells(None, None)

@@ -1,6 +1,6 @@
 """Training loops around the inference: epochs, stopping, progress, checkpoints."""
 
-from pyro_vmm.training.checkpoint import CheckpointWriter, read_checkpoint, write_checkpoint
+from pyro_vmm.training.checkpoint import CheckpointWriter, read_checkpoint, resume_training, write_checkpoint
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.minibatches import minibatches, split_rows
 from pyro_vmm.training.progress_bar import ProgressBar
@@ -16,6 +16,7 @@ __all__ = [
     "Watcher",
     "minibatches",
     "read_checkpoint",
+    "resume_training",
     "split_rows",
     "write_checkpoint",
 ]

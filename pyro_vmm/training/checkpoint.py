@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,26 @@ def read_checkpoint(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any],
         except UserError as error:
             faults.append(str(error))
     raise UserError(f"No checkpoint in {directory} is whole ({' '.join(faults)}): fit again without --resume.")
+
+
+def resume_training(trainer: Trainer, directory: Path) -> None:
+    """Take up training where the newest whole checkpoint in ``directory`` left it.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it belongs to another fit.
+
+    Warns
+    -----
+    UserWarning
+        For every damaged checkpoint that is passed over.
+    """
+    tensors, facts, faults = read_checkpoint(directory)
+    for fault in faults:
+        # Of the facade that calls this from a method of its own.
+        warnings.warn(f"{fault} The checkpoint before it is used.", stacklevel=3)
+    trainer.load_state_dict(tensors, facts)
 
 
 def _digest(facts: Mapping[str, Any]) -> str:

@@ -288,6 +288,8 @@ def test_training_again_goes_on(cells: anndata.AnnData, fit: Fit) -> None:
     before = model.get_elbo()
     model.train(max_epochs=30, batch_size=64)
     assert model.get_elbo() > before
+    for frame in model.history.values():
+        assert frame.index.tolist() == list(range(1, 33))
 
 
 def test_a_last_minibatch_of_one_cell_is_no_trouble(cells: anndata.AnnData, fit: Fit) -> None:
@@ -314,3 +316,18 @@ def test_calls_before_training_say_so(cells: anndata.AnnData, tmp_path: Path) ->
     for call in (model.predict, model.get_latent_representation, model.get_elbo, lambda: model.save(tmp_path)):
         with pytest.raises(UserError, match=r"The model is not trained yet: call train\(\) first."):
             call()
+
+
+def test_a_likelihood_of_ones_own_starts_where_its_owner_put_it(cells: anndata.AnnData) -> None:
+    likelihood = pyro_vmm.likelihoods.NegativeBinomial(40)
+    likelihood.inverse_dispersion.start_at(torch.full((40,), 7.0))
+    started = {}
+    for name, choice in (("own", likelihood), ("named", "nb")):
+        model = SingleCellVMM(cells, num_components=5, gene_likelihood=choice)
+        model._build(np.arange(270))
+        started[name] = model.module.likelihood.inverse_dispersion.log_value.exp().squeeze()
+        bias = model.module.decoder.layers[-1].bias
+        assert (bias == 0).all() == (name == "own")
+    # log_value is the logarithm before its smooth bound.
+    torch.testing.assert_close(started["own"], torch.full((40,), 7.0), rtol=2e-2, atol=0.0)
+    assert started["named"].std() > 0.1
