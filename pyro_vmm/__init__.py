@@ -8,7 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyro_vmm import clustering, distributions, guides, infer, likelihoods, models, networks, priors, training
+    from pyro_vmm import (
+        clustering,
+        diagnosis,
+        distributions,
+        guides,
+        infer,
+        likelihoods,
+        models,
+        networks,
+        plotting,
+        ppc,
+        priors,
+        scoring,
+        training,
+    )
     from pyro_vmm.errors import UserError
     from pyro_vmm.single_cell import SingleCellVMM
     from pyro_vmm.vmm import VMM
@@ -19,13 +33,17 @@ __all__ = [
     "SingleCellVMM",
     "UserError",
     "clustering",
+    "diagnosis",
     "distributions",
     "guides",
     "infer",
     "likelihoods",
     "models",
     "networks",
+    "plotting",
+    "ppc",
     "priors",
+    "scoring",
     "training",
 ]
 _OBJECTS = {"VMM": "pyro_vmm.vmm", "SingleCellVMM": "pyro_vmm.single_cell", "UserError": "pyro_vmm.errors"}

@@ -1,0 +1,3 @@
+"""Posterior predictive checks: whether data replicated from a fit look like the data."""
+
+__all__: list[str] = []
