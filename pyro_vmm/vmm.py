@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pyro_vmm import persistence
 from pyro_vmm.assembly import Assembly
-from pyro_vmm.clustering import MergeTree, component_order, merge_tree
+from pyro_vmm.clustering import Criterion, MergeTree, component_order, merge_tree
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.data.arrays import check_whole_numbers
 from pyro_vmm.devices import choose_device, resident
@@ -317,9 +317,13 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         """Fit, and return ``labels_``."""
         return self.fit(X, y, **kwargs).labels_
 
-    def merge_tree(self, X: ArrayLike, *, criterion: Literal["overlap", "misclassification"] = "overlap") -> MergeTree:
-        """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method)."""
-        return merge_tree(self.predict_proba(X), criterion=criterion)
+    def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "overlap") -> MergeTree:
+        """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method).
+
+        See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
+        """
+        latents = self.transform(X) if criterion == "evidence" else None
+        return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents)
 
     def sample(self, n_samples: int = 1, component: int | None = None) -> NDArray[np.float32]:
         """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its components (numbered as clusters).

@@ -13,9 +13,10 @@ from typing import Any, Literal, Protocol, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyro_vmm.clustering.evidence import NormalWishart
 from pyro_vmm.errors import UserError
 
-Criterion = Literal["overlap", "misclassification"]
+Criterion = Literal["overlap", "misclassification", "evidence"]
 
 # Rows read at a time where float32 responsibilities are widened to float64: bounds the extra memory at K = 100 to 6 MB.
 _ROWS_AT_A_TIME = 8192
@@ -34,7 +35,8 @@ class MergeStep:
     absorbed : int
         Name of the second cluster, which is gone afterwards.
     cost : float
-        One minus the similarity of the two, in [0, 1]: near 0 they describe the same observations.
+        One minus the similarity of the two, in [0, 1]: near 0 they describe the same observations. Of ``"evidence"``: the
+        log Bayes factor, in nats, for two clusters against one; below 0 where one is the better description.
     num_clusters : int
         Number of clusters left after this step.
     """
@@ -54,8 +56,8 @@ class MergeTree:
 
     Parameters
     ----------
-    criterion : {"overlap", "misclassification"}
-        What the costs are one minus of; see :func:`merge_tree`.
+    criterion : {"overlap", "misclassification", "evidence"}
+        What the costs are; see :func:`merge_tree`.
     representatives : tuple of int, length K
         For each component, the utilised component whose cluster it belongs to: itself where it is utilised.
     masses : tuple of float, length K
@@ -123,15 +125,10 @@ class MergeTree:
         labels[by_mass] = np.arange(num_clusters)
         return labels[names]
 
-    def components_at(self, cutoff: float) -> NDArray[np.int64]:
-        """The component that stands for each one's cluster when pairs are joined while their similarity is above ``cutoff``.
+    def joined_below(self, cost: float) -> NDArray[np.int64]:
+        """The component that stands for each one's cluster when pairs are joined while that costs less than ``cost``.
 
-        Merging stops at the first pair that is no more similar than that.
-
-        Parameters
-        ----------
-        cutoff : float
-            Similarity, in [0, 1].
+        Joining stops at the first pair that costs as much or more.
 
         Returns
         -------
@@ -140,10 +137,41 @@ class MergeTree:
         """
         names = np.array(self.representatives, dtype=np.int64)
         for step in self.merges:
-            if not 1.0 - step.cost > cutoff:
+            if not step.cost < cost:
                 break
             names[names == step.absorbed] = step.kept
         return names
+
+    def above(self, cost: float, order: NDArray[np.int64]) -> MergeTree:
+        """What is left of the tree when pairs are joined as by :meth:`joined_below`, for columns rearranged.
+
+        Parameters
+        ----------
+        cost : float
+            As for :meth:`joined_below`; minus infinity joins none.
+        order : numpy.ndarray of int64, ``[K]``
+            The component behind each column of the tree that is returned.
+
+        Returns
+        -------
+        MergeTree
+            The merges that are left, each cluster called by its first column.
+        """
+        names = self.joined_below(cost)
+        column = np.argsort(order)
+        called = {int(name): int(column[name]) for name in np.unique(names)}
+        merges = []
+        for step in self.merges[len(self.utilised) - len(called) :]:
+            kept, absorbed = sorted((called[step.kept], called.pop(step.absorbed)))
+            called[step.kept] = kept
+            merges.append(MergeStep(kept, absorbed, step.cost, step.num_clusters))
+        masses = np.bincount(names, self.masses, minlength=self.num_components)
+        return MergeTree(
+            criterion=self.criterion,
+            representatives=tuple(column[names][order].tolist()),
+            masses=tuple(masses[order].tolist()),
+            merges=tuple(merges),
+        )
 
     def merge_responsibilities(self, responsibilities: ArrayLike, num_clusters: int) -> NDArray[np.floating[Any]]:
         """Responsibilities of the merged clusters: sums over their components.
@@ -229,7 +257,9 @@ class MergeTree:
             )
 
 
-def merge_tree(responsibilities: ArrayLike, *, criterion: Criterion = "overlap") -> MergeTree:
+def merge_tree(
+    responsibilities: ArrayLike, *, criterion: Criterion = "overlap", latents: ArrayLike | None = None
+) -> MergeTree:
     r"""Join the components of a mixture pairwise, the hardest to tell apart first.
 
     After each merge the responsibilities of the union are the sums of its parts. The similarity of clusters i and j is
@@ -238,18 +268,23 @@ def merge_tree(responsibilities: ArrayLike, *, criterion: Criterion = "overlap")
     * ``"misclassification"``: the directly estimated misclassification probability (DEMP) of Hennig (2010),
       the larger of :math:`P(\hat{c} = j \mid c = i)` and :math:`P(\hat{c} = i \mid c = j)`, with
       :math:`P(\hat{c} = j \mid c = i) = \sum_n r_{ni} 1[\arg\max_m r_{nm} = j] / \sum_n r_{ni}`
-      over the clusters of the moment.
+      over the clusters of the moment;
+    * ``"evidence"``: the gain in marginal likelihood of the latents when the members of both (by arg-max) are one Gaussian
+      of a Dirichlet-process mixture instead of two, the Gaussians integrated out (:mod:`pyro_vmm.clustering.evidence`).
 
-    The cost of a merge is one minus the similarity. Components that are no observation's arg-max are unused: they get
-    no step of the tree. The mass of each is given to the utilised component with the most similar responsibilities
-    (largest cosine; to the heaviest one where the column is zero), so that merged responsibilities still sum to one.
+    The cost of a merge is one minus the similarity, and of ``"evidence"`` minus the gain, in nats. Components that are no
+    observation's arg-max are unused: they get no step of the tree. The mass of each is given to the utilised component with
+    the most similar responsibilities (largest cosine; to the heaviest one where the column is zero), so that merged
+    responsibilities still sum to one.
 
     Parameters
     ----------
     responsibilities : array_like, ``[N, K]``
         Non-negative, rows summing to one; float32 or float64.
-    criterion : {"overlap", "misclassification"}
-        ``"overlap"`` reads the data once, for the K x K Gram matrix, and is the faster.
+    criterion : {"overlap", "misclassification", "evidence"}
+        ``"overlap"`` reads the data once, for the K x K Gram matrix, and is the fastest.
+    latents : array_like, ``[N, D]``, optional
+        Posterior means of the same observations, which ``"evidence"`` needs.
 
     Returns
     -------
@@ -258,7 +293,7 @@ def merge_tree(responsibilities: ArrayLike, *, criterion: Criterion = "overlap")
     Raises
     ------
     UserError
-        If the responsibilities are no such matrix, or the criterion is unknown.
+        If the responsibilities are no such matrix, the criterion is unknown, or the latents are missing or do not fit.
 
     References
     ----------
@@ -273,24 +308,27 @@ def merge_tree(responsibilities: ArrayLike, *, criterion: Criterion = "overlap")
     representatives = _attach_unused(gram, masses, utilised)
     # membership[k, u] = 1 where component k's mass belongs to the u-th utilised component.
     membership = (representatives[:, None] == utilised).astype(np.float64)
-    similarity: _Similarity
+    pairs: _Pairs
     if criterion == "overlap":
-        similarity = _Overlap(membership.T @ gram @ membership)
+        pairs = _Overlap(membership.T @ gram @ membership)
+    elif criterion == "misclassification":
+        pairs = _Misclassification(np.ascontiguousarray((array @ membership.astype(array.dtype)).T))
     else:
-        similarity = _Misclassification(np.ascontiguousarray((array @ membership.astype(array.dtype)).T))
+        z = _checked_latents(latents, len(array))
+        pairs = _Evidence(NormalWishart(z, np.searchsorted(utilised, assigned), len(utilised)))
     return MergeTree(
         criterion=criterion,
         representatives=tuple(representatives.tolist()),
         masses=tuple(masses.tolist()),
-        merges=_merge_all(similarity, utilised),
+        merges=_merge_all(pairs, utilised),
     )
 
 
-class _Similarity(Protocol):
-    """Pairwise similarity of the clusters of the moment, updated as they merge."""
+class _Pairs(Protocol):
+    """What it costs to join two of the clusters of the moment, updated as they merge."""
 
-    def matrix(self) -> NDArray[np.float64]:
-        """Similarities in [0, 1], ``[U, U]``; rows and columns of absorbed clusters hold anything finite."""
+    def costs(self) -> NDArray[np.float64]:
+        """``[U, U]``, symmetric; rows and columns of absorbed clusters hold anything finite."""
         ...
 
     def merge(self, kept: int, absorbed: int) -> None:
@@ -304,10 +342,11 @@ class _Overlap:
     def __init__(self, gram: NDArray[np.float64]) -> None:
         self._gram = gram
 
-    def matrix(self) -> NDArray[np.float64]:
+    def costs(self) -> NDArray[np.float64]:
         norms = np.sqrt(np.diagonal(self._gram))
         products = np.outer(norms, norms)
-        return np.divide(self._gram, products, out=np.zeros_like(products), where=products > 0.0)
+        cosine = np.divide(self._gram, products, out=np.zeros_like(products), where=products > 0.0)
+        return np.clip(1.0 - cosine, 0.0, 1.0)
 
     def merge(self, kept: int, absorbed: int) -> None:
         _add_row_and_column(self._gram, kept, absorbed)
@@ -336,10 +375,10 @@ class _Misclassification:
     def _total(self, observations: NDArray[np.bool_]) -> NDArray[np.float64]:
         return self._responsibilities[:, observations].sum(axis=1, dtype=np.float64)
 
-    def matrix(self) -> NDArray[np.float64]:
+    def costs(self) -> NDArray[np.float64]:
         generated = self._confusion.sum(axis=1, keepdims=True)
         probability = np.divide(self._confusion, generated, out=np.zeros_like(self._confusion), where=generated > 0.0)
-        return np.maximum(probability, probability.T)
+        return np.clip(1.0 - np.maximum(probability, probability.T), 0.0, 1.0)
 
     def merge(self, kept: int, absorbed: int) -> None:
         self._responsibilities[kept] += self._responsibilities[absorbed]
@@ -357,6 +396,34 @@ class _Misclassification:
         np.copyto(self._largest, union, where=self._assigned == kept)
 
 
+class _Evidence:
+    """Log Bayes factors for two clusters against one."""
+
+    def __init__(self, prior: NormalWishart) -> None:
+        self._prior, self._clusters = prior, prior.moments
+        self._log_evidence = prior.log_evidence(self._clusters)
+        self._costs = np.stack([self._against_all(cluster) for cluster in range(len(self._log_evidence))])
+
+    def _against_all(self, cluster: int) -> NDArray[np.float64]:
+        unions = self._prior.log_evidence(self._clusters + self._clusters[[cluster]])
+        against_all: NDArray[np.float64] = self._log_evidence + self._log_evidence[cluster] - unions
+        return against_all
+
+    def costs(self) -> NDArray[np.float64]:
+        return self._costs
+
+    def merge(self, kept: int, absorbed: int) -> None:
+        # The absorbed one keeps its moments: it is never asked for again.
+        for mine, theirs in (
+            (self._clusters.count, self._clusters.count[absorbed]),
+            (self._clusters.total, self._clusters.total[absorbed]),
+            (self._clusters.products, self._clusters.products[absorbed]),
+        ):
+            mine[kept] += theirs
+        self._log_evidence[kept] = self._prior.log_evidence(self._clusters[[kept]])[0]
+        self._costs[kept] = self._costs[:, kept] = self._against_all(kept)
+
+
 def _add_row_and_column(matrix: NDArray[np.float64], kept: int, absorbed: int) -> None:
     matrix[kept] += matrix[absorbed]
     matrix[:, kept] += matrix[:, absorbed]
@@ -364,17 +431,16 @@ def _add_row_and_column(matrix: NDArray[np.float64], kept: int, absorbed: int) -
     matrix[:, absorbed] = 0.0
 
 
-def _merge_all(similarity: _Similarity, utilised: NDArray[np.int64]) -> tuple[MergeStep, ...]:
+def _merge_all(pairs: _Pairs, utilised: NDArray[np.int64]) -> tuple[MergeStep, ...]:
     alive = np.ones(len(utilised), dtype=bool)
     upper = np.triu(np.ones((len(utilised), len(utilised)), dtype=bool), k=1)
     steps = []
     for num_clusters in range(len(utilised) - 1, 0, -1):
-        pairs = upper & alive[:, None] & alive
-        candidates = np.where(pairs, similarity.matrix(), -np.inf)
-        kept, absorbed = (int(position) for position in np.unravel_index(candidates.argmax(), candidates.shape))
-        cost = float(np.clip(1.0 - candidates[kept, absorbed], 0.0, 1.0))
+        candidates = np.where(upper & alive[:, None] & alive, pairs.costs(), np.inf)
+        kept, absorbed = (int(position) for position in np.unravel_index(candidates.argmin(), candidates.shape))
+        cost = float(candidates[kept, absorbed])
         steps.append(MergeStep(int(utilised[kept]), int(utilised[absorbed]), cost, num_clusters))
-        similarity.merge(kept, absorbed)
+        pairs.merge(kept, absorbed)
         alive[absorbed] = False
     return tuple(steps)
 
@@ -404,6 +470,19 @@ def _known_criterion(criterion: object) -> Criterion:
     if criterion not in get_args(Criterion):
         raise UserError(f"criterion is {criterion!r}: give one of {', '.join(get_args(Criterion))}.")
     return cast(Criterion, criterion)
+
+
+def _checked_latents(latents: ArrayLike | None, number: int) -> NDArray[np.float64]:
+    if latents is None:
+        raise UserError("criterion='evidence' compares Gaussians of the latents: give latents=, their posterior means.")
+    array = np.asarray(latents, dtype=np.float64)
+    if array.ndim != 2 or len(array) != number or not array.shape[1]:
+        raise UserError(
+            f"latents have shape {list(array.shape)}: give [{number}, D], a row for each of responsibilities."
+        )
+    if not np.isfinite(array).all():
+        raise UserError("latents are not finite everywhere: give the posterior means of a sound fit.")
+    return array
 
 
 def _checked_responsibilities(responsibilities: ArrayLike) -> NDArray[np.floating[Any]]:

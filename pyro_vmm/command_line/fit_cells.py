@@ -41,7 +41,7 @@ OF_MODEL = {
     "latent_dim": "n_latent",
     "prior_weight": "prior_weight",
     "dispersion": "dispersion",
-    "merge_cutoff": "merge_cutoff",
+    "merging": "merging",
 }
 """Options of the command by their names in :class:`pyro_vmm.SingleCellVMM`; those of ``train`` follow."""
 OF_TRAINING = {
@@ -65,7 +65,7 @@ FOR_CELLS = (
     "dispersion",
     "infer_library_size",
     "allow_non_counts",
-    "merge_cutoff",
+    "merging",
     "weight_rate",
 )
 """Options that mean nothing elsewhere."""

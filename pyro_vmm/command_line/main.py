@@ -85,10 +85,9 @@ def parser() -> argparse.ArgumentParser:
     )
     cells.add_argument("--allow-non-counts", action="store_true", help="fit values that are not whole")
     cells.add_argument(
-        "--merge-cutoff",
-        type=float,
-        metavar="P",
-        help="join components whose misclassification probability is above P (default 0.1; 1 keeps all apart)",
+        "--merging",
+        choices=["evidence", "none"],
+        help="join components that are better described as one Gaussian (default), or keep all apart",
     )
     cells.add_argument(
         "--weight-rate",

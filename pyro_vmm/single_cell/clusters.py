@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.clustering import MergeTree, component_order, joined, merge_tree
 
-CRITERION: Final = "misclassification"
+Merging = Literal["evidence", "none"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,31 +39,37 @@ class Clusters:
     merge_tree: MergeTree
 
     @classmethod
-    def of(cls, responsibilities: NDArray[np.float64], weights: NDArray[np.float64], cutoff: float | None) -> Clusters:
-        """Join components whose misclassification probability is above ``cutoff`` (None: none), and number them.
+    def of(
+        cls,
+        responsibilities: NDArray[np.float64],
+        latents: NDArray[np.floating[Any]],
+        weights: NDArray[np.float64],
+        merging: Merging,
+    ) -> Clusters:
+        """Join components that are better described as one Gaussian (``"none"``: none), and number the clusters.
 
         Parameters
         ----------
         responsibilities
             Of the cells fitted, ``[N, K]``.
+        latents
+            Their posterior means, ``[N, D]``.
         weights
             ``[K]``.
-        cutoff
+        merging
             See :class:`pyro_vmm.SingleCellVMM`.
         """
-        representatives = np.arange(len(weights))
-        if cutoff is not None:
-            representatives = merge_tree(responsibilities, criterion=CRITERION).components_at(cutoff)
+        tree = merge_tree(responsibilities, criterion="evidence", latents=latents)
+        representatives = tree.joined_below(0.0) if merging == "evidence" else np.arange(len(weights))
         sums = joined(responsibilities, representatives)
         masses = np.bincount(representatives, weights, minlength=len(weights))
         order = component_order(sums, masses)
-        sums = sums[:, order]
         return cls(
             joined=representatives,
             order=order,
             weights=masses[order].astype(np.float64),
-            number=int(sums.argmax(1).max()) + 1,
-            merge_tree=merge_tree(sums, criterion=CRITERION),
+            number=int(sums[:, order].argmax(1).max()) + 1,
+            merge_tree=tree.above(0.0 if merging == "evidence" else -np.inf, order),
         )
 
     def arrange(self, responsibilities: NDArray[np.float64]) -> NDArray[np.float64]:

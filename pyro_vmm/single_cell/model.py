@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.assembly import CountAssembly
-from pyro_vmm.single_cell.clusters import Clusters
+from pyro_vmm.single_cell.clusters import Clusters, Merging
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
 from pyro_vmm.single_cell.pseudo_cells import pseudo_cells
@@ -79,10 +79,11 @@ class SingleCellVMM:
     use_observed_lib_size
         Take each cell's total count (or its size factor) as its library size; otherwise it is inferred, with a LogNormal
         prior per batch. The totals are over the genes given: choose highly variable genes before.
-    merge_cutoff
-        Components that cannot be told apart are one cluster: the pair whose directly estimated misclassification
-        probability (Hennig 2010) is largest is joined, again and again, while that is above ``merge_cutoff``. None keeps
-        every component in use a cluster of its own. ``predict(num_clusters=...)`` goes further down the same tree.
+    merging
+        ``"evidence"``: components whose cells are better described as one Gaussian of the latent space than as two are one
+        cluster. The pair that gains most marginal likelihood (Gaussians integrated out; see
+        :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a gain. ``"none"`` keeps every
+        component in use a cluster of its own. ``predict(num_clusters=...)`` goes further down the same tree.
     random_state
         One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
 
@@ -135,7 +136,7 @@ class SingleCellVMM:
         normalization: str = "batch",
         covariance: str = "diagonal",
         use_observed_lib_size: bool = True,
-        merge_cutoff: float | None = 0.1,
+        merging: Merging = "evidence",
         random_state: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
@@ -157,10 +158,8 @@ class SingleCellVMM:
         for name in ("n_latent", "num_components", "n_hidden", "n_layers"):
             if not isinstance(options[name], int | np.integer) or options[name] < 1:
                 raise UserError(f"{name} is {options[name]!r}: it must be a whole number, at least 1.")
-        cutoff = options["merge_cutoff"]
-        if cutoff is not None and not 0.0 < cutoff <= 1.0:
-            raise UserError(f"merge_cutoff is {cutoff!r}: it must be above 0 and at most 1, or None.")
-        self.merge_cutoff: float | None = cutoff
+        if options["merging"] not in get_args(Merging):
+            raise UserError(f"merging is {options['merging']!r}: choose one of {listed(get_args(Merging))}.")
         self.options, self.cells, self.setup = options, cells, cells.setup
         self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
@@ -355,7 +354,8 @@ class SingleCellVMM:
         x, covariates = self._cells(None, None)
         responsibilities = self._evaluation.responsibilities(x, covariates=covariates)
         weights = self.module.prior.weights.detach().double().cpu().numpy()
-        self.clusters_ = Clusters.of(responsibilities, weights, self.merge_cutoff)
+        latents = self._evaluation.posterior_mean(x, covariates)
+        self.clusters_ = Clusters.of(responsibilities, latents, weights, self.options["merging"])
         sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
         self.batch_shares_ = sizes / sizes.sum()
 
@@ -400,7 +400,7 @@ class SingleCellVMM:
     ) -> NDArray[np.float64]:
         """Responsibilities, ``[n_obs, num_components]``; rows sum to one.
 
-        Those of components that are one cluster (``merge_cutoff``) stand summed in the column of the cluster.
+        Those of components that are one cluster (``merging``) stand summed in the column of the cluster.
 
         Parameters
         ----------

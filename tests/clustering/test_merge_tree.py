@@ -239,18 +239,36 @@ def test_unknown_criterion_and_wrong_number_of_columns_are_refused():
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_components_at_a_cutoff_are_those_of_the_merges_above_it(criterion):
+def test_components_joined_below_a_cost_are_those_of_the_merges_before_it(criterion):
     # Two pairs that overlap, the first more than the second, and one component apart.
     x = np.concatenate([np.random.default_rng(0).normal(c, 1.0, 400) for c in (0.0, 1.5, 30.0, 32.5, 90.0)])
     responsibilities = gaussian_responsibilities(x, np.array([0.0, 1.5, 30.0, 32.5, 90.0]))
     tree = merge_tree(responsibilities, criterion=criterion)
-    first, second = 1.0 - tree.costs[:2]
-    assert first > second > 1.0 - tree.costs[2]
-    assert tree.components_at(1.0).tolist() == [0, 1, 2, 3, 4]
-    assert tree.components_at((first + second) / 2).tolist() == [0, 0, 2, 3, 4]
-    assert tree.components_at(second / 2).tolist() == [0, 0, 2, 2, 4]
-    # A cost below the cut-off stops the merging.
-    assert tree.components_at(first).tolist() == [0, 1, 2, 3, 4]
+    first, second, third = tree.costs[:3]
+    assert first < second < third
+    assert tree.joined_below(0.0).tolist() == [0, 1, 2, 3, 4]
+    assert tree.joined_below((first + second) / 2).tolist() == [0, 0, 2, 3, 4]
+    assert tree.joined_below((second + third) / 2).tolist() == [0, 0, 2, 2, 4]
+    # A cost of just that stops the joining.
+    assert tree.joined_below(first).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_tree_above_a_cost_is_that_of_the_joined_columns():
+    x = np.concatenate([np.random.default_rng(0).normal(c, 1.0, 400) for c in (0.0, 1.2, 4.0, 6.0, 10.0)])
+    responsibilities = gaussian_responsibilities(x, np.array([0.0, 1.2, 4.0, 6.0, 10.0]))
+    tree = merge_tree(responsibilities)
+    cost = float(tree.costs[:2].mean())
+    order = np.array([4, 2, 0, 3, 1])
+    above = tree.above(cost, order)
+    sums = joined(responsibilities, tree.joined_below(cost))[:, order]
+    again = merge_tree(sums)
+    assert above.utilised == again.utilised == (0, 1, 2, 3)
+    pairs = [[(step.kept, step.absorbed, step.num_clusters) for step in one.merges] for one in (above, again)]
+    assert pairs[0] == pairs[1]
+    np.testing.assert_allclose(above.costs, again.costs, atol=1e-12)
+    np.testing.assert_allclose(above.masses, sums.sum(0))
+    assert MergeTree.from_dict(above.to_dict()) == above
+    np.testing.assert_allclose(above.merge_responsibilities(sums, 2), tree.merge_responsibilities(responsibilities, 2))
 
 
 def test_joined_responsibilities_are_sums_in_the_representatives_column():

@@ -164,7 +164,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "dropout": ({"dropout_rate": 1.0}, "dropout must be at least 0"),
     "covariance": ({"covariance": "spherical"}, "covariance='spherical' is not known"),
     "hidden": ({"n_hidden": 0}, "n_hidden is 0"),
-    "cut-off": ({"merge_cutoff": 0.0}, "merge_cutoff is 0.0"),
+    "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of"),
     "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
     "dispersion of Poisson": (
         {"dispersion": "gene-batch", "gene_likelihood": "poisson"},

@@ -7,21 +7,25 @@ from pyro_vmm.single_cell.clusters import Clusters
 
 
 @pytest.fixture
-def responsibilities() -> np.ndarray:
-    """Components 1 and 3 cannot be told apart; 0 and 2 stand alone; 4 owns nothing."""
+def cells() -> tuple[np.ndarray, np.ndarray]:
+    """Responsibilities and latents: components 1 and 3 halve one Gaussian, 0 and 2 stand alone, 4 owns nothing."""
     rng = np.random.default_rng(0)
+    latents = rng.normal(size=(300, 2))
+    latents[:40] += (20.0, 0.0)
+    latents[40:140] -= (20.0, 0.0)
     rows = np.zeros((300, 5))
     rows[:40, 0], rows[40:140, 2] = 1.0, 1.0
-    rows[140:, 1] = rng.uniform(0.2, 0.8, 160)
+    rows[140:, 1] = 1.0 / (1.0 + np.exp(-4.0 * latents[140:, 0]))
     rows[140:, 3] = 1.0 - rows[140:, 1]
-    return rows
+    return rows, latents
 
 
 WEIGHTS = np.array([0.1, 0.3, 0.35, 0.2, 0.05])
 
 
-def test_components_that_cannot_be_told_apart_are_one_cluster(responsibilities: np.ndarray) -> None:
-    clusters = Clusters.of(responsibilities, WEIGHTS, 0.1)
+def test_components_that_halve_one_gaussian_are_one_cluster(cells: tuple[np.ndarray, np.ndarray]) -> None:
+    responsibilities, latents = cells
+    clusters = Clusters.of(responsibilities, latents, WEIGHTS, "evidence")
     assert clusters.number == 3
     arranged = clusters.arrange(responsibilities)
     np.testing.assert_allclose(arranged.sum(1), 1.0)
@@ -30,19 +34,24 @@ def test_components_that_cannot_be_told_apart_are_one_cluster(responsibilities: 
     np.testing.assert_allclose(clusters.weights[:3].sum(), 1.0)
     assert clusters.weights[0] >= 0.5
     assert sorted(clusters.order.tolist()) == [0, 1, 2, 3, 4]
+    assert clusters.merge_tree.utilised == (0, 1, 2)
+    assert (clusters.merge_tree.costs > 0).all()
 
 
-def test_without_a_cut_off_every_component_stands_alone(responsibilities: np.ndarray) -> None:
-    clusters = Clusters.of(responsibilities, WEIGHTS, None)
+def test_without_merging_every_component_stands_alone(cells: tuple[np.ndarray, np.ndarray]) -> None:
+    responsibilities, latents = cells
+    clusters = Clusters.of(responsibilities, latents, WEIGHTS, "none")
     assert clusters.joined.tolist() == [0, 1, 2, 3, 4]
     assert clusters.number == 4
     arranged = clusters.arrange(responsibilities)
     np.testing.assert_array_equal(arranged, responsibilities[:, clusters.order])
     np.testing.assert_allclose(clusters.weights, WEIGHTS[clusters.order])
+    assert clusters.merge_tree.utilised == (0, 1, 2, 3)
 
 
-def test_they_come_back_from_json(responsibilities: np.ndarray) -> None:
-    clusters = Clusters.of(responsibilities, WEIGHTS, 0.1)
+def test_they_come_back_from_json(cells: tuple[np.ndarray, np.ndarray]) -> None:
+    responsibilities, latents = cells
+    clusters = Clusters.of(responsibilities, latents, WEIGHTS, "evidence")
     again = Clusters.from_dict(json.loads(json.dumps(clusters.to_dict())))
     np.testing.assert_array_equal(again.arrange(responsibilities), clusters.arrange(responsibilities))
     assert (again.number, again.merge_tree) == (clusters.number, clusters.merge_tree)
