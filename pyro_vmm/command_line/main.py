@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     cells.add_argument(
         "--weight-rate",
         type=float,
-        help="learning rate of the mixture weights, as a multiple of the prior's (default 10)",
+        help="learning rate of the mixture weights, as a multiple of the prior's (default 1)",
     )
 
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")

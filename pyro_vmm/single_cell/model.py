@@ -232,7 +232,7 @@ class SingleCellVMM:
         patience: int | None = None,
         learning_rate: float = 1e-3,
         prior_learning_rate: float | None = None,
-        weight_rate: float = 10.0,
+        weight_rate: float = 1.0,
         learning_rate_schedule: str = "constant",
         kl_warmup_steps: int = 0,
         enable_progress_bar: bool = False,
@@ -259,8 +259,8 @@ class SingleCellVMM:
         learning_rate, prior_learning_rate
             Adam's, for the ELBO step and for the empirical-Bayes step (the same when None).
         weight_rate
-            Learning rate of the mixture weights as a multiple of the prior's: duplicated components die sooner, while
-            centres and precisions keep the encoder's pace.
+            Learning rate of the mixture weights as a multiple of the prior's. Above 1, duplicated components die sooner
+            while centres and precisions keep the encoder's pace; where counts are few, components that are needed die, too.
         learning_rate_schedule
             ``"constant"``, or ``"cosine"``: both fall to zero over ``max_epochs``.
         kl_warmup_steps
