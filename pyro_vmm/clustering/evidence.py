@@ -8,13 +8,17 @@ conjugate normal-Wishart prior, a cluster's mean and precision integrate out,
         + \log \tfrac{\Gamma_D(\nu_n / 2)}{\Gamma_D(\nu_0 / 2)} + \tfrac{\nu_0}{2} \log |\Psi_0|
         - \tfrac{\nu_n}{2} \log |\Psi_n|,
 
-and the Dirichlet process adds :math:`\log a + \log \Gamma(n)` for each cluster. Two clusters are better described as one where
-that raises the sum.
+and the Dirichlet process with concentration 1 adds :math:`\log \Gamma(n)` for each cluster. Two clusters are better described as
+one where that raises the sum.
+
+No class is a Gaussian, and with enough observations any departure from one would be a cluster of its own. So they count as
+though there were at most some number of them (``evidence_weight``): all sums are multiplied by its share in N.
 
 References
 ----------
 K. A. Heller and Z. Ghahramani (2005), "Bayesian hierarchical clustering", ICML; K. P. Murphy (2007), "Conjugate Bayesian
-analysis of the Gaussian distribution", section 9 (the formula).
+analysis of the Gaussian distribution", section 9 (the formula); J. W. Miller and D. B. Dunson (2019), "Robust Bayesian
+inference via coarsening", JASA 114 (the weight).
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ from scipy.special import gammaln
 # Shares of the total variance given to the pooled covariance, so that a direction without any spread within clusters
 # (clusters of one member, a collapsed dimension) has a determinant.
 _RIDGE = 1e-6
+# Nats against a cluster that counts for less than one observation: no evidence about its shape speaks for or against it.
+_TOO_FEW = 1e6
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.count + other.count, self.total + other.total, self.products + other.products)
 
+    def weighted(self, weight: float) -> Moments:
+        """Each observation counted ``weight`` times."""
+        return Moments(weight * self.count, weight * self.total, weight * self.products)
+
     @property
     def scatter(self) -> NDArray[np.float64]:
         """Sums of outer products about each cluster's own mean, ``[..., D, D]``."""
@@ -76,12 +86,12 @@ class NormalWishart:
         Fine cluster of each, ``[N]``, in ``0 .. number - 1``, each with at least one member.
     number
         Of fine clusters.
-    concentration
-        ``a`` of the Dirichlet process.
+    evidence_weight
+        Observations count as though there were at most so many; infinity for as many as there are.
     """
 
     def __init__(
-        self, latents: NDArray[np.float64], assigned: NDArray[np.int64], number: int, concentration: float = 1.0
+        self, latents: NDArray[np.float64], assigned: NDArray[np.int64], number: int, evidence_weight: float = np.inf
     ) -> None:
         dim = latents.shape[1]
         centred = latents - latents.mean(0)
@@ -91,12 +101,12 @@ class NormalWishart:
         pooled = Moments.of(centred, assigned, number).scatter.sum(0) / len(latents)
         values, vectors = np.linalg.eigh(pooled + _RIDGE * np.eye(dim))
         whitened = centred @ (vectors / np.sqrt(values))
-        self.moments = Moments.of(whitened, assigned, number)
-        between = float(np.square(whitened).sum() - np.trace(self.moments.scatter.sum(0))) / len(latents)
+        moments = Moments.of(whitened, assigned, number)
+        between = float(np.square(whitened).sum() - np.trace(moments.scatter.sum(0))) / len(latents)
+        self.moments = moments.weighted(min(1.0, evidence_weight / len(latents)))
         self.dim = dim
         self.degrees_of_freedom = dim + 2.0
         self.mean_strength = dim / max(between, _RIDGE)
-        self.concentration = concentration
 
     def log_evidence(self, clusters: Moments) -> NDArray[np.float64]:
         """Log marginal likelihood and Dirichlet-process factor of each cluster, ``[...]`` nats."""
@@ -111,7 +121,7 @@ class NormalWishart:
             + 0.5 * dim * np.log(kappa / (kappa + n))
             + log_gammas
             - 0.5 * (nu + n) * log_det
-            + np.log(self.concentration)
             + gammaln(n)
+            - np.where(n < 1.0 - 1e-9, _TOO_FEW, 0.0)
         )
         return evidence

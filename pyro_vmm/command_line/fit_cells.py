@@ -42,6 +42,7 @@ OF_MODEL = {
     "prior_weight": "prior_weight",
     "dispersion": "dispersion",
     "merging": "merging",
+    "evidence_weight": "evidence_weight",
 }
 """Options of the command by their names in :class:`pyro_vmm.SingleCellVMM`; those of ``train`` follow."""
 OF_TRAINING = {
@@ -66,6 +67,7 @@ FOR_CELLS = (
     "infer_library_size",
     "allow_non_counts",
     "merging",
+    "evidence_weight",
     "weight_rate",
 )
 """Options that mean nothing elsewhere."""

@@ -90,6 +90,12 @@ def parser() -> argparse.ArgumentParser:
         help="join components that are better described as one Gaussian (default), or keep all apart",
     )
     cells.add_argument(
+        "--evidence-weight",
+        type=float,
+        metavar="N",
+        help="count at most so many cells when components are compared: larger is finer (default 2000)",
+    )
+    cells.add_argument(
         "--weight-rate",
         type=float,
         help="learning rate of the mixture weights, as a multiple of the prior's (default 1)",

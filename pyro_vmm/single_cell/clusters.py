@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.clustering import MergeTree, component_order, joined, merge_tree
+from pyro_vmm.clustering import EVIDENCE_WEIGHT, MergeTree, component_order, joined, merge_tree
 
 Merging = Literal["evidence", "none"]
 
@@ -45,6 +45,7 @@ class Clusters:
         latents: NDArray[np.floating[Any]],
         weights: NDArray[np.float64],
         merging: Merging,
+        evidence_weight: float = EVIDENCE_WEIGHT,
     ) -> Clusters:
         """Join components that are better described as one Gaussian (``"none"``: none), and number the clusters.
 
@@ -56,10 +57,10 @@ class Clusters:
             Their posterior means, ``[N, D]``.
         weights
             ``[K]``.
-        merging
+        merging, evidence_weight
             See :class:`pyro_vmm.SingleCellVMM`.
         """
-        tree = merge_tree(responsibilities, criterion="evidence", latents=latents)
+        tree = merge_tree(responsibilities, criterion="evidence", latents=latents, evidence_weight=evidence_weight)
         representatives = tree.joined_below(0.0) if merging == "evidence" else np.arange(len(weights))
         sums = joined(responsibilities, representatives)
         masses = np.bincount(representatives, weights, minlength=len(weights))

@@ -15,7 +15,7 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from pyro_vmm import persistence
-from pyro_vmm.clustering import MergeTree
+from pyro_vmm.clustering import EVIDENCE_WEIGHT, MergeTree
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.devices import choose_device
@@ -84,6 +84,9 @@ class SingleCellVMM:
         cluster. The pair that gains most marginal likelihood (Gaussians integrated out; see
         :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a gain. ``"none"`` keeps every
         component in use a cluster of its own. ``predict(num_clusters=...)`` goes further down the same tree.
+    evidence_weight
+        Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
+        cluster, however many there are. Larger is finer.
     random_state
         One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
 
@@ -137,6 +140,7 @@ class SingleCellVMM:
         covariance: str = "diagonal",
         use_observed_lib_size: bool = True,
         merging: Merging = "evidence",
+        evidence_weight: float = EVIDENCE_WEIGHT,
         random_state: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
@@ -160,6 +164,10 @@ class SingleCellVMM:
                 raise UserError(f"{name} is {options[name]!r}: it must be a whole number, at least 1.")
         if options["merging"] not in get_args(Merging):
             raise UserError(f"merging is {options['merging']!r}: choose one of {listed(get_args(Merging))}.")
+        if not options["evidence_weight"] > 0.0:
+            raise UserError(
+                f"evidence_weight is {options['evidence_weight']!r}: it must be a positive number of cells."
+            )
         self.options, self.cells, self.setup = options, cells, cells.setup
         self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
@@ -355,7 +363,9 @@ class SingleCellVMM:
         responsibilities = self._evaluation.responsibilities(x, covariates=covariates)
         weights = self.module.prior.weights.detach().double().cpu().numpy()
         latents = self._evaluation.posterior_mean(x, covariates)
-        self.clusters_ = Clusters.of(responsibilities, latents, weights, self.options["merging"])
+        self.clusters_ = Clusters.of(
+            responsibilities, latents, weights, self.options["merging"], self.options["evidence_weight"]
+        )
         sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
         self.batch_shares_ = sizes / sizes.sum()
 

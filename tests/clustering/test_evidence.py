@@ -25,7 +25,7 @@ def fine_clusters(z: np.ndarray, groups: np.ndarray, pieces: int) -> np.ndarray:
 
 def test_one_dimension_is_the_integral_over_mean_and_precision() -> None:
     z = np.array([[-1.0], [0.2], [0.5], [1.9], [3.0], [3.3]])
-    prior = NormalWishart(z, np.array([0, 0, 0, 1, 1, 1]), 2, concentration=2.0)
+    prior = NormalWishart(z, np.array([0, 0, 0, 1, 1, 1]), 2)
     members = prior.moments[[0]]
     kappa, nu = prior.mean_strength, prior.degrees_of_freedom
     n, total, squares = float(members.count[0]), float(members.total[0, 0]), float(members.products[0, 0, 0])
@@ -40,7 +40,7 @@ def test_one_dimension_is_the_integral_over_mean_and_precision() -> None:
         return float(np.exp(log_likelihood + log_prior))
 
     value, _ = integrate.dblquad(integrand, 1e-9, 80.0, -40.0, 40.0, epsabs=1e-12, epsrel=1e-7)
-    expected = np.log(value) + np.log(2.0) + np.log(2.0)  # log Gamma(3) and the concentration
+    expected = np.log(value) + np.log(2.0)  # and log Gamma(3)
     assert prior.log_evidence(members)[0] == pytest.approx(expected, abs=1e-4)
 
 
@@ -149,3 +149,53 @@ def test_degenerate_latents_give_finite_costs(case: str) -> None:
 def test_latents_that_do_not_fit_are_refused(latents: np.ndarray | None, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         merge_tree(np.eye(4), criterion="evidence", latents=latents)
+
+
+def test_a_weight_counts_as_copies_do() -> None:
+    """All observations twice at half the weight is what they are once."""
+    rng = np.random.default_rng(4)
+    labels = rng.integers(6, size=300)
+    z = rng.normal(size=(300, 3)) + labels[:, None] // 2
+    once = merge_tree(one_hot(labels), criterion="evidence", latents=z, evidence_weight=300)
+    twice = merge_tree(
+        one_hot(np.tile(labels, 2)), criterion="evidence", latents=np.tile(z, (2, 1)), evidence_weight=300
+    )
+    np.testing.assert_allclose(twice.costs, once.costs, rtol=1e-9, atol=1e-7)
+    more = merge_tree(
+        one_hot(np.tile(labels, 2)), criterion="evidence", latents=np.tile(z, (2, 1)), evidence_weight=600
+    )
+    assert len(np.unique(more.joined_below(0.0))) >= len(np.unique(once.joined_below(0.0)))
+    assert abs(more.costs[-1]) > 1.5 * abs(once.costs[-1])
+
+
+def test_a_skewed_class_is_one_cluster_however_many_observations() -> None:
+    """Two log-normal classes: all 20,000 observations show that they are no Gaussians, 2,000 do not insist."""
+    rng = np.random.default_rng(5)
+    groups = rng.integers(2, size=20_000)
+    z = np.exp(0.3 * rng.normal(size=(20_000, 4))) + 8.0 * groups[:, None]
+    labels = fine_clusters(z, groups, 8)
+    tree = merge_tree(one_hot(labels), criterion="evidence", latents=z, evidence_weight=np.inf)
+    assert len(np.unique(tree.joined_below(0.0))) > 2
+    coarse = merge_tree(one_hot(labels), criterion="evidence", latents=z)
+    found = coarse.joined_below(0.0)[labels]
+    assert len(np.unique(found)) == 2
+    assert len(np.unique(np.stack([found, groups]), axis=1).T) == 2
+
+
+def test_a_cluster_that_counts_for_less_than_one_observation_is_none() -> None:
+    rng = np.random.default_rng(6)
+    z = rng.normal(size=(4003, 2))
+    z[4000:] += (30.0, 0.0)
+    labels = (np.arange(4003) >= 4000).astype(np.int64)
+    joins = [
+        len(
+            np.unique(merge_tree(one_hot(labels), criterion="evidence", latents=z, evidence_weight=w).joined_below(0.0))
+        )
+        for w in (1000, np.inf)
+    ]
+    assert joins == [1, 2]
+
+
+def test_a_weight_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(UserError, match="evidence_weight is 0"):
+        merge_tree(np.eye(4), criterion="evidence", latents=np.eye(4), evidence_weight=0)
