@@ -12,6 +12,8 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.plotting.canvas import CAPTION_SIZE, TICK_SIZE, blank_axes, headline, percent, plural, tidy
 from pyro_vmm.plotting.palette import FAINT, INK, PRIMARY, SECONDARY
 
+MAGNITUDES = 100
+
 if TYPE_CHECKING:
     from pyro_vmm.ppc import PredictiveCheck, StatisticCheck
 
@@ -68,7 +70,8 @@ def predictive_histogram(check: StatisticCheck, *, bins: int = 30, ax: Axes | No
 def predictive_scatter(check: StatisticCheck, *, ax: Axes | None = None) -> Axes:
     """Draw a statistic of each feature in the data against the replicates' mean, with the line where they agree.
 
-    A bar spans the central 95 % of the replicates. Features outside it are orange.
+    A bar spans the central 95 % of the replicates. Features outside it are orange. Axes are logarithmic where all values are
+    positive and differ by a factor above 100.
 
     Parameters
     ----------
@@ -95,8 +98,15 @@ def predictive_scatter(check: StatisticCheck, *, ax: Axes | None = None) -> Axes
         part = table[table["outside"] == outside]
         ax.vlines(part["observed"], part["low"], part["high"], color=colour, alpha=0.35, linewidth=0.9, rasterized=True)
         ax.plot(part["observed"], part["replicated"], "o", color=colour, markersize=3.2, rasterized=True)
-    ends = table[["observed", "low", "high"]].to_numpy()
-    ax.axline((float(ends.min()), float(ends.min())), slope=1, color=INK, linewidth=0.8, linestyle="--", zorder=0)
+    points = table[["observed", "replicated"]].to_numpy()
+    low, high = float(points.min()), float(points.max())
+    if 0 < MAGNITUDES * low < high:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+    ax.plot([low, high], [low, high], color=INK, linewidth=0.8, linestyle="--", zorder=0)
+    # The same length for the same value on both axes, so that the line stands at 45 degrees.
+    lower, upper = min(ax.get_xlim()[0], ax.get_ylim()[0]), max(ax.get_xlim()[1], ax.get_ylim()[1])
+    ax.set(xlim=(lower, upper), ylim=(lower, upper), aspect="equal")
     headline(
         ax,
         f"{_title(check)}: {percent(check.share_outside)} of {len(table):,} entries outside",
