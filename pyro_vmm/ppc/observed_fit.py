@@ -109,7 +109,7 @@ class ObservedFit:
             {},
             clusters=lambda: vmm.predict(data),
             # Standardising and going back would leave rounding errors where the data have zeros.
-            observed=torch.from_numpy(validate_array(data, minimum_observations=1)) if vmm.standardize else None,
+            observed=torch.tensor(validate_array(data, minimum_observations=1)) if vmm.standardize else None,
             in_data_units=vmm._in_data_units,
         )
 
@@ -134,7 +134,7 @@ class ObservedFit:
         cls, model: LatentMixtureModel, guide: Any, data: Any, covariates: Mapping[str, Tensor]
     ) -> ObservedFit:
         dtype = next((value.dtype for value in model.parameters()), torch.float32)
-        x = torch.from_numpy(validate_array(data, name="data", minimum_observations=1)).to(dtype)
+        x = torch.tensor(validate_array(data, name="data", minimum_observations=1), dtype=dtype)
         for name, values in covariates.items():
             if len(values) != len(x):
                 raise UserError(

@@ -199,6 +199,13 @@ def test_zeros_of_standardised_data_stay_zeros():
     np.testing.assert_allclose(ppc.check(fit, x, "zeros", 1)["zeros"].observed, (x == 0).mean(0))
 
 
+def test_data_that_must_not_be_written_to_are_checked(factor_model, factor_data):
+    model, guide = factor_model
+    x = factor_data.numpy().copy()
+    x.flags.writeable = False
+    assert ppc.check(model, x, "mean", 1, guide=guide)["mean"].num_observations == len(x)
+
+
 def test_cells_are_those_fitted_unless_others_are_given(cell_model, cells):
     fitted = ppc.check(cell_model, statistics=EVERY, num_replicates=5)
     again = ppc.check(cell_model, cells, EVERY, 5)
@@ -252,6 +259,12 @@ def test_a_group_is_checked_with_its_own_replicated_rows(vmm, overdispersed_coun
     np.testing.assert_allclose(result["mean"].replicated, replicates.mean(1), rtol=1e-5)
     assert result.p_values().index.tolist() == ["all", "a", "b", "c"]
     assert result.p_values().loc["b", "mean"] == result["mean", "b"].p_value
+
+
+def test_groups_stand_in_their_own_order(vmm, overdispersed_counts):
+    x = overdispersed_counts[:6].numpy()
+    assert ppc.check(vmm, x, "mean", 1, by=[10, 2, 2, 10, 1, 1]).groups == ("1", "2", "10")
+    assert ppc.check(vmm, x, "mean", 1, by=pd.Categorical(list("bbaacc"))).groups == ("a", "b", "c")
 
 
 def test_a_bare_models_batches_are_its_covariates(factor_model, factor_data, constant_counts, overdispersed_counts):
