@@ -6,6 +6,7 @@ from pyro_vmm.plotting.figures import save_figures
 from pyro_vmm.plotting.gallery import component_gallery
 from pyro_vmm.plotting.label_table import cluster_label_table
 from pyro_vmm.plotting.latent import latent_space
+from pyro_vmm.plotting.predictive_checks import predictive_histogram, predictive_p_values, predictive_scatter
 from pyro_vmm.plotting.profiles import component_profiles
 from pyro_vmm.plotting.training import training_curves
 from pyro_vmm.plotting.weights import mixture_weights
@@ -17,6 +18,9 @@ __all__ = [
     "latent_space",
     "merge_tree",
     "mixture_weights",
+    "predictive_histogram",
+    "predictive_p_values",
+    "predictive_scatter",
     "responsibility_entropy",
     "save_figures",
     "training_curves",
