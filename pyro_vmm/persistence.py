@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from pyro_vmm.clustering import MergeTree
+from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
 from pyro_vmm.training.checkpoint import write_atomically
 
@@ -39,10 +39,8 @@ def save(estimator: "VMM", directory: Path, *, extra: dict[str, Any] | None = No
         "n_features_in": int(estimator.n_features_in_),
         "feature_names_in": [str(name) for name in getattr(estimator, "feature_names_in_", [])],
         "n_iter": int(estimator.n_iter_),
-        "n_clusters": int(estimator.n_clusters_),
-        "component_order": estimator.component_order_.tolist(),
         "labels": estimator.labels_.tolist(),
-        "merge_tree": estimator.merge_tree_.to_dict(),
+        "clusters": estimator.clusters_.to_dict(),
         "feature_mean": estimator.feature_mean_.tolist(),
         "feature_scale": estimator.feature_scale_.tolist(),
         "history": json.loads(estimator.history_.to_json(orient="records", double_precision=15)),
@@ -99,10 +97,9 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         estimator.n_features_in_ = int(fitted["n_features_in"])
         if fitted["feature_names_in"]:
             estimator.feature_names_in_ = np.asarray(fitted["feature_names_in"], dtype=object)
-        estimator.n_iter_, estimator.n_clusters_ = int(fitted["n_iter"]), int(fitted["n_clusters"])
-        estimator.component_order_ = np.asarray(fitted["component_order"], dtype=np.int64)
+        estimator.n_iter_ = int(fitted["n_iter"])
         estimator.labels_ = np.asarray(fitted["labels"], dtype=np.int64)
-        estimator.merge_tree_ = MergeTree.from_dict(fitted["merge_tree"])
+        estimator.clusters_ = Clusters.from_dict(fitted["clusters"])
         estimator.feature_mean_ = np.asarray(fitted["feature_mean"], dtype=np.float32)
         estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=np.float32)
         estimator.history_ = pd.DataFrame(fitted["history"])
@@ -111,8 +108,6 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
     with torch.random.fork_rng():
         estimator.model_, estimator.guide_ = estimator._build(None, estimator.n_features_in_)
     load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors")
-    weights = estimator.model_.prior.weights.detach().double().cpu().numpy()
-    estimator.weights_ = weights[estimator.component_order_]
     return estimator
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pyro_vmm import persistence
 from pyro_vmm.assembly import Assembly
-from pyro_vmm.clustering import Criterion, MergeTree, component_order, merge_tree
+from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Criterion, MergeTree, Merging, check_merging, merge_tree
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.data.arrays import check_whole_numbers
 from pyro_vmm.devices import choose_device, resident
@@ -54,6 +54,14 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         ``M``: a component survives when it expects about one member in ``M`` observations. Larger is finer.
     responsibility_gradient
         ``"stopped"`` or ``"differentiated"``.
+    merging
+        ``"evidence"``: components whose observations are better described as one Gaussian of the latent space than as two
+        are one cluster. The pair that gains most marginal likelihood (Gaussians integrated out; see
+        :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a gain. ``"none"`` keeps every
+        component in use a cluster of its own.
+    evidence_weight
+        Observations count as though there were at most so many of them: what a Gaussian describes well enough for so many
+        stays one cluster, however many there are. Larger is finer.
     likelihood, likelihood_options
         ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"``, ``"student-t"``; for raw counts ``"poisson"``, ``"nb"``
         (negative binomial) or ``"zinb"`` (the same, zero-inflated); or a :class:`~pyro_vmm.likelihoods.Likelihood`.
@@ -106,12 +114,14 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         ``pandas.DataFrame``, a row an epoch.
     model_, guide_
         The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
+    clusters_
+        The :class:`~pyro_vmm.clustering.Clusters`: which components are one cluster, and how clusters are numbered.
     component_order_
         ``component_order_[c]`` is the prior's component behind column ``c`` of :meth:`predict_proba`.
     weights_
-        Mixture weights in that order, ``[K]``.
+        Mixture weights in that order, ``[K]``; a cluster of several components has their sum.
     merge_tree_
-        The :class:`~pyro_vmm.clustering.MergeTree` of the training data.
+        The :class:`~pyro_vmm.clustering.MergeTree` of the training data: how the clusters would go on joining.
     feature_mean_, feature_scale_
         What ``standardize`` subtracts and divides by, ``[F]`` each (0 and 1 without it).
     n_iter_, n_features_in_, feature_names_in_
@@ -139,6 +149,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         weights: str = "stick-breaking",
         prior_weight: float = 256.0,
         responsibility_gradient: str = "stopped",
+        merging: Merging = "evidence",
+        evidence_weight: float = EVIDENCE_WEIGHT,
         likelihood: str | Likelihood = "bernoulli",
         likelihood_options: dict[str, Any] | None = None,
         covariance: Literal["full", "diagonal"] = "full",
@@ -168,6 +180,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         self.weights = weights
         self.prior_weight = prior_weight
         self.responsibility_gradient = responsibility_gradient
+        self.merging = merging
+        self.evidence_weight = evidence_weight
         self.likelihood = likelihood
         self.likelihood_options = likelihood_options
         self.covariance = covariance
@@ -218,6 +232,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if not 0.0 <= self.validation_fraction < 1.0:
             raise UserError(f"validation_fraction is {self.validation_fraction}: it must be at least 0 and below 1.")
+        check_merging(self.merging, self.evidence_weight)
         training, validation = split_rows(len(x), self.validation_fraction, seed)
         # The caller's own stream of random numbers is left where it was.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -273,13 +288,14 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def _number_components(self, x: Tensor) -> None:
         """Number components by how many observations they own, so that clusters are 0, 1, ... without gaps."""
         responsibilities = self._evaluation.responsibilities(x)
-        weights = self.model_.prior.weights.detach().double().cpu().numpy()
-        self.component_order_ = component_order(responsibilities, weights)
-        self.weights_ = weights[self.component_order_]
-        responsibilities = responsibilities[:, self.component_order_]
-        self.labels_ = responsibilities.argmax(1)
-        self.n_clusters_ = int(self.labels_.max()) + 1
-        self.merge_tree_ = merge_tree(responsibilities)
+        self.clusters_ = Clusters.of(
+            responsibilities,
+            self._evaluation.posterior_mean(x),
+            self._prior_weights,
+            self.merging,
+            self.evidence_weight,
+        )
+        self.labels_ = self.clusters_.arrange(responsibilities).argmax(1)
 
     # ---- what a fit is for -------------------------------------------------------------------------------------------
 
@@ -293,6 +309,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     ) -> NDArray[np.float64]:
         """Responsibilities, ``[N, K]``; rows sum to one.
 
+        Those of components that are one cluster (``merging``) stand summed in the column of the cluster.
+
         Parameters
         ----------
         X
@@ -304,7 +322,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             Merge components down to so many clusters first (``[N, num_clusters]``); see :meth:`merge_tree`.
         """
         x = self._observations(X)
-        responsibilities = self._evaluation.responsibilities(x, num_samples)[:, self.component_order_]
+        responsibilities = self.clusters_.arrange(self._evaluation.responsibilities(x, num_samples))
         if num_clusters is None:
             return responsibilities
         return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)
@@ -326,26 +344,25 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents)
 
     def sample(self, n_samples: int = 1, component: int | None = None) -> NDArray[np.float32]:
-        """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its components (numbered as clusters).
+        """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its clusters.
 
         Draws come from torch's global generator: ``torch.manual_seed`` fixes them.
         """
         check_is_fitted(self)
         if n_samples < 1:
             raise UserError(f"n_samples is {n_samples}: it must be at least 1.")
-        if component is not None:
-            if not 0 <= component < len(self.component_order_):
-                raise UserError(f"component {component} does not exist: choose 0 to {len(self.component_order_) - 1}.")
-            component = int(self.component_order_[component])
+        if component is not None and not 0 <= component < len(self.component_order_):
+            raise UserError(f"component {component} does not exist: choose 0 to {len(self.component_order_) - 1}.")
         with torch.no_grad(), evaluation_mode(self.model_):
-            z = self.model_.prior.sample(n_samples, component)
+            z = self.model_.prior.sample(n_samples) if component is None else self._latents_of(n_samples, component)
             return self._in_data_units(self.model_.observation(z).sample())
 
     def decoded_centres(self) -> NDArray[np.float32]:
-        """Mean observation at each component's centre, ``[K, F]``, numbered as clusters."""
+        """Mean observation at each cluster's centre, ``[K, F]``: that of its largest component."""
         check_is_fitted(self)
+        members = [self.clusters_.members(column) for column in range(len(self.component_order_))]
         with torch.no_grad(), evaluation_mode(self.model_):
-            order = torch.as_tensor(self.component_order_)
+            order = torch.as_tensor([int(each[self._prior_weights[each].argmax()]) for each in members])
             return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
@@ -382,6 +399,52 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         return tags
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_clusters_(self) -> int:
+        """Clusters in use among the training data."""
+        return self._found.number
+
+    @property
+    def component_order_(self) -> NDArray[np.int64]:
+        """The prior's component behind each column of :meth:`predict_proba`, ``[K]``."""
+        return self._found.order
+
+    @property
+    def weights_(self) -> NDArray[np.float64]:
+        """Mixture weights in that order, ``[K]``; a cluster of several components has their sum."""
+        return self._found.weights
+
+    @property
+    def merge_tree_(self) -> MergeTree:
+        """How the clusters of the training data would go on joining."""
+        return self._found.merge_tree
+
+    @property
+    def _found(self) -> Clusters:
+        if not hasattr(self, "clusters_"):
+            # As scikit-learn expects of what a fit alone gives.
+            raise AttributeError("This VMM is not fitted yet: call fit first.")
+        return self.clusters_
+
+    @property
+    def _prior_weights(self) -> NDArray[np.float64]:
+        weights: NDArray[np.float64] = self.model_.prior.weights.detach().double().cpu().numpy()
+        return weights
+
+    def _latents_of(self, number: int, cluster: int) -> Tensor:
+        """Draw latents ``[number, D]`` from the components of one cluster, each as often as its weight says."""
+        members = self.clusters_.members(cluster)
+        prior = self.model_.prior
+        if len(members) == 1:
+            return prior.sample(number, int(members[0]))
+        drawn = torch.as_tensor(self._prior_weights[members]).multinomial(number, replacement=True)
+        z = [
+            prior.sample(count, int(member))
+            for member, count in zip(members, drawn.bincount().tolist(), strict=False)
+            if count
+        ]
+        return torch.cat(z)[torch.randperm(number)]
 
     @property
     def _n_features_out(self) -> int:

@@ -67,6 +67,25 @@ def test_probabilities_sum_to_one_however_they_are_asked_for(fitted: VMM, blobs:
     assert averaged.max(1).mean() < at_mean.max(1).mean(), "averaging over the posterior is less sure of itself"
 
 
+def test_components_of_one_gaussian_are_one_cluster(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = blobs
+    apart = clone(fitted).set_params(merging="none").fit(x)
+    assert apart.n_clusters_ > fitted.n_clusters_ == 3
+    assert adjusted_rand_score(y, fitted.labels_) > 0.95
+    np.testing.assert_array_equal(apart.transform(x), fitted.transform(x))
+    np.testing.assert_allclose(fitted.weights_[:3].sum(), 1.0, rtol=1e-6)
+    several = next(c for c in range(3) if len(fitted.clusters_.members(c)) > 1)
+    torch.manual_seed(0)
+    drawn = apart.predict(fitted.sample(300, component=several))
+    assert len(np.unique(drawn)) > 1, "draws from a cluster come from all of its components"
+    for options, sentence in (
+        ({"merging": "overlap"}, "merging is 'overlap'"),
+        ({"evidence_weight": 0}, "is 0: it must"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            clone(fitted).set_params(**options).fit(x)
+
+
 def test_merging_never_splits(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(UserError, match="clusters"):
         fitted.predict(blobs[0], num_clusters=fitted.n_clusters_ + 1)

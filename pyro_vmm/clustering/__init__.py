@@ -1,6 +1,18 @@
 """What to do with the responsibilities of a fitted mixture: joining components into clusters, without labels."""
 
+from pyro_vmm.clustering.clusters import Clusters, Merging, check_merging
 from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT, Criterion, MergeStep, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
 
-__all__ = ["EVIDENCE_WEIGHT", "Criterion", "MergeStep", "MergeTree", "component_order", "joined", "merge_tree"]
+__all__ = [
+    "EVIDENCE_WEIGHT",
+    "Clusters",
+    "Criterion",
+    "MergeStep",
+    "MergeTree",
+    "Merging",
+    "check_merging",
+    "component_order",
+    "joined",
+    "merge_tree",
+]

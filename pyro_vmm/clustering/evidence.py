@@ -54,8 +54,8 @@ class Moments:
             np.stack([z.T @ z for z in members]),
         )
 
-    def __getitem__(self, index: object) -> Moments:
-        return Moments(self.count[index], self.total[index], self.products[index])  # type: ignore[index]
+    def __getitem__(self, index: list[int]) -> Moments:
+        return Moments(self.count[index], self.total[index], self.products[index])
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.count + other.count, self.total + other.total, self.products + other.products)

@@ -38,6 +38,8 @@ OPTIONS = (
     "num_components",
     "latent_dim",
     "prior_weight",
+    "merging",
+    "evidence_weight",
     "learning_rate",
     "prior_learning_rate",
     "learning_rate_schedule",

@@ -66,8 +66,6 @@ FOR_CELLS = (
     "dispersion",
     "infer_library_size",
     "allow_non_counts",
-    "merging",
-    "evidence_weight",
     "weight_rate",
 )
 """Options that mean nothing elsewhere."""

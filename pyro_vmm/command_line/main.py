@@ -53,6 +53,16 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--num-components", type=int, metavar="K")
     fit.add_argument("--latent-dim", type=int, metavar="D")
     fit.add_argument("--prior-weight", type=float, metavar="M")
+    fit.add_argument(
+        "--merging",
+        help="join components that are better described as one Gaussian (evidence, default) or keep all apart (none)",
+    )
+    fit.add_argument(
+        "--evidence-weight",
+        type=float,
+        metavar="N",
+        help="count at most so many observations when components are compared: larger is finer (default 2000)",
+    )
     fit.add_argument("--learning-rate", type=float)
     fit.add_argument("--prior-learning-rate", type=float)
     fit.add_argument("--learning-rate-schedule", help="constant (default) or cosine, to zero at the last epoch")
@@ -84,17 +94,6 @@ def parser() -> argparse.ArgumentParser:
         "--infer-library-size", action="store_true", help="infer library sizes rather than take total counts"
     )
     cells.add_argument("--allow-non-counts", action="store_true", help="fit values that are not whole")
-    cells.add_argument(
-        "--merging",
-        choices=["evidence", "none"],
-        help="join components that are better described as one Gaussian (default), or keep all apart",
-    )
-    cells.add_argument(
-        "--evidence-weight",
-        type=float,
-        metavar="N",
-        help="count at most so many cells when components are compared: larger is finer (default 2000)",
-    )
     cells.add_argument(
         "--weight-rate",
         type=float,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from pyro_vmm import persistence
-from pyro_vmm.clustering import EVIDENCE_WEIGHT, MergeTree
+from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, MergeTree, Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.devices import choose_device
@@ -24,7 +24,6 @@ from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.assembly import CountAssembly
-from pyro_vmm.single_cell.clusters import Clusters, Merging
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
 from pyro_vmm.single_cell.pseudo_cells import pseudo_cells
@@ -162,12 +161,7 @@ class SingleCellVMM:
         for name in ("n_latent", "num_components", "n_hidden", "n_layers"):
             if not isinstance(options[name], int | np.integer) or options[name] < 1:
                 raise UserError(f"{name} is {options[name]!r}: it must be a whole number, at least 1.")
-        if options["merging"] not in get_args(Merging):
-            raise UserError(f"merging is {options['merging']!r}: choose one of {listed(get_args(Merging))}.")
-        if not options["evidence_weight"] > 0.0:
-            raise UserError(
-                f"evidence_weight is {options['evidence_weight']!r}: it must be a positive number of cells."
-            )
+        check_merging(options["merging"], options["evidence_weight"])
         self.options, self.cells, self.setup = options, cells, cells.setup
         self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}

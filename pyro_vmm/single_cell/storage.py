@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 
 from pyro_vmm import persistence
+from pyro_vmm.clustering import Clusters
 from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.errors import UserError
-from pyro_vmm.single_cell.clusters import Clusters
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
 

@@ -164,8 +164,11 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "dropout": ({"dropout_rate": 1.0}, "dropout must be at least 0"),
     "covariance": ({"covariance": "spherical"}, "covariance='spherical' is not known"),
     "hidden": ({"n_hidden": 0}, "n_hidden is 0"),
-    "evidence weight": ({"evidence_weight": -1.0}, "evidence_weight is -1.0: it must be a positive number of cells"),
-    "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of"),
+    "evidence weight": (
+        {"evidence_weight": -1.0},
+        "evidence_weight is -1.0: it must be a positive number of observations",
+    ),
+    "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of evidence, none"),
     "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
     "dispersion of Poisson": (
         {"dispersion": "gene-batch", "gene_likelihood": "poisson"},

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.clustering import EVIDENCE_WEIGHT, MergeTree, component_order, joined, merge_tree
+from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT, MergeTree, merge_tree
+from pyro_vmm.clustering.numbering import component_order, joined
+from pyro_vmm.errors import UserError
 
 Merging = Literal["evidence", "none"]
+
+
+def check_merging(merging: object, evidence_weight: float) -> None:
+    """Refuse options of :meth:`Clusters.of` that cannot be, before a fit rather than after it.
+
+    Raises
+    ------
+    UserError
+        For an unknown rule or a weight that is not positive.
+    """
+    if merging not in get_args(Merging):
+        raise UserError(f"merging is {merging!r}: choose one of {', '.join(get_args(Merging))}.")
+    if not evidence_weight > 0.0:
+        raise UserError(f"evidence_weight is {evidence_weight!r}: it must be a positive number of observations.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +39,7 @@ class Clusters:
     joined
         ``[K]``: the component that each one's responsibilities are added to; itself where it stands alone.
     order
-        ``[K]``: the component behind each column of :meth:`arrange`, most cells first.
+        ``[K]``: the component behind each column of :meth:`arrange`, most observations first.
     weights
         Mixture weights in that order, ``[K]``; a cluster has the sum of its components'.
     number
@@ -52,13 +68,13 @@ class Clusters:
         Parameters
         ----------
         responsibilities
-            Of the cells fitted, ``[N, K]``.
+            Of the observations fitted, ``[N, K]``.
         latents
             Their posterior means, ``[N, D]``.
         weights
             ``[K]``.
         merging, evidence_weight
-            See :class:`pyro_vmm.SingleCellVMM`.
+            See :class:`pyro_vmm.VMM`.
         """
         tree = merge_tree(responsibilities, criterion="evidence", latents=latents, evidence_weight=evidence_weight)
         representatives = tree.joined_below(0.0) if merging == "evidence" else np.arange(len(weights))
@@ -76,6 +92,11 @@ class Clusters:
     def arrange(self, responsibilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Responsibilities of components, ``[N, K]``, summed within clusters and numbered as these."""
         return joined(responsibilities, self.joined)[:, self.order]
+
+    def members(self, column: int) -> NDArray[np.int64]:
+        """The components that are one cluster in a column of :meth:`arrange`; one absorbed elsewhere stands for itself."""
+        name = self.order[column]
+        return np.flatnonzero(self.joined == name) if self.joined[name] == name else np.array([name])
 
     def to_dict(self) -> dict[str, Any]:
         """Lists, strings and numbers, ready for JSON."""

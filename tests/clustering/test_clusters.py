@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pyro_vmm.single_cell.clusters import Clusters
+from pyro_vmm.clustering import Clusters
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ def test_components_that_halve_one_gaussian_are_one_cluster(cells: tuple[np.ndar
     assert clusters.weights[0] >= 0.5
     assert sorted(clusters.order.tolist()) == [0, 1, 2, 3, 4]
     assert clusters.merge_tree.utilised == (0, 1, 2)
+    assert [clusters.members(column).tolist() for column in range(3)] == [[1, 3], [2, 4], [0]]
+    assert sorted(clusters.members(column).tolist() for column in (3, 4)) == [[3], [4]]
     assert (clusters.merge_tree.costs > 0).all()
 
 
