@@ -8,8 +8,9 @@ from pyro_vmm.diagnosis.pareto_k import RELIABLE, pareto_k
 from pyro_vmm.diagnosis.sampled_rows import told
 
 NAME = "guide quality"
-DRAWS, MOST_ROWS = 200, 100
-"""Draws for each observation (a tail of 40) and observations: a share of them has a standard error of at most 0.05."""
+DRAWS, MOST_ROWS = 100, 60
+"""Draws for each observation (a tail of 20) and observations: a share of them has a standard error of at most 0.07, in a second
+or two where there are 2,000 features."""
 MANY = 0.5
 """Share of unreliable observations worth a notice. It is no warning: amortised guides of ten and more dimensions are often
 there, and neither clusters nor embedding rest on importance weights."""

@@ -4,11 +4,10 @@ from pyro_vmm.clustering import MergeTree
 from pyro_vmm.diagnosis.finding import Finding
 
 NAME = "overlapping clusters"
-SIMILARITY = {"misclassification": 0.1, "overlap": 0.25}
+SIMILARITY = {"misclassification": 0.1, "overlap": 0.17}
 """Two clusters overlap above this similarity (one minus the merge's cost). A tenth of one cluster's members taken for the
-other's is where ``SingleCellVMM`` joins components by default (Hennig 2010). For the cosine of responsibilities it is 0.25:
-about what two clusters have that share a quarter of their members evenly, and well above the 0.1 or so that Gaussians with
-means four standard deviations apart have."""
+other's is where ``SingleCellVMM`` joins components by default (Hennig 2010); two Gaussians of one size are then 2.56 standard
+deviations apart, and the cosine of their responsibilities is 0.17."""
 MANY = 0.5
 """Share of the clusters that overlap others from which the number of clusters says nothing about the data."""
 PAIRS_NAMED = 3

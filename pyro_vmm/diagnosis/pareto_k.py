@@ -9,6 +9,8 @@ from pyro_vmm.errors import UserError
 
 RELIABLE = 0.7
 """Above this the importance-weighted mean converges too slowly to be of use (Vehtari et al. 2024, section 3.2.4)."""
+ALIKE = 1e-3
+"""Ratios that differ by less than this share weigh all draws alike: what is left is rounding, whose ties have no tail to fit."""
 FEWEST_DRAWS = 25
 """Five draws in the tail, the least that a generalised Pareto distribution is fitted to."""
 
@@ -17,8 +19,8 @@ def pareto_k(log_ratios: ArrayLike) -> NDArray[np.float64]:
     """Shape ``k`` of the generalised Pareto distribution fitted to the largest importance ratios, ``[N]``.
 
     The smaller the better: below 0.5 the ratios have a finite variance, above :data:`RELIABLE` the guide's tails are too
-    light for ``p(z | x)``. It is the diagnostic of Pareto smoothed importance sampling (PSIS). It cannot see a part of the
-    posterior in which no draw has fallen.
+    light for ``p(z | x)``. It is the diagnostic of Pareto smoothed importance sampling (PSIS). Where all ratios of the tail are
+    alike, as for the posterior itself, ``k`` is 0. It cannot see a part of the posterior in which no draw has fallen.
 
     Parameters
     ----------
@@ -46,15 +48,14 @@ def pareto_k(log_ratios: ArrayLike) -> NDArray[np.float64]:
     draws = ratios.shape[1]
     tail = int(np.ceil(min(draws / 5, 3 * np.sqrt(draws))))
     ordered = np.sort(ratios - ratios.max(1, keepdims=True), axis=1)
-    largest = np.exp(ordered[:, -tail:]) - np.exp(ordered[:, [-tail - 1]])
-    return np.array([_shape(row) for row in largest])
+    threshold = np.exp(ordered[:, [-tail - 1]])  # where the largest is one
+    excess = np.exp(ordered[:, -tail:]) - threshold
+    return np.array([_shape(row) if row[-1] > ALIKE else 0.0 for row in excess])
 
 
 def _shape(excess: NDArray[np.float64]) -> float:
     """Zhang and Stephens' posterior mean of ``k`` for ordered excesses ``[n]`` over a threshold, drawn towards 0.5."""
     number = len(excess)
-    if not excess[-1] > 0.0:
-        return 0.0  # all ratios of the tail are alike: the guide is the posterior itself
     excess = np.maximum(excess, np.finfo(np.float64).tiny)
     points = 30 + int(np.sqrt(number))
     quartile = max(excess[int(number / 4 + 0.5) - 1], np.finfo(np.float64).eps * excess[-1])

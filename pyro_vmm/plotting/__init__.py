@@ -7,6 +7,7 @@ from pyro_vmm.plotting.gallery import component_gallery
 from pyro_vmm.plotting.label_table import cluster_label_table
 from pyro_vmm.plotting.latent import latent_space
 from pyro_vmm.plotting.profiles import component_profiles
+from pyro_vmm.plotting.reliability import reliability
 from pyro_vmm.plotting.training import training_curves
 from pyro_vmm.plotting.weights import mixture_weights
 
@@ -17,6 +18,7 @@ __all__ = [
     "latent_space",
     "merge_tree",
     "mixture_weights",
+    "reliability",
     "responsibility_entropy",
     "save_figures",
     "training_curves",
