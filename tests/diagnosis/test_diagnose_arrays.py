@@ -42,8 +42,10 @@ def healthy() -> Diagnosis:
 
 def test_a_fit_that_went_well_is_called_healthy(healthy: Diagnosis) -> None:
     assert healthy.healthy, str(healthy)
-    assert {finding.severity for finding in healthy.findings} == {"fine"}, str(healthy)
-    assert str(healthy).startswith("No warnings, 0 notices, 11 fine.")
+    assert len(healthy.findings) == 11
+    # Ill fits of the tests below have at least a notice of these.
+    for name in ("one cluster", "truncation", "posterior collapse", "information in the embedding", "reconstruction"):
+        assert healthy[name].severity == "fine", str(healthy)
 
 
 def test_everything_in_one_cluster() -> None:

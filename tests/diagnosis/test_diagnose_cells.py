@@ -13,6 +13,7 @@ from pyro_vmm.diagnosis import Diagnosis
 from pyro_vmm.single_cell import simulate_cells
 
 SMALL: dict[str, Any] = {"n_latent": 3, "num_components": 12, "n_hidden": 32}
+TRAINING: dict[str, Any] = {"batch_size": 64, "learning_rate": 1e-2}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def fit(cells: anndata.AnnData) -> Callable[..., SingleCellVMM]:
     def make(batch_key: str | None = "batch", *, max_epochs: int = 2, **options: Any) -> SingleCellVMM:
         SingleCellVMM.setup_anndata(cells, batch_key=batch_key)
         model = SingleCellVMM(cells, **SMALL | options)
-        model.train(max_epochs=max_epochs, batch_size=64)
+        model.train(max_epochs=max_epochs, **TRAINING)
         return model
 
     return make
@@ -33,7 +34,7 @@ def fit(cells: anndata.AnnData) -> Callable[..., SingleCellVMM]:
 
 @pytest.fixture(scope="module")
 def fitted(fit: Callable[..., SingleCellVMM]) -> SingleCellVMM:
-    return fit(max_epochs=40, random_state=1)
+    return fit(max_epochs=40)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_a_fit_that_went_well_has_no_warning_and_its_batches_mixed(found: Diagno
 def test_batches_are_apart_where_the_model_was_not_told_of_them(
     fit: Callable[..., SingleCellVMM], cells: anndata.AnnData, found: Diagnosis
 ) -> None:
-    unaware = fit(None, max_epochs=10)
+    unaware = fit(None, max_epochs=8)
     with pytest.raises(KeyError):
         unaware.diagnose()["batch effect"]
     told = unaware.diagnose(cells, batch_key="batch")["batch effect"]
@@ -92,21 +93,21 @@ def test_a_model_from_disk_has_the_same_findings(
 
 
 def test_the_library_size_is_not_exchanged_with_the_latent(fit: Callable[..., SingleCellVMM]) -> None:
-    found = fit(max_epochs=8, use_observed_lib_size=False).diagnose()
+    found = fit(max_epochs=4, use_observed_lib_size=False).diagnose()
     assert found["reconstruction"].severity == "fine"
     assert found["guide quality"].value >= 0
 
 
 def test_stability_trains_others_the_same_way(fit: Callable[..., SingleCellVMM]) -> None:
-    model = fit(max_epochs=3)
-    found = model.stability(num_seeds=2, max_epochs=3, batch_size=64)
+    model = fit()
+    found = model.stability(num_seeds=2, max_epochs=2, **TRAINING)
     assert found.seeds == (0, 1)
     assert found.clusters_per_run[0] == model.n_clusters_
-    other = fit(max_epochs=3, random_state=1)
+    other = fit(random_state=1)
     assert found.clusters_per_run[1] == other.n_clusters_
     assert len(found.consensus) == 300
     assert "2 runs found" in model.diagnose()["stability between seeds"].sentence
-    model.train(max_epochs=1, batch_size=64)
+    model.train(max_epochs=1, **TRAINING)
     assert model.stability_ is None
 
 
