@@ -6,7 +6,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from pyro_vmm import UserError
 from pyro_vmm.diagnosis import stability
-from pyro_vmm.diagnosis.consensus import contingency, rand_index
+from pyro_vmm.diagnosis.consensus import _cut, _elected, _linkage, contingency, rand_index
 from pyro_vmm.diagnosis.unstable import unstable
 
 TRUTH = np.repeat([0, 1, 2], [120, 100, 80])
@@ -77,6 +77,27 @@ def test_the_number_of_consensus_clusters_is_that_of_most_runs() -> None:
     split = np.where(np.arange(300) < 60, 3, TRUTH)
     assert stability([TRUTH, split, TRUTH, TRUTH]).num_clusters == 3
     assert stability([split, split, TRUTH, split]).num_clusters == 4
+
+
+def test_patterns_stand_for_the_observations_that_share_them() -> None:
+    codes = np.stack([noisy(0.3, seed) for seed in range(3)], 1) + np.array([0, 3, 6])
+    patterns, counts = np.unique(codes, axis=0, return_counts=True)
+    assert len(patterns) < 30
+    each = _linkage(codes, np.ones(300, np.int64), 9)
+    np.testing.assert_allclose(_linkage(patterns, counts, 9), each, atol=1e-12)
+
+
+def test_no_other_number_of_clusters_agrees_better_with_the_runs() -> None:
+    fine = np.arange(300) // 50
+    runs = [noisy(0.1, seed) for seed in range(3)] + [noisy(0.1, seed, fine) for seed in (9, 10, 11)]
+    columns = np.stack(runs, 1) + np.array([0, 3, 6, 9, 15, 21])
+    linkage = _linkage(columns, np.ones(300, np.int64), 27)
+    choices = [_elected(columns, _cut(linkage, clusters))[0] for clusters in range(3, 7)]
+    agreement = [np.mean([adjusted_rand_score(run, choice) for run in runs]) for choice in choices]
+    found = stability(runs).consensus
+    mean = np.mean([adjusted_rand_score(run, found) for run in runs])
+    assert mean == pytest.approx(max(agreement))
+    assert mean > agreement[-1] + 1e-6, "or else the last would do"
 
 
 def test_together_is_the_mean_co_association_with_the_other_members() -> None:
