@@ -22,6 +22,9 @@ from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Criterion, MergeTree,
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.data.arrays import check_whole_numbers
 from pyro_vmm.devices import choose_device, resident
+from pyro_vmm.diagnosis import Diagnosis, Stability
+from pyro_vmm.diagnosis.arrays import diagnose_arrays
+from pyro_vmm.diagnosis.refits import refit_arrays
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
@@ -122,6 +125,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         Mixture weights in that order, ``[K]``; a cluster of several components has their sum.
     merge_tree_
         The :class:`~pyro_vmm.clustering.MergeTree` of the training data: how the clusters would go on joining.
+    stability_
+        What :meth:`stability` found; None before.
     feature_mean_, feature_scale_
         What ``standardize`` subtracts and divides by, ``[F]`` each (0 and 1 without it).
     n_iter_, n_features_in_, feature_names_in_
@@ -254,6 +259,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 resume_training(trainer, resume)
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
+        self.stability_: Stability | None = None
         self.history_ = pd.DataFrame(trainer.history)
         self.n_iter_ = len(trainer.history)
         self._number_components(x)
@@ -378,6 +384,47 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         if num_samples < 1:
             raise UserError(f"num_samples is {num_samples}: it must be at least 1.")
         return self._evaluation.log_evidence(self._observations(X), num_samples)
+
+    # ---- whether it went well ----------------------------------------------------------------------------------------
+
+    def diagnose(self, X: Any = None) -> Diagnosis:
+        """Say in words whether the fit went well, in some seconds; ``print`` it.
+
+        Clusters and history are looked at always; posteriors, reconstruction and guide on at most 3,000 observations of
+        ``X``, drawn at random; agreement between seeds after :meth:`stability`.
+
+        Parameters
+        ----------
+        X
+            Observations ``[N, F]``: those fitted, or better, others of their kind.
+
+        Raises
+        ------
+        UserError
+            For observations that cannot be read, or fewer than ten.
+        """
+        check_is_fitted(self)
+        return diagnose_arrays(self, X)
+
+    def stability(self, X: ArrayLike, num_seeds: int = 5) -> Stability:
+        """Fit again with other seeds and compare the clusters of ``X``; takes as long as ``num_seeds - 1`` fits.
+
+        Parameters
+        ----------
+        X
+            The observations fitted, ``[N, F]``.
+        num_seeds
+            Runs in all, this fit the first of them.
+
+        Raises
+        ------
+        UserError
+            If ``num_seeds`` is below 2, and as :meth:`fit`.
+        """
+        check_is_fitted(self)
+        found = refit_arrays(self, X, num_seeds)
+        self.stability_ = found
+        return found
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+Severity = Literal["fine", "notice", "warning"]
+_GRAVEST_FIRST: tuple[Severity, ...] = ("warning", "notice", "fine")
+_WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Finding:
     """
 
     name: str
-    severity: Literal["fine", "notice", "warning"]
+    severity: Severity
     sentence: str
     advice: str = ""
     value: float = float("nan")
@@ -37,19 +43,42 @@ class Diagnosis:
 
     findings: tuple[Finding, ...]
 
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Diagnosis:
+        """Put findings in order: the gravest first, and as they came among equals."""
+        return cls(tuple(sorted(findings, key=lambda finding: _GRAVEST_FIRST.index(finding.severity))))
+
     @property
     def healthy(self) -> bool:
         """Whether there is no warning."""
         return all(finding.severity != "warning" for finding in self.findings)
+
+    def __getitem__(self, name: str) -> Finding:
+        """The finding of that name.
+
+        Raises
+        ------
+        KeyError
+            If nothing of that name was looked at.
+        """
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise KeyError(name)
 
     def to_dict(self) -> list[dict[str, Any]]:
         """A list of plain dictionaries, ready for JSON."""
         return [dict(vars(finding)) for finding in self.findings]
 
     def __str__(self) -> str:
-        lines = (
-            f"{finding.severity:>7}  {finding.name}: {finding.sentence}"
-            + (f" {finding.advice}" if finding.advice else "")
-            for finding in self.findings
-        )
+        severities = [finding.severity for finding in self.findings]
+        warnings, notices = severities.count("warning"), severities.count("notice")
+        lines = [
+            f"{warnings or 'No'} warning{'' if warnings == 1 else 's'}, {notices} notice{'' if notices == 1 else 's'}, "
+            f"{severities.count('fine')} fine."
+        ]
+        for finding in self.findings:
+            told = f"{finding.severity:>7}  {finding.name}: {finding.sentence}"
+            told += f" {finding.advice}" if finding.advice else ""
+            lines.append(textwrap.fill(told, _WIDTH, subsequent_indent=" " * 9, break_long_words=False))
         return "\n".join(lines)

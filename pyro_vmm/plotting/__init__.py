@@ -8,6 +8,7 @@ from pyro_vmm.plotting.label_table import cluster_label_table
 from pyro_vmm.plotting.latent import latent_space
 from pyro_vmm.plotting.predictive_checks import predictive_histogram, predictive_p_values, predictive_scatter
 from pyro_vmm.plotting.profiles import component_profiles
+from pyro_vmm.plotting.reliability import reliability
 from pyro_vmm.plotting.training import training_curves
 from pyro_vmm.plotting.weights import mixture_weights
 
@@ -21,6 +22,7 @@ __all__ = [
     "predictive_histogram",
     "predictive_p_values",
     "predictive_scatter",
+    "reliability",
     "responsibility_entropy",
     "save_figures",
     "training_curves",

@@ -19,6 +19,9 @@ from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, MergeTree, Merging, c
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.devices import choose_device
+from pyro_vmm.diagnosis import Diagnosis, Stability
+from pyro_vmm.diagnosis.cells import diagnose_cells
+from pyro_vmm.diagnosis.refits import refit_cells
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
@@ -180,6 +183,7 @@ class SingleCellVMM:
         self.guide: Any = None
         self.history: dict[str, pd.DataFrame] = {}
         self.is_trained_ = False
+        self.stability_: Stability | None = None
 
     @staticmethod
     def setup_anndata(
@@ -329,7 +333,7 @@ class SingleCellVMM:
                 resume_training(trainer, resume)
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
-        self.is_trained_ = True
+        self.is_trained_, self.stability_ = True, None
         # A checkpoint has its whole history with it.
         self._note_history(trainer.history, None if resume is not None else self.history or None)
         self._find_clusters()
@@ -521,6 +525,53 @@ class SingleCellVMM:
     def annotate(self, adata: AnnData) -> None:
         """Write embedding and clusters into ``adata``; see :func:`pyro_vmm.single_cell.annotation.annotate`."""
         annotation.annotate(self, adata)
+
+    # ---- whether it went well ----------------------------------------------------------------------------------------
+
+    def diagnose(
+        self, adata: AnnData | None = None, labels_key: str | None = None, *, batch_key: str | None = None
+    ) -> Diagnosis:
+        """Say in words whether the fit went well, in some seconds; ``print`` it.
+
+        Clusters are counted on at most 20,000 cells, neighbours and posteriors are of at most 3,000, drawn at random; agreement
+        between seeds is told after :meth:`stability`.
+
+        Parameters
+        ----------
+        adata
+            As for :meth:`get_latent_representation`.
+        labels_key
+            Column of ``adata.obs`` with known labels. They are read for one finding, whether neighbours carry the same, and
+            for nothing else.
+        batch_key
+            Column of ``adata.obs`` to look for a batch effect by; None for the batches that the model was fitted with.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`train`, for cells that the model cannot read or fewer than ten, and for an unknown column.
+        """
+        return diagnose_cells(self, adata, labels_key, batch_key)
+
+    def stability(self, num_seeds: int = 5, **train_options: Any) -> Stability:
+        """Fit again with other seeds and compare the clusters; takes as long as ``num_seeds - 1`` fits.
+
+        Parameters
+        ----------
+        num_seeds
+            Runs in all, this fit the first of them.
+        **train_options
+            Of :meth:`train`: give those that this fit was trained with.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`train`, if ``num_seeds`` is below 2, and as :meth:`train`.
+        """
+        self._check_trained()
+        found = refit_cells(self, num_seeds, train_options)
+        self.stability_ = found
+        return found
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,160 @@
+"""Whether ``q(z | x)`` is the posterior of the model, asked of data that the model itself has made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pyro_vmm.errors import UserError
+from pyro_vmm.networks.evaluation_mode import evaluation_mode
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNIFICANT = 0.01
+"""Level, shared among the quantities (Bonferroni): a calibrated guide is found at fault once in a hundred times."""
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, eq=False)
+class SimulationBasedCalibration:
+    """Ranks of true values among draws from the guide, and whether they are uniform.
+
+    Attributes
+    ----------
+    names
+        Of the Q quantities: ``"z[0]"`` to ``"z[D - 1]"``, then ``"log p(x | z)"``.
+    ranks
+        How many of the draws lie below the true value, ``[N, Q]``, from 0 to ``num_draws``.
+    num_draws
+        Draws ``L`` from the guide for each simulated observation.
+    num_bins
+        Of the histograms that were tested.
+    p_values
+        Of Pearson's chi-squared test of uniform ranks, ``[Q]``.
+    """
+
+    names: tuple[str, ...]
+    ranks: NDArray[np.int64]
+    num_draws: int
+    num_bins: int
+    p_values: NDArray[np.float64]
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether no quantity is found at fault at the level :data:`SIGNIFICANT`, shared among them."""
+        return bool(self.p_values.min() >= SIGNIFICANT / len(self.p_values))
+
+    def histograms(self) -> NDArray[np.int64]:
+        """Ranks in bins of equal width, ``[Q, num_bins]``."""
+        return _histograms(self.ranks, self.num_draws, self.num_bins)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a quantity: ``p_value``, ``mean_rank`` and ``outer`` (share of ranks in the outer halves; both 0.5 if uniform)."""
+        import pandas as pd
+
+        place = (self.ranks + 0.5) / (self.num_draws + 1)
+        outer = (np.abs(place - 0.5) > 0.25).mean(0)
+        index = pd.Index(self.names, name="quantity")
+        return pd.DataFrame({"p_value": self.p_values, "mean_rank": place.mean(0), "outer": outer}, index=index)
+
+    def __str__(self) -> str:
+        table = self.to_frame()
+        head = (
+            f"Ranks of {len(self.ranks):,} simulated observations among {self.num_draws} draws: "
+            f"{'no sign of a fault' if self.calibrated else 'not uniform'}."
+        )
+        lines = [head]
+        for name, row in table.iterrows():
+            if row["p_value"] >= SIGNIFICANT / len(table):
+                continue
+            shape = "too narrow" if row["outer"] > 0.55 else "too wide" if row["outer"] < 0.45 else "of another shape"
+            if abs(row["mean_rank"] - 0.5) > 0.05:
+                shape = "too low" if row["mean_rank"] > 0.5 else "too high"
+            lines.append(f"{name}: the guide is {shape} (p = {row['p_value']:.1g}).")
+        return "\n".join([*lines, table.to_string(float_format="{:.3g}".format)])
+
+
+def simulation_based_calibration(
+    model: Any, guide: Any, *, num_simulations: int = 1000, num_draws: int = 63, num_bins: int = 16, seed: int = 0
+) -> SimulationBasedCalibration:
+    """Draw latents from the prior, data from the latents, and rank the latents among draws from the guide.
+
+    If the guide is the posterior, each rank is uniform on ``0 .. num_draws``. The log likelihood is ranked beside the
+    coordinates of ``z``, since a guide that ignores ``x`` and returns the prior has uniform ranks in these (Modrák et al. 2023).
+
+    It tests the guide against the model, on the model's own data: it cannot see a model that is wrong about the real data,
+    nor faults that cancel over the prior in all the quantities.
+
+    Parameters
+    ----------
+    model
+        With ``prior.sample(n)``, ``observation(z)`` and ``log_likelihood(x, z)``, as
+        :class:`~pyro_vmm.models.LatentMixtureModel`; without covariates.
+    guide
+        With ``posterior(x)``, on the same device.
+    num_simulations
+        Observations ``N`` to simulate.
+    num_draws
+        Draws ``L`` from the guide for each.
+    num_bins
+        Of the histograms tested; it must divide ``num_draws + 1``, and the expected count in a bin be at least 5.
+    seed
+        Of all draws.
+
+    Returns
+    -------
+    SimulationBasedCalibration
+
+    Raises
+    ------
+    UserError
+        For numbers that do not go together.
+
+    References
+    ----------
+    S. Talts, M. Betancourt, D. Simpson, A. Vehtari and A. Gelman (2018), "Validating Bayesian inference algorithms with
+    simulation-based calibration", arXiv 1804.06788; M. Modrák et al. (2023), "Simulation-based calibration checking for
+    Bayesian computation: the choice of test quantities shapes sensitivity", for the log likelihood.
+    """
+    from scipy.stats import chisquare
+
+    if num_draws < 1 or num_bins < 2 or (num_draws + 1) % num_bins:
+        raise UserError(f"num_bins is {num_bins}: it must be at least 2 and divide num_draws + 1, {num_draws + 1}.")
+    if num_simulations < 5 * num_bins:
+        raise UserError(f"num_simulations is {num_simulations}: {num_bins} bins need at least {5 * num_bins}.")
+    blocks = []
+    sizes = [min(_AT_ONCE, num_simulations - start) for start in range(0, num_simulations, _AT_ONCE)]
+    with torch.no_grad(), evaluation_mode(model), evaluation_mode(guide), _seeded(seed, guide):
+        for size in sizes:
+            z = model.prior.sample(size)
+            x = model.observation(z).sample()
+            drawn = guide.posterior(x).sample(torch.Size((num_draws,)))
+            below = (drawn < z).sum(0)  # [B, D]
+            truth = model.log_likelihood(x, z)
+            likelihood = torch.stack([model.log_likelihood(x, draw) for draw in drawn])
+            blocks.append(torch.cat((below, (likelihood < truth).sum(0)[:, None]), -1).cpu())
+    ranks = torch.cat(blocks).numpy().astype(np.int64)
+    names = (*(f"z[{dimension}]" for dimension in range(ranks.shape[1] - 1)), "log p(x | z)")
+    p_values = np.array([chisquare(counts).pvalue for counts in _histograms(ranks, num_draws, num_bins)])
+    return SimulationBasedCalibration(names, ranks, num_draws, num_bins, p_values)
+
+
+def _histograms(ranks: NDArray[np.int64], num_draws: int, num_bins: int) -> NDArray[np.int64]:
+    place = ranks * num_bins // (num_draws + 1)
+    return np.stack([np.bincount(column, minlength=num_bins) for column in place.T])
+
+
+@contextmanager
+def _seeded(seed: int, guide: Any) -> Iterator[None]:
+    """Draw from a seed of one's own inside the block."""
+    device = next((parameter.device for parameter in guide.parameters()), torch.device("cpu"))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,84 @@
+"""What is said of clusters: each question asked of clusters that went wrong that way, and of sound ones."""
+
+import re
+
+import numpy as np
+import pytest
+
+from pyro_vmm.clustering import merge_tree
+from pyro_vmm.diagnosis.one_cluster import one_cluster
+from pyro_vmm.diagnosis.overlapping_clusters import overlapping_clusters
+from pyro_vmm.diagnosis.small_clusters import small_clusters
+from pyro_vmm.diagnosis.truncation import truncation
+
+
+def responsibilities(*pairs: tuple[int, int], number: int = 4, members: int = 50) -> np.ndarray:
+    """Sure responsibilities of clusters of the same size, but even ones for each pair of clusters named."""
+    r = np.repeat(np.eye(number), members, axis=0)
+    for one, other in pairs:
+        both = slice(one * members, (one + 1) * members)
+        r[both, one], r[both, other] = 0.55, 0.45
+        both = slice(other * members, (other + 1) * members)
+        r[both, one], r[both, other] = 0.45, 0.55
+    return r
+
+
+def test_one_cluster_is_told_unless_nothing_else_was_asked_for() -> None:
+    finding = one_cluster([500], 10)
+    assert finding.severity == "warning"
+    assert "All 500 observations are in one cluster" in finding.sentence
+    assert finding.advice
+    assert one_cluster([500], 1).severity == "fine"
+    assert one_cluster([960, 40, 0], 10).severity == "notice"
+    sound = one_cluster([900, 100], 10)
+    assert sound.severity == "fine"
+    assert sound.value == 0.9
+
+
+@pytest.mark.parametrize("criterion", ["overlap", "misclassification"])
+def test_overlapping_pairs_are_named_with_their_cost_and_the_number_left(criterion) -> None:
+    tree = merge_tree(responsibilities((1, 3)), criterion=criterion)
+    finding = overlapping_clusters(tree)
+    assert finding.severity == "notice"
+    assert f"1 and 3 (cost {tree.merges[0].cost:.2f})" in finding.sentence
+    assert "num_clusters=3" in finding.advice
+    assert finding.value == 1
+    assert overlapping_clusters(merge_tree(responsibilities((1, 3), (0, 2)), criterion=criterion)).severity == "warning"
+
+
+@pytest.mark.parametrize("criterion", ["overlap", "misclassification"])
+def test_separate_clusters_are_left_alone_but_the_next_merge_is_named(criterion) -> None:
+    r = 0.98 * responsibilities() + 0.005
+    finding = overlapping_clusters(merge_tree(r, criterion=criterion))
+    assert finding.severity == "fine"
+    assert re.search(r"next to join would be \d and \d \(cost 0\.9\d\)", finding.sentence)
+    assert overlapping_clusters(merge_tree(np.ones((5, 1)), criterion=criterion)).severity == "fine"
+
+
+@pytest.mark.parametrize("criterion", ["overlap", "misclassification"])
+def test_both_criteria_say_the_same_of_two_gaussians(criterion) -> None:
+    noise = np.random.default_rng(0).normal(size=20_000)
+    for distance, severity in ((2.3, "warning"), (2.8, "fine")):
+        place = noise + np.repeat([-distance / 2, distance / 2], 10_000)
+        first = 1 / (1 + np.exp(distance * place))
+        tree = merge_tree(np.stack([first, 1 - first], 1), criterion=criterion)
+        assert overlapping_clusters(tree).severity == severity
+
+
+def test_small_clusters_are_named_with_their_sizes() -> None:
+    finding = small_clusters([300, 50, 20, 9, 3])
+    assert finding.severity == "notice"
+    assert "2 of 5 clusters have fewer than 10 observations: 3 (9), 4 (3)." in finding.sentence
+    assert finding.value == 2
+    assert small_clusters([300, 3, 2]).severity == "warning"
+    sound = small_clusters([300, 50, 10, 0])
+    assert sound.severity == "fine"
+    assert "The smallest of 3 clusters has 10 observations" in sound.sentence
+
+
+def test_truncation_binds_when_all_components_are_in_use() -> None:
+    assert truncation(20, 20).severity == "warning"
+    assert "num_components=40" in truncation(20, 20).advice
+    assert truncation(19, 20).severity == "notice"
+    assert truncation(18, 20).severity == "fine"
+    assert truncation(1, 1).severity == "fine"
