@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.plotting.canvas import CAPTION_SIZE, TICK_SIZE, blank_axes, headline, percent, plural, tidy
+from pyro_vmm.plotting.canvas import CAPTION_SIZE, TICK_SIZE, blank_axes, headline, one_line, percent, plural, tidy
 from pyro_vmm.plotting.palette import INK
 
 
@@ -77,7 +77,7 @@ def _draw(ax: Axes, shares: NDArray[np.float64], counts: pd.DataFrame) -> None:
     many = shares.shape[1] > 40
     size = 6.5 if many else TICK_SIZE
     ax.set_xticks(range(shares.shape[1]), [str(c) for c in counts.columns], fontsize=size, rotation=90 if many else 0)
-    ax.set_yticks(range(shares.shape[0]), [str(name) for name in counts.index], fontsize=TICK_SIZE, color=INK)
+    ax.set_yticks(range(shares.shape[0]), [one_line(name, 40) for name in counts.index], fontsize=TICK_SIZE, color=INK)
     ax.tick_params(length=0)
     if many:
         bar = ax.figure.colorbar(picture, ax=ax, shrink=0.8, pad=0.01)
