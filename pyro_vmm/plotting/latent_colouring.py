@@ -130,11 +130,11 @@ def latent_by_value(
     bar.set_label(one_line(name, 40), fontsize=CAPTION_SIZE)
     bar.ax.tick_params(labelsize=CAPTION_SIZE, length=0)
     bar.outline.set_visible(False)
-    low_share = float(np.mean(finite < low + 0.5 * (high - low)))
+    middle = low + 0.5 * (high - low)
     headline(
         ax,
         f"Median {one_line(name, 40)} {np.median(finite):.3g}",
-        f"{percent(low_share)} below the middle of the scale, {low + 0.5 * (high - low):.3g}; {drawn.told}",
+        f"{percent(float(np.mean(finite < middle)))} below {middle:.3g}, the middle of the scale; {drawn.told}",
     )
     return ax
 

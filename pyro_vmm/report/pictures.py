@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from pyro_vmm import plotting
 from pyro_vmm.errors import UserError
-from pyro_vmm.plotting.figures import figure_of, png_of
+from pyro_vmm.plotting.figures import DOTS_PER_INCH, figure_of, png_of
 from pyro_vmm.plotting.palette import cluster_colours
 from pyro_vmm.report.fit_folder import FitFolder
 from pyro_vmm.report.observations import Observations
 
 CELLS_A_CLUSTER = 40
 """Cells whose denoised expression is averaged to show what a cluster is."""
+JOINED = (
+    "During training every component in use is counted. Afterwards those that cannot be told apart are joined, so that "
+    "the clusters found may be fewer."
+)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -50,6 +54,13 @@ class Picture:
         """The file as a data URI."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in CSS pixels, 96 to the inch, so that type has the size that it was set in."""
+        pixels = (int.from_bytes(self.png[start : start + 4], "big") for start in (16, 20))
+        width, height = (round(number * 96 / DOTS_PER_INCH) for number in pixels)
+        return width, height
+
 
 def colours_of(fit: FitFolder, seen: Observations) -> dict[int, str]:
     """Colour of each cluster in use, the same as in the pictures that the fit wrote."""
@@ -66,13 +77,14 @@ def pictures_of_training(fit: FitFolder) -> Iterator[Picture]:
     """ELBO and clusters over steps, and against each other."""
     if not len(fit.history):
         return
+    note = JOINED if fit.of_cells and fit.config["estimator"].get("merge_cutoff") is not None else ""
     upper, lower = plotting.training_curves(fit.history)
-    yield _picture("training", "How the fit went", upper, lower)
+    yield _picture("training", "How the fit went", upper, lower, note=note)
     try:
         ax = plotting.elbo_against_clusters(fit.history)
     except UserError:  # clusters were not recorded
         return
-    yield _picture("elbo-clusters", "ELBO against the number of clusters", ax)
+    yield _picture("elbo-clusters", "ELBO against the number of clusters", ax, note=note)
 
 
 def pictures_of_clusters(fit: FitFolder, seen: Observations) -> Iterator[Picture]:
@@ -155,7 +167,7 @@ def _stored(fit: FitFolder, name: str, heading: str, alternative: str) -> Iterat
         png = (fit.path / "figures" / f"{name}.png").read_bytes()
     except OSError:
         return
-    if png.startswith(PNG):
+    if png.startswith(PNG) and len(png) > 24:
         yield Picture(name, heading, alternative, png)
 
 

@@ -71,7 +71,7 @@ def test_values_have_the_colour_of_the_scale_beside_them():
     assert points.get_clim() == (0, 1)
     assert len(ax.figure.axes) == 2
     assert ax.get_title(loc="left") == "Median probability 0.625"
-    assert "33.3 % below the middle of the scale, 0.5" in ax.texts[0].get_text()
+    assert "33.3 % below 0.5, the middle of the scale" in ax.texts[0].get_text()
     points.update_scalarmappable()
     colour = drawn(ax)[tuple(Z[5])]
     assert colour == FAINT
