@@ -10,12 +10,20 @@ from anndata import AnnData
 from sklearn.datasets import load_digits
 
 from pyro_vmm.command_line.main import main
+from pyro_vmm.report import write_report
 
 SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
 GENE = "<script>alert(1)</script>"
 BATCHES = ('"><img src=x onerror=alert(2)>', "</script><script>alert(3)</script>")
 LABELS = ("<script>alert(4)</script>", r"$\frac{", "细胞 & co")
 FILE = "<svg onload=alert(5)>.h5ad"
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the pictures, which take most of a report's time."""
+    monkeypatch.setattr("pyro_vmm.report.writing.pictures_of_clusters", lambda *_: ())
+    monkeypatch.setattr("pyro_vmm.report.writing.pictures_of_training", lambda *_: ())
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +56,9 @@ def hostile_fit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["fit", str(folder / FILE), "--batch-key", "donor", "--output", str(folder / "run")]
     assert main([*command, *SMALL, "--max-epochs", "25", "--prior-learning-rate", "0.01"]) == 0
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def hostile_report(hostile_fit: Path) -> Path:
+    """The report of those cells with labels, kept where no other report of them is written."""
+    return write_report(hostile_fit, labels="kind").rename(hostile_fit / "with-labels.html")

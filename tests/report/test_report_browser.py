@@ -7,8 +7,6 @@ import pytest
 from chromium import CHROMIUM, DRIVER, WHY_NOT, Chromium
 from conftest import FILE, GENE
 
-from pyro_vmm.report import write_report
-
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=WHY_NOT)
 
 COLUMN = """return Array.from(document.querySelectorAll("#cluster-table tbody tr"))
@@ -21,17 +19,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
         yield chromium
 
 
-@pytest.fixture(scope="module")
-def page(hostile_fit: Path) -> Path:
-    return write_report(hostile_fit, labels="kind")
-
-
 def sizes(browser: Chromium) -> list[int]:
     return [int(text.replace(",", "")) for text in browser.run(COLUMN % 1)]
 
 
-def test_hostile_names_are_text_and_the_console_is_silent(browser: Chromium, page: Path) -> None:
-    browser.open(page)
+def test_hostile_names_are_text_and_the_console_is_silent(browser: Chromium, hostile_report: Path) -> None:
+    browser.open(hostile_report)
     assert browser.run("return document.querySelector('h1').textContent") == FILE
     assert browser.run("return document.scripts.length") == 1
     assert GENE in browser.run("return document.getElementById('cluster-table').textContent")
@@ -39,10 +32,12 @@ def test_hostile_names_are_text_and_the_console_is_silent(browser: Chromium, pag
     assert browser.complaints() == []
 
 
-def test_the_policy_stops_scripts_that_are_not_the_pages_own(browser: Chromium, page: Path, tmp_path: Path) -> None:
+def test_the_policy_stops_scripts_that_are_not_the_pages_own(
+    browser: Chromium, hostile_report: Path, tmp_path: Path
+) -> None:
     # As if escaping had failed.
     forged = tmp_path / "forged.html"
-    text = page.read_text(encoding="utf-8").replace("<main", "<script>window.forged = true</script><main", 1)
+    text = hostile_report.read_text(encoding="utf-8").replace("<main", "<script>window.forged = true</script><main", 1)
     forged.write_text(text, encoding="utf-8")
     browser.open(forged)
     assert browser.run("return window.forged === undefined")
@@ -50,8 +45,8 @@ def test_the_policy_stops_scripts_that_are_not_the_pages_own(browser: Chromium, 
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_overflows_sideways(browser: Chromium, page: Path, width: int) -> None:
-    browser.open(page, width=width)
+def test_nothing_overflows_sideways(browser: Chromium, hostile_report: Path, width: int) -> None:
+    browser.open(hostile_report, width=width)
     assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
     outside = """return Array.from(document.querySelectorAll("body *")).filter((element) =>
         !element.closest(".scroll, .skip, [hidden], details:not([open])")
@@ -59,8 +54,8 @@ def test_nothing_overflows_sideways(browser: Chromium, page: Path, width: int) -
     assert browser.run(outside) == []
 
 
-def test_headings_sort_by_click_and_by_key(browser: Chromium, page: Path) -> None:
-    browser.open(page)
+def test_headings_sort_by_click_and_by_key(browser: Chromium, hostile_report: Path) -> None:
+    browser.open(hostile_report)
     before = sizes(browser)
     assert len(before) > 1
     assert before == sorted(before, reverse=True)  # numbered from the largest
@@ -77,8 +72,8 @@ def test_headings_sort_by_click_and_by_key(browser: Chromium, page: Path) -> Non
     assert batches == sorted(batches)
 
 
-def test_the_filter_keeps_the_rows_that_hold_the_text(browser: Chromium, page: Path) -> None:
-    browser.open(page)
+def test_the_filter_keeps_the_rows_that_hold_the_text(browser: Chromium, hostile_report: Path) -> None:
+    browser.open(hostile_report)
     everything = browser.run(COLUMN % 8)
     browser.click("#filter")
     browser.type_keys(GENE[:8].upper())
@@ -93,20 +88,20 @@ def test_the_filter_keeps_the_rows_that_hold_the_text(browser: Chromium, page: P
     assert browser.run(COLUMN % 8) == []
 
 
-def test_what_is_folded_away_is_printed(browser: Chromium, page: Path) -> None:
-    browser.open(page)
+def test_what_is_folded_away_is_printed(browser: Chromium, hostile_report: Path) -> None:
+    browser.open(hostile_report)
     assert browser.run("return document.querySelectorAll('details[open]').length") == 0
     browser.run("window.dispatchEvent(new Event('beforeprint'))")
     assert browser.run("return document.querySelectorAll('details:not([open])').length") == 0
 
 
-def test_dark_is_dark_and_legible(browser: Chromium, page: Path) -> None:
+def test_dark_is_dark_and_legible(browser: Chromium, hostile_report: Path) -> None:
     colours = (
         "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor].map((c) => c.match(/\\d+/g))"
     )
-    browser.open(page, dark=True)
+    browser.open(hostile_report, dark=True)
     ink, paper = (sum(map(int, colour)) for colour in browser.run(colours))
     assert ink > 550 > 150 > paper
-    browser.open(page)
+    browser.open(hostile_report)
     ink, paper = (sum(map(int, colour)) for colour in browser.run(colours))
     assert ink < 150 < 700 < paper

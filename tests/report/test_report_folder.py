@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import normalized_mutual_info_score
 
 from pyro_vmm import UserError
 from pyro_vmm.command_line.main import main
@@ -26,7 +28,9 @@ def one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return told
 
 
-def test_the_command_writes_the_page_and_says_where(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_page_and_says_where(
+    run: Path, capsys: pytest.CaptureFixture[str], no_pictures: None
+) -> None:
     assert main(["report", str(run)]) == 0
     assert str(run / "report.html") in capsys.readouterr().out
     assert (run / "report.html").read_text().startswith("<!DOCTYPE html>")
@@ -61,7 +65,7 @@ def test_tables_of_another_length_are_refused(run: Path) -> None:
         write_report(run)
 
 
-def test_a_configuration_that_lacks_what_it_should_have_is_damaged(run: Path) -> None:
+def test_a_configuration_that_lacks_what_it_should_have_is_damaged(run: Path, no_pictures: None) -> None:
     config = json.loads((run / "config.json").read_text())
     del config["fit"]["input"]
     (run / "config.json").write_text(json.dumps(config))
@@ -94,7 +98,7 @@ def test_an_unfinished_fit_has_a_report_of_its_training_and_says_so(run: Path) -
         write_report(run)
 
 
-def test_an_input_that_is_gone_or_changed_is_a_notice(run: Path, images_fit: Path) -> None:
+def test_an_input_that_is_gone_or_changed_is_a_notice(run: Path, no_pictures: None) -> None:
     config = json.loads((run / "config.json").read_text())
     moved = config | {"fit": config["fit"] | {"input": str(run / "moved.npz")}}
     (run / "config.json").write_text(json.dumps(moved))
@@ -109,7 +113,7 @@ def test_labels_that_cannot_be_used(run: Path, hostile_fit: Path, capsys: pytest
     assert "was given to the fit" in one_line(["report", str(hostile_fit), "--labels", "donor"], capsys)
 
 
-def test_labels_of_an_earlier_score_that_are_gone_are_a_notice(run: Path) -> None:
+def test_labels_of_an_earlier_score_that_are_gone_are_a_notice(run: Path, no_pictures: None) -> None:
     scores = {"clusters": {"nmi": 0.5}, "labels": "gone.csv"}
     (run / "scores.json").write_text(json.dumps(scores))
     page = write_report(run).read_text()
@@ -117,14 +121,20 @@ def test_labels_of_an_earlier_score_that_are_gone_are_a_notice(run: Path) -> Non
     assert "Clusters against gone.csv" in page
 
 
-def test_labels_from_a_file_are_matched_to_the_observations(run: Path, tmp_path: Path) -> None:
+def test_labels_from_a_file_are_matched_to_the_observations(run: Path, tmp_path: Path, no_pictures: None) -> None:
     lines = "\n".join(["id,label", *(f"{i},L{i % 2}" for i in reversed(range(200)))])
     (tmp_path / "labels.csv").write_text(lines)
     page = write_report(run, labels=str(tmp_path / "labels.csv")).read_text()
-    assert "2 labels" in page
+    clusters = pd.read_csv(run / "clusters.csv")
+    largest = clusters[clusters["cluster"] == 0]["id"] % 2
+    assert f"<bdi>L{int(largest.mode()[0])}</bdi>" in page
+    nmi = normalized_mutual_info_score(clusters["id"] % 2, clusters["cluster"])
+    assert f">{nmi:.4g}<" in page
 
 
-def test_cells_without_their_adata_are_reported_without_genes(hostile_fit: Path, tmp_path: Path) -> None:
+def test_cells_without_their_adata_are_reported_without_genes(
+    hostile_fit: Path, tmp_path: Path, no_pictures: None
+) -> None:
     run = shutil.copytree(hostile_fit, tmp_path / "run")
     (run / "adata.h5ad").unlink()
     page = write_report(run).read_text(encoding="utf-8")

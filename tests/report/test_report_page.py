@@ -1,6 +1,5 @@
 import base64
 import json
-import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,6 +23,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.source = text
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.scripts: list[str] = []
@@ -79,8 +79,8 @@ def contents(**changes):
 
 
 @pytest.fixture(scope="module")
-def hostile_page(hostile_fit: Path) -> Page:
-    return Page(write_report(hostile_fit, labels="kind").read_text(encoding="utf-8"))
+def hostile_page(hostile_report: Path) -> Page:
+    return Page(hostile_report.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_the_table_tells_what_the_folder_holds(hostile_fit: Path, hostile_page: 
 
 
 def test_pictures_have_words_for_readers_who_cannot_see_them(images_page: Page, hostile_page: Page) -> None:
-    for page, fewest in ((images_page, 8), (hostile_page, 10)):
+    for page, fewest in ((images_page, 7), (hostile_page, 10)):
         images = page.all("img")
         assert len(images) >= fewest
         for image in images:
@@ -176,11 +176,7 @@ def test_pictures_have_words_for_readers_who_cannot_see_them(images_page: Page, 
 
 def test_facts_command_and_versions_are_those_of_the_fit(hostile_fit: Path, hostile_page: Page) -> None:
     config = json.loads((hostile_fit / "config.json").read_text())
-    assert (
-        config["fit"]["command"].split()
-        == hostile_page.text[hostile_page.text.index("pyro-vmm fit") :].split()[: len(config["fit"]["command"].split())]
-        or config["fit"]["command"] in hostile_page.text
-    )
+    assert config["fit"]["command"] in hostile_page.text
     assert {"python", "torch", "pyro-ppl", "pyro-vmm"} <= config["versions"].keys()
     for version in config["versions"].values():
         assert version in hostile_page.text
@@ -247,7 +243,9 @@ def test_severity_is_told_in_words_and_advice_after_it() -> None:
 
 
 @pytest.mark.parametrize("cells", [False, True])
-def test_the_models_own_diagnosis_is_asked_for_and_told(images_fit, hostile_fit, monkeypatch, cells) -> None:
+def test_the_models_own_diagnosis_is_asked_for_and_told(
+    images_fit, hostile_fit, monkeypatch, no_pictures, cells
+) -> None:
     asked = []
 
     def of_arrays(self, X=None):
@@ -280,7 +278,7 @@ def test_numbers_are_told_as_people_write_them() -> None:
     assert [told(value) for value in values] == ["yes", "12,345", "−3", "0.1235", "–", "–", "1, 2", "a: 1", "–", "x"]
 
 
-def test_a_report_is_the_same_every_time(images_fit: Path) -> None:
-    first = write_report(images_fit).read_bytes()
-    assert write_report(images_fit).read_bytes() == first
-    assert not re.search(rb"\.partial", b" ".join(str(p).encode() for p in images_fit.iterdir()))
+def test_a_report_is_the_same_every_time_and_leaves_nothing_else(images_fit: Path, images_page: Page) -> None:
+    before = {path.name for path in images_fit.iterdir()}
+    assert write_report(images_fit).read_text(encoding="utf-8") == images_page.source
+    assert {path.name for path in images_fit.iterdir()} == before
