@@ -47,17 +47,18 @@ def test_the_policy_stops_scripts_that_are_not_the_pages_own(
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows_sideways(browser: Chromium, hostile_report: Path, width: int) -> None:
     browser.open(hostile_report, width=width)
-    assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    # A phone's window grows with what overflows it.
+    assert browser.run("return Math.max(document.documentElement.scrollWidth, window.innerWidth)") <= width
     outside = """return Array.from(document.querySelectorAll("body *")).filter((element) =>
         !element.closest(".scroll, .skip, [hidden], details:not([open])")
-        && element.getBoundingClientRect().right > window.innerWidth + 1).map((element) => element.outerHTML)"""
-    assert browser.run(outside) == []
+        && element.getBoundingClientRect().right > %d + 1).map((element) => element.outerHTML)"""
+    assert browser.run(outside % width) == []
 
 
 def test_headings_sort_by_click_and_by_key(browser: Chromium, hostile_report: Path) -> None:
     browser.open(hostile_report)
     before = sizes(browser)
-    assert len(before) > 1
+    assert len(set(before)) > 1
     assert before == sorted(before, reverse=True)  # numbered from the largest
     browser.click("#cluster-table th:nth-child(2) button")
     assert sizes(browser) == sorted(before)
@@ -76,10 +77,11 @@ def test_the_filter_keeps_the_rows_that_hold_the_text(browser: Chromium, hostile
     browser.open(hostile_report)
     everything = browser.run(COLUMN % 8)
     browser.click("#filter")
-    browser.type_keys(GENE[:8].upper())
+    browser.type_keys("frac")
     kept = browser.run(COLUMN % 8)
     table = browser.run("return Array.from(document.querySelectorAll('#cluster-table tbody tr'), (r) => r.textContent)")
-    assert 0 < len(kept) == sum(GENE[:8] in row for row in table)
+    assert 0 < len(kept) < len(everything)
+    assert len(kept) == sum("Frac" in row for row in table)
     assert browser.run("return document.getElementById('shown').textContent") == (
         f"{len(kept)} of {len(everything)} clusters"
     )
