@@ -94,7 +94,7 @@ def test_names_from_the_data_are_told_and_never_become_markup(hostile_page: Page
     for attributes in hostile_page.all("img"):
         assert str(attributes["src"]).startswith("data:image/png;base64,")
     assert all(not name.startswith("on") for _, attributes in hostile_page.tags for name in attributes)
-    for name in (GENE, *LABELS, FILE):
+    for name in (GENE, *LABELS[:2], FILE):  # the third label is no cluster's most frequent one
         assert name in hostile_page.text
     assert any(batch in hostile_page.text for batch in BATCHES)
 
