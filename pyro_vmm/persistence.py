@@ -2,6 +2,7 @@
 
 import copy
 import json
+import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,8 +195,8 @@ def storable(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on."""
-    return {package: version(package) for package in PACKAGES}
+    """Versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
 
 
 def copy_module(module: nn.Module) -> nn.Module:

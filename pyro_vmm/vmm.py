@@ -371,6 +371,19 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             order = torch.as_tensor([int(each[self._prior_weights[each].argmax()]) for each in members])
             return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
 
+    def pseudo_inputs(self) -> NDArray[np.float32] | None:
+        """Pseudo-inputs that the components' centres are encoded from, ``[K, F]``, numbered as clusters.
+
+        None where the prior has none.
+        """
+        check_is_fitted(self)
+        encoded = getattr(self.model_.prior, "encoded_centres", None)
+        if encoded is None:
+            return None
+        with torch.no_grad():
+            inputs, _ = encoded.pseudo_inputs()
+            return self._in_data_units(inputs[torch.as_tensor(self.component_order_)])
+
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean ELBO per observation, in nats (a one-sample estimate each)."""
         x = self._observations(X)

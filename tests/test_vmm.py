@@ -267,3 +267,15 @@ def test_a_clone_is_unfitted_and_equal(fitted: VMM) -> None:
 def test_mistakes_in_options(options: dict[str, Any], message: str, blobs: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(UserError, match=message):
         VMM(**OPTIONS | options).fit(blobs[0])
+
+
+def test_pseudo_inputs_are_what_the_centres_are_encoded_from() -> None:
+    x = 100 + 5 * np.random.default_rng(0).normal(size=(60, 4))
+    options = {"likelihood": "normal", "num_components": 6, "latent_dim": 2, "max_epochs": 2, "random_state": 0}
+    vmm = VMM(standardize=True, device="cpu", **options).fit(x)
+    inputs = vmm.pseudo_inputs()
+    assert inputs is not None
+    assert 50 < inputs.min() < inputs.max() < 150  # in the units of the data
+    centres = vmm.model_.prior.centres.detach().numpy()[vmm.component_order_]
+    np.testing.assert_allclose(vmm.transform(inputs), centres, atol=1e-4)
+    assert VMM(prior="gaussian-mixture", device="cpu", **options).fit(x).pseudo_inputs() is None

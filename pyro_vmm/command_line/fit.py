@@ -13,6 +13,7 @@ import torch
 from pyro_vmm.command_line.fit_cells import FOR_CELLS, fit_cells, refuse
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder
+from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.score import score
 from pyro_vmm.data import Dataset, load_input
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
@@ -111,7 +112,8 @@ def fit(arguments: argparse.Namespace) -> bool:
         folder.write_results(estimator, dataset, facts)
     print(
         f"{estimator.n_clusters_} clusters in use of {len(estimator.weights_)} components; "
-        f"results, pictures and the model are in {arguments.output}."
+        f"results, pictures and the model are in {arguments.output}.\n"
+        f"One page for readers: {how_to_report(arguments.output)}"
     )
     return True
 

@@ -20,6 +20,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from pyro_vmm import persistence
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder
+from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.data import CellCounts
 from pyro_vmm.data.cell_files import read_cells, write_cells
@@ -127,7 +128,8 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
             _write_results(folder, model, adata, facts)
     print(
         f"{model.n_clusters_} clusters in use of {len(model.weights_)} components; "
-        f"results, pictures, the model and the annotated cells are in {arguments.output}."
+        f"results, pictures, the model and the annotated cells are in {arguments.output}.\n"
+        f"One page for readers: {how_to_report(arguments.output)}"
     )
     return True
 

@@ -115,6 +115,14 @@ def parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--num-clusters", type=int, metavar="C", help="merge components down to C clusters first")
     score.add_argument("--no-surgery", action="store_true", help="leave out the ELBO surgery, which takes a minute")
+
+    report = commands.add_parser("report", help="write DIR/report.html: one page with pictures, diagnosis and tables")
+    report.add_argument("directory", type=Path, metavar="DIR")
+    report.add_argument(
+        "--labels",
+        metavar="COLUMN|FILE",
+        help="colour and score by these; by default those that pyro-vmm score was given",
+    )
     return top
 
 
@@ -139,6 +147,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 num_clusters=options.num_clusters,
                 surgery=not options.no_surgery,
             )
+            return 0
+        if options.command == "report":
+            from pyro_vmm.command_line.report import report
+
+            report(options.directory, options.labels)
             return 0
         from pyro_vmm.command_line.fit import demo, fit
 

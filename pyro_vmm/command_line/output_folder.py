@@ -79,7 +79,7 @@ class OutputFolder:
         if self.checkpoint.exists():
             shutil.rmtree(self.checkpoint)
         config = {"format": persistence.FORMAT, "version": persistence.VERSION, "kind": kind}
-        config |= {"estimator": options, "fit": facts}
+        config |= {"estimator": options, "versions": persistence.versions(), "fit": facts}
         write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
         self._started = True
 
@@ -109,6 +109,7 @@ class OutputFolder:
         in_use = np.arange(estimator.n_clusters_)
         in_use = in_use[np.argsort(-estimator.weights_[in_use], kind="stable")]
         shape = dataset.image_shape or (dataset.x.shape[1],)
+        pseudo_inputs = estimator.pseudo_inputs()
         samples = np.stack([estimator.sample(SAMPLES_PER_COMPONENT, int(component)) for component in in_use])
         save_figures(
             self.path / "figures",
@@ -121,6 +122,7 @@ class OutputFolder:
             centres=estimator.decoded_centres()[in_use].reshape(len(in_use), *shape),
             typical=typical_observations(dataset.x, latent, responsibilities, in_use).reshape(len(in_use), -1, *shape),
             samples=samples.reshape(len(in_use), -1, *shape),
+            pseudo_inputs=None if pseudo_inputs is None else pseudo_inputs[in_use].reshape(len(in_use), *shape),
             component_ids=in_use,
             feature_names=None if dataset.image_shape else list(dataset.feature_names),
         )

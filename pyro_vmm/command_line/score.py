@@ -56,7 +56,7 @@ def score(
     truth = load_labels(labels, dataset.ids, dataset_labels=named)
     responsibilities = estimator.predict_proba(dataset.x, num_clusters=num_clusters)
     clusters = cluster_scores(truth, responsibilities.argmax(1), responsibilities.max(1))
-    scores: dict[str, Any] = {"clusters": clusters, "num_clusters": num_clusters, "fit": facts}
+    scores: dict[str, Any] = {"clusters": clusters, "labels": labels, "num_clusters": num_clusters, "fit": facts}
     scores |= {"epochs": estimator.n_iter_, "versions": persistence.versions(), "cores": os.cpu_count()}
     print(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
     if surgery:

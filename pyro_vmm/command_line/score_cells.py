@@ -51,7 +51,7 @@ def _scores(
     truth = load_labels(labels, model.cells.cell_names, dataset_labels=columns)
     responsibilities = model.predict_proba(num_clusters=num_clusters)
     clusters = cluster_scores(truth, responsibilities.argmax(1), responsibilities.max(1))
-    scores: dict[str, Any] = {"clusters": clusters, "num_clusters": num_clusters, "fit": facts}
+    scores: dict[str, Any] = {"clusters": clusters, "labels": labels, "num_clusters": num_clusters, "fit": facts}
     scores |= {
         "epochs": len(model.history["elbo_train"]),
         "versions": persistence.versions(),

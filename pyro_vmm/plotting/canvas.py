@@ -1,6 +1,9 @@
 """The plain page every picture is drawn on: axes without pyplot, titles that say the finding, quiet frames."""
 
 import textwrap
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,7 +65,16 @@ def settle(ax: Axes) -> None:
     figure = ax.get_figure(root=True)
     engine = figure.get_layout_engine() if figure is not None else None
     if figure is not None and engine is not None:
-        engine.execute(figure)
+        with any_letter():
+            engine.execute(figure)
+
+
+@contextmanager
+def any_letter() -> Iterator[None]:
+    """Draw names that hold a letter which matplotlib's typeface lacks: a box stands in its place, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
 
 
 def _wrapped(text: str, inches: float, size: float) -> str:
@@ -79,6 +91,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def plural(count: int, noun: str) -> str:
-    """Write a count and its noun: "1 cluster", "1,200 clusters"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """Write a count and its noun: "1 cluster", "1,200 clusters"; ``nouns`` where adding an s will not do."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def one_line(name: object, longest: int) -> str:
+    """A name from the data as it may be drawn: one line, at most so many letters, and no mathematics in its dollars."""
+    text = " ".join(str(name).split())
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
+    # A leading underscore would keep an entry out of a key.
+    return text.replace("$", r"\$") if not text.startswith("_") else " " + text.replace("$", r"\$")

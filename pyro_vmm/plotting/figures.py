@@ -1,6 +1,7 @@
 """The set of pictures that a fit leaves behind, as PNG files."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from pyro_vmm.plotting.canvas import any_letter
 from pyro_vmm.plotting.entropy import responsibility_entropy
 from pyro_vmm.plotting.gallery import component_gallery
 from pyro_vmm.plotting.label_table import cluster_label_table
@@ -36,6 +38,7 @@ def save_figures(
     typical: ArrayLike | None,
     samples: ArrayLike | None,
     component_ids: ArrayLike,
+    pseudo_inputs: ArrayLike | None = None,
     labels: ArrayLike | None = None,
     feature_names: Sequence[str] | None = None,
     method: Method = "auto",
@@ -64,11 +67,13 @@ def save_figures(
         Most typical and generated observations of the components to show; drawn for images only.
     component_ids : array [C] of int
         Which components those are, numbers in 0..K-1.
+    pseudo_inputs : array [C, F] or [C, H, W], optional
+        Pseudo-inputs of the components to show; drawn for images only.
     labels : array [N], optional
         Labels, for a final picture of clusters against labels.
     feature_names : sequence of F str, optional
         Names of the features of observations that are no images.
-    method : {"auto", "pca", "umap"}
+    method : {"auto", "pca", "umap", "mde"}
         Projection of the latent space.
 
     Returns
@@ -87,33 +92,49 @@ def save_figures(
     by_weight = np.argsort(-pi, kind="stable")
     colours = cluster_colours(by_weight[in_use[by_weight]])
     pictures = {
-        "training.png": _figure_of(training_curves(history)[0]),
-        "latent.png": _figure_of(
+        "training.png": figure_of(training_curves(history)[0]),
+        "latent.png": figure_of(
             latent_space(latent, assignment, method=method, num_components=len(pi), colours=colours)
         ),
     }
     if centres is not None and image_shape is None:
         profiles = component_profiles(centres, pi[shown], shown, feature_names=feature_names)
-        pictures["components.png"] = _figure_of(profiles)
+        pictures["components.png"] = figure_of(profiles)
     elif centres is not None and image_shape is not None:
         pictures["components.png"] = component_gallery(
-            centres, typical, samples, pi[shown], shown, image_shape=image_shape, colours=colours
+            centres,
+            typical,
+            samples,
+            pi[shown],
+            shown,
+            pseudo_inputs=pseudo_inputs,
+            image_shape=image_shape,
+            colours=colours,
         )
-    pictures["weights.png"] = _figure_of(mixture_weights(pi, in_use))
-    pictures["entropy.png"] = _figure_of(responsibility_entropy(responsibilities))
+    pictures["weights.png"] = figure_of(mixture_weights(pi, in_use))
+    pictures["entropy.png"] = figure_of(responsibility_entropy(responsibilities))
     if labels is not None:
-        pictures["labels.png"] = _figure_of(cluster_label_table(assignment, labels))
+        pictures["labels.png"] = figure_of(cluster_label_table(assignment, labels))
     return [save_figure(figure, directory / name) for name, figure in pictures.items()]
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write one figure as PNG with the Agg canvas, whatever backend the user has chosen; returns the path."""
-    FigureCanvasAgg(figure)  # becomes the figure's own canvas
-    figure.savefig(path, dpi=DOTS_PER_INCH, format="png")
+    path.write_bytes(png_of(figure))
     return path
 
 
-def _figure_of(ax: Axes) -> Figure:
+def png_of(figure: Figure) -> bytes:
+    """One figure as the bytes of a PNG file, drawn with the Agg canvas."""
+    FigureCanvasAgg(figure)  # becomes the figure's own canvas
+    page = BytesIO()
+    with any_letter():
+        figure.savefig(page, dpi=DOTS_PER_INCH, format="png")
+    return page.getvalue()
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that the axes stand in."""
     figure = ax.get_figure(root=True)
     assert figure is not None  # every picture above made its own
     return figure

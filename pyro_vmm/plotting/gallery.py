@@ -23,12 +23,13 @@ def component_gallery(
     weights: ArrayLike,
     component_ids: ArrayLike,
     *,
+    pseudo_inputs: ArrayLike | None = None,
     image_shape: tuple[int, ...] | None = None,
     colours: Mapping[int, str] | None = None,
     max_components: int = 25,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw one row a component, heaviest first: decoded centre, most typical observations, generated samples.
+    """Draw one row a component, heaviest first: pseudo-input, decoded centre, most typical observations, samples.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def component_gallery(
         Mixture weight of each component.
     component_ids : array [C] of int
         Number of each component.
+    pseudo_inputs : array [C, H, W] or [C, F], optional
+        Pseudo-inputs that the components' centres are encoded from.
     image_shape : tuple of int, optional
         Shape of one image.
     colours : mapping, optional
@@ -59,14 +62,15 @@ def component_gallery(
     """
     pi = np.asarray(weights, dtype=np.float64)
     ids = np.asarray(component_ids)
-    groups = [("centre", as_images(centres, image_shape, 1)[:, None])]
+    single = (("input", pseudo_inputs), ("centre", centres))
+    groups = [(name, as_images(values, image_shape, 1)[:, None]) for name, values in single if values is not None]
     groups += [
         (name, as_images(values, image_shape, 2))
         for name, values in (("most typical observations", typical), ("generated samples", samples))
         if values is not None and np.asarray(values).shape[1] > 0
     ]
     if any(len(images) != len(pi) for _, images in groups) or ids.shape != pi.shape:
-        raise UserError("centres, typical, samples, weights and component_ids must have one entry a component each")
+        raise UserError("all images, weights and component_ids must have one entry a component each")
     order = np.argsort(-pi, kind="stable")[:max_components]
     if figure is None:
         cells = sum(images.shape[1] for _, images in groups)

@@ -6,8 +6,11 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.plotting.canvas import CAPTION_SIZE, TICK_SIZE, blank_axes, headline, percent, plural, tidy
+from pyro_vmm.plotting.canvas import CAPTION_SIZE, TICK_SIZE, blank_axes, headline, one_line, percent, plural, tidy
 from pyro_vmm.plotting.palette import INK
+
+MANY = 40
+"""Above so many clusters or labels the table is drawn denser, without numbers in it."""
 
 
 def cluster_label_table(clusters: ArrayLike, labels: ArrayLike, *, ax: Axes | None = None) -> Axes:
@@ -37,7 +40,7 @@ def cluster_label_table(clusters: ArrayLike, labels: ArrayLike, *, ax: Axes | No
     known = ~pd.isna(label)
     counts = label_counts(cluster[known], label[known])
     if ax is None:
-        ax = blank_axes(max(5.5, 2.4 + (0.32 if counts.shape[1] <= 40 else 0.13) * counts.shape[1]), _height(counts))
+        ax = blank_axes(max(5.5, 2.4 + (0.32 if counts.shape[1] <= MANY else 0.13) * counts.shape[1]), _height(counts))
     tidy(ax, "cluster", "label")
     ax.spines[:].set_visible(False)
     if not counts.size:
@@ -69,17 +72,19 @@ def label_counts(clusters: NDArray[np.int_], labels: NDArray[np.generic]) -> pd.
 
 
 def _height(counts: pd.DataFrame) -> float:
-    return max(2.8, 1.6 + 0.28 * len(counts))
+    return max(2.8, 1.6 + (0.28 if len(counts) <= MANY else 0.13) * len(counts))
 
 
 def _draw(ax: Axes, shares: NDArray[np.float64], counts: pd.DataFrame) -> None:
     picture = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    many = shares.shape[1] > 40
+    labels, clusters = shares.shape
+    many = clusters > MANY
     size = 6.5 if many else TICK_SIZE
-    ax.set_xticks(range(shares.shape[1]), [str(c) for c in counts.columns], fontsize=size, rotation=90 if many else 0)
-    ax.set_yticks(range(shares.shape[0]), [str(name) for name in counts.index], fontsize=TICK_SIZE, color=INK)
+    ax.set_xticks(range(clusters), [str(c) for c in counts.columns], fontsize=size, rotation=90 if many else 0)
+    size = 6.5 if labels > MANY else TICK_SIZE
+    ax.set_yticks(range(labels), [one_line(name, 40) for name in counts.index], fontsize=size, color=INK)
     ax.tick_params(length=0)
-    if many:
+    if many or labels > MANY:
         bar = ax.figure.colorbar(picture, ax=ax, shrink=0.8, pad=0.01)
         bar.ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
         bar.ax.tick_params(labelsize=CAPTION_SIZE, length=0)

@@ -11,17 +11,18 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.plotting.canvas import blank_axes, headline, plural, settle, tidy
 from pyro_vmm.plotting.label_placement import spread_labels
 from pyro_vmm.plotting.palette import FAINT, INK, MUTED, cluster_colours
-from pyro_vmm.plotting.projection import Method, Plane, project_to_plane
+from pyro_vmm.plotting.points import MAX_POINTS, DrawnPoints, checked_latent, choose_points, scatter_points
+from pyro_vmm.plotting.projection import Method, Plane
 
 
 def latent_space(
-    latent: ArrayLike,
+    latent: ArrayLike | Plane,
     clusters: ArrayLike,
     *,
     method: Method = "auto",
     num_components: int | None = None,
     colours: Mapping[int, str] | None = None,
-    max_points: int = 250_000,
+    max_points: int = MAX_POINTS,
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
@@ -32,11 +33,12 @@ def latent_space(
 
     Parameters
     ----------
-    latent : array [N, D]
-        Latent coordinates.
+    latent : array [N, D] or Plane
+        Latent coordinates, or the plane that :func:`~pyro_vmm.plotting.projection.project_to_plane` made of them, so
+        that several pictures share one projection.
     clusters : array [N] of int
         Cluster of each observation.
-    method : {"auto", "pca", "umap"}
+    method : {"auto", "pca", "umap", "mde"}
         Projection where D > 2; see :func:`pyro_vmm.plotting.projection.project_to_plane`.
     num_components : int, optional
         Truncation K of the mixture, told in the title.
@@ -45,7 +47,7 @@ def latent_space(
     max_points : int
         At most this many observations, drawn at random, become points; projection and medians use all.
     seed : int
-        Seed of the drawing order (and of UMAP).
+        Seed of the drawing order (and of UMAP and MDE).
     ax : Axes, optional
         Where to draw; a new figure where absent.
 
@@ -54,39 +56,33 @@ def latent_space(
     UserError
         Where shapes disagree or a latent coordinate is not finite.
     """
-    z = np.asarray(latent, dtype=np.float64)
+    z = None if isinstance(latent, Plane) else checked_latent(latent)
     assignment = np.asarray(clusters)
-    if z.ndim != 2 or z.shape[1] == 0:
-        raise UserError(f"latent has shape {list(z.shape)}: pass one row of coordinates an observation, [N, D]")
-    if assignment.shape != z.shape[:1]:
-        raise UserError(f"clusters has shape {list(assignment.shape)}: pass one for each of the {len(z)} observations")
-    if not np.isfinite(z).all():
-        raise UserError("latent holds values that are not finite: leave those observations out")
+    number = len(latent.points) if isinstance(latent, Plane) else len(np.asarray(latent))
+    if assignment.shape != (number,):
+        raise UserError(f"clusters has shape {list(assignment.shape)}: pass one for each of the {number} observations")
     ids, index, sizes = np.unique(assignment, return_inverse=True, return_counts=True)
     if colours is None:
         colours = cluster_colours(ids[np.argsort(-sizes, kind="stable")])
     if ax is None:
         ax = blank_axes(7.5, 6.6)
-    generator = np.random.default_rng(seed)
-    if z.shape[1] == 1:
+    rows = z is not None and z.shape[1] == 1
+    if z is not None and rows:
+        generator = np.random.default_rng(seed)
         plane, medians = _rows_of_clusters(z[:, 0], index, len(ids), generator)
+        drawn = DrawnPoints(plane, generator.permutation(number)[:max_points])
     else:
-        plane = project_to_plane(z, method, seed)
-        medians = _medians(plane.points, index, len(ids))
-    order = generator.permutation(len(z))[:max_points]
-    _draw_points(ax, plane.points[order], [colours.get(int(ids[i]), FAINT) for i in range(len(ids))], index[order])
+        drawn = choose_points(latent if z is None else z, method=method, max_points=max_points, seed=seed)
+        plane, medians = drawn.plane, _medians(drawn.plane.points, index, len(ids))
+    palette = np.array([colours.get(int(cluster), FAINT) for cluster in ids])
+    scatter_points(ax, plane.points[drawn.order], c=palette[index[drawn.order]] if number else None)
     tidy(ax, *plane.axis_names)
-    if z.shape[1] == 1:
+    if rows:
         ax.set_yticks([])
-    elif len(z):
+    elif number:
         ax.set_aspect("equal", adjustable="datalim")
     in_use = plural(len(ids), "cluster") + " in use" + (f" of {num_components}" if num_components else "")
-    shown = f", {len(order):,} of them drawn" if len(order) < len(z) else ""
-    headline(
-        ax,
-        in_use if len(z) else "No observations",
-        f"{plural(len(z), 'observation')}{shown}; {plane.method}",
-    )
+    headline(ax, in_use if number else "No observations", drawn.told)
     _write_numbers(ax, medians, ids)
     return ax
 
@@ -107,19 +103,6 @@ def _rows_of_clusters(
     points = np.stack([z, row[index] + generator.uniform(-0.35, 0.35, len(z))], axis=1)
     names = ("latent dimension 1", "cluster, in order of its median")
     return Plane(points, names, "one row a cluster"), np.stack([centres, row.astype(np.float64)], axis=1)
-
-
-def _draw_points(ax: Axes, points: NDArray[np.float64], colours: list[str], index: NDArray[np.intp]) -> None:
-    number = max(len(points), 1)
-    ax.scatter(
-        points[:, 0],
-        points[:, 1],
-        c=np.array(colours)[index] if len(points) else None,
-        s=float(np.clip(20_000 / number, 0.35, 18)),
-        alpha=float(np.clip(14 / number**0.33, 0.35, 0.85)),
-        linewidths=0,
-        rasterized=True,
-    )
 
 
 def _write_numbers(ax: Axes, medians: NDArray[np.float64], ids: NDArray[np.int_]) -> None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.plotting.canvas import CAPTION_SIZE, TICK_SIZE, blank_axes, headline, percent, plural, tidy
+from pyro_vmm.plotting.canvas import CAPTION_SIZE, TICK_SIZE, blank_axes, headline, one_line, percent, plural, tidy
 from pyro_vmm.plotting.palette import INK
 
 
@@ -19,6 +19,7 @@ def component_profiles(
     feature_names: Sequence[str] | None = None,
     max_components: int = 25,
     max_features: int = 40,
+    what: str = "Decoded centres",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw decoded centres as a heat map, component x feature, heaviest component first.
@@ -39,6 +40,8 @@ def component_profiles(
         Names of the features; their positions where absent.
     max_components, max_features : int
         At most this many rows and columns; the caption says what is left out.
+    what : str
+        What the rows are, for the title: decoded centres, pseudo-inputs, means of the clusters' cells.
     ax : Axes, optional
         Where to draw; a new figure where absent.
 
@@ -52,7 +55,11 @@ def component_profiles(
     ids = np.asarray(component_ids)
     if centre.ndim != 2 or centre.shape[:1] != pi.shape or ids.shape != pi.shape:
         raise UserError("centres must be [C, F], with one weight and one id for each of its C components")
-    names = [str(i) for i in range(centre.shape[1])] if feature_names is None else [str(name) for name in feature_names]
+    names = (
+        [str(i) for i in range(centre.shape[1])]
+        if feature_names is None
+        else [one_line(name, 30) for name in feature_names]
+    )
     if len(names) != centre.shape[1]:
         raise UserError(f"feature_names has {len(names)} names: pass one for each of {centre.shape[1]} features")
     order = np.argsort(-pi, kind="stable")[:max_components]
@@ -72,7 +79,7 @@ def component_profiles(
         notes.append(
             f"not shown: {plural(hidden.size, 'lighter component')}, together {percent(hidden.sum())} of the weight"
         )
-    headline(ax, f"Decoded centres of {plural(len(pi), 'component')}", "; ".join(notes))
+    headline(ax, f"{what} of {plural(len(pi), 'component')}", "; ".join(notes))
     return ax
 
 

@@ -2,15 +2,19 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.errors import UserError
 
-Method = Literal["auto", "pca", "umap"]
+Method = Literal["auto", "pca", "umap", "mde"]
+
+MOST_FOR_NEIGHBOURS = 100_000
+"""Above so many observations ``"auto"`` takes principal components: neighbour graphs would take many minutes."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +43,45 @@ def project_to_plane(latent: NDArray[np.float64], method: Method = "auto", seed:
     ----------
     latent : array [N, D]
         Finite latent coordinates, D >= 2. Two dimensions are returned as they are.
-    method : {"auto", "pca", "umap"}
-        ``"auto"`` takes UMAP where the package ``umap`` is installed, principal components otherwise. Distances in a
-        UMAP are not distances in the latent space: judge separation by the responsibilities. Fifteen observations or
-        fewer, too few for UMAP's neighbour graph, are drawn by their principal components in any case.
+    method : {"auto", "pca", "umap", "mde"}
+        ``"auto"`` takes UMAP where the package umap-learn is installed, or else a minimum-distortion embedding (MDE)
+        where pymde is, or else principal components, and these also for more than 100,000 observations. Distances in
+        UMAP and MDE are not distances in the latent space: judge separation by the responsibilities. Fifteen
+        observations or fewer, too few for a neighbour graph, are drawn by their principal components in any case.
     seed : int
-        Seed of UMAP.
+        Seed of UMAP and MDE.
 
     Raises
     ------
     UserError
-        For an unknown method, or for ``"umap"`` without the package.
+        For an unknown method, or for ``"umap"`` or ``"mde"`` without the package.
+
+    References
+    ----------
+    L. McInnes et al. (2018), "UMAP: uniform manifold approximation and projection", arXiv 1802.03426.
+    A. Agrawal et al. (2021), "Minimum-distortion embedding", arXiv 2103.02559.
     """
-    if method not in ("auto", "pca", "umap"):
-        raise UserError(f"method {method!r} is unknown: choose 'auto', 'pca' or 'umap'")
+    if method not in get_args(Method):
+        raise UserError(f"method {method!r} is unknown: choose 'auto', 'pca', 'umap' or 'mde'")
     if latent.shape[1] == 2:
         return Plane(latent, ("latent dimension 1", "latent dimension 2"), "the latent space itself")
-    few = len(latent) <= 15
-    installed = importlib.util.find_spec("umap") is not None
-    if method == "umap" and not installed:
-        raise UserError("method 'umap' needs the package umap-learn: install it or choose 'pca'")
-    return _principal_components(latent) if method == "pca" or few or not installed else _umap(latent, seed)
+    if len(latent) <= 15:
+        return _principal_components(latent)
+    if method == "auto":
+        method = _best_installed() if len(latent) <= MOST_FOR_NEIGHBOURS else "pca"
+    if method == "pca":
+        return _principal_components(latent)
+    module, package, embed = _OF_NEIGHBOURS[method]
+    if importlib.util.find_spec(module) is None:
+        raise UserError(f"method {method!r} needs the package {package}: install it or choose 'pca'")
+    return embed(latent, seed)
+
+
+def _best_installed() -> Method:
+    for method in ("umap", "mde"):
+        if importlib.util.find_spec(_OF_NEIGHBOURS[method][0]) is not None:
+            return "umap" if method == "umap" else "mde"
+    return "pca"
 
 
 def _principal_components(latent: NDArray[np.float64]) -> Plane:
@@ -85,3 +107,24 @@ def _umap(latent: NDArray[np.float64], seed: int) -> Plane:
     # One job, because a seeded UMAP warns that it ignores any other number.
     points = umap.UMAP(n_components=2, random_state=seed, n_jobs=1).fit_transform(latent)
     return Plane(np.asarray(points, dtype=np.float64), ("UMAP 1", "UMAP 2"), "UMAP of the latent space")
+
+
+def _mde(latent: NDArray[np.float64], seed: int) -> Plane:
+    torch, pymde = importlib.import_module("torch"), importlib.import_module("pymde")
+    state = np.random.get_state()  # noqa: NPY002
+    # pymde draws from the global generators only: seed them for the while, and leave them as they were.
+    with torch.random.fork_rng():
+        pymde.seed(seed)
+        try:
+            problem = pymde.preserve_neighbors(torch.as_tensor(latent).float(), embedding_dim=2, verbose=False)
+            points = problem.embed().cpu().numpy()
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+    return Plane(points.astype(np.float64), ("MDE 1", "MDE 2"), "minimum-distortion embedding of the latent space")
+
+
+_OF_NEIGHBOURS: dict[str, tuple[str, str, Callable[[NDArray[np.float64], int], Plane]]] = {
+    "umap": ("umap", "umap-learn", _umap),
+    "mde": ("pymde", "pymde", _mde),
+}
+"""Module, package and function of each method that needs a package of its own."""

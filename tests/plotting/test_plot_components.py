@@ -173,3 +173,19 @@ def test_profiles_of_one_component_claim_no_contrast():
 def test_profiles_with_the_wrong_number_of_names_are_the_callers_mistake():
     with pytest.raises(UserError, match="feature_names has 1 names"):
         component_profiles(np.zeros((2, 3)), [0.5, 0.5], [0, 1], feature_names=["a"])
+
+
+def test_pseudo_inputs_stand_before_the_centres_of_their_components():
+    inputs = np.arange(3.0)[:, None, None] + np.zeros((3, 4, 4))
+    centres = 10 + inputs
+    figure = component_gallery(centres, None, None, [0.2, 0.5, 0.3], [7, 8, 9], pseudo_inputs=inputs)
+    first, second = figure.axes[:2]
+    assert (first.get_title(loc="left"), second.get_title(loc="left")) == ("input", "centre")
+    for ax, start in ((first, 0), (second, 10)):
+        picture = np.asarray(ax.images[0].get_array().filled(np.nan))
+        assert [picture[row, 0] for row in (0, 5, 10)] == [start + 1, start + 2, start]
+
+
+def test_profiles_say_what_they_are():
+    title = component_profiles(np.eye(2), [0.5, 0.5], [0, 1], what="Pseudo-inputs").get_title(loc="left")
+    assert title == "Pseudo-inputs of 2 components"

@@ -47,3 +47,11 @@ def test_nothing_labelled_and_lengths_that_disagree():
     assert cluster_label_table([1], [None]).get_title(loc="left") == "No labelled observations"
     with pytest.raises(UserError, match="must both be"):
         cluster_label_table([1, 2], ["a"])
+
+
+def test_a_hundred_labels_keep_the_page_short_and_every_name():
+    labels = np.arange(100).repeat(3)
+    ax = cluster_label_table(labels % 5, labels)
+    assert len(ax.get_yticklabels()) == 100
+    assert ax.figure.get_figheight() < 16
+    assert len(ax.figure.axes) == 2  # a scale instead of numbers

@@ -1,0 +1,27 @@
+"""``pyro-vmm report``: one page of HTML for whoever is to read about a fit."""
+
+import shlex
+from pathlib import Path
+
+from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
+
+
+def report(directory: Path, labels: str | None = None) -> Path:
+    """Write ``report.html`` into the folder of a fit, say where it is, and return its path.
+
+    Raises
+    ------
+    UserError
+        If the folder holds no fit, files in it are damaged, or labels cannot be read.
+    """
+    from pyro_vmm.report import write_report
+
+    with warnings_in_one_line():
+        path = write_report(directory, labels=labels)
+    print(f"The report is in {path} ({path.stat().st_size / 1e6:.1f} MB); it can be sent as it is.")
+    return path
+
+
+def how_to_report(directory: Path) -> str:
+    """The command that writes a report of the fit in a folder."""
+    return shlex.join(["pyro-vmm", "report", str(directory)])

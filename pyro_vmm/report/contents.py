@@ -1,0 +1,166 @@
+"""What the page of a report says, as plain values for its template."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pyro_vmm.diagnosis import Diagnosis
+from pyro_vmm.report.cluster_table import ClusterRow
+from pyro_vmm.report.fit_folder import FitFolder
+from pyro_vmm.report.observations import Observations
+from pyro_vmm.report.pictures import Picture
+
+MOST_EPOCHS = 100
+"""Rows of the history in the report; a longer one is thinned evenly."""
+
+SEVERITIES = {"warning": "Warning", "notice": "Notice", "fine": "Fine"}
+SCORES = {
+    "accuracy_many_to_one": ("Accuracy, many to one", "each cluster takes the label of its surest observation"),
+    "accuracy_hungarian": ("Accuracy, one to one", "best matching of clusters to labels"),
+    "purity": ("Purity", "each cluster takes its majority label"),
+    "nmi": ("NMI", "normalised mutual information; 0 for no relation, 1 for the same partition"),
+    "ari": ("ARI", "adjusted Rand index; 0 by chance, 1 for the same partition"),
+    "ami": ("AMI", "adjusted mutual information; 0 by chance, 1 for the same partition"),
+    "nmi_merged": ("NMI, merged", "after each cluster got its label"),
+    "ari_merged": ("ARI, merged", "after each cluster got its label"),
+    "ami_merged": ("AMI, merged", "after each cluster got its label"),
+    "clusters": ("Clusters", ""),
+    "observations": ("Observations", ""),
+    "classes": ("Labels", "different ones"),
+    "average_kl": ("Average KL", "mean of KL(q(z | x) || p(z))"),
+    "marginal_kl": ("Marginal KL", "KL(q(z) || p(z)) of the aggregate posterior"),
+    "mutual_information": ("Mutual information", "average KL less marginal KL"),
+    "expected_log_likelihood": ("E log p(x | z)", "the ELBO is this less the average KL"),
+    "importance_weighted_log_prob": ("log p(x)", "importance-weighted bound"),
+    "reconstruction_log_prob": ("log p(x | x)", ""),
+    "num_observations": ("Observations", "held out"),
+    "num_samples": ("Samples", "of the posterior, for each observation"),
+}
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores under one heading, each with its name, value and meaning."""
+
+    heading: str
+    rows: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything on the page."""
+
+    title: str
+    summary: str
+    facts: list[tuple[str, str]]
+    notices: list[str]
+    diagnosis: Diagnosis | None
+    clusters: list[ClusterRow]
+    colours: dict[int, str]
+    pictures: list[Picture]
+    scores: list[ScoreTable]
+    columns: list[str]
+    history: list[list[str]]
+    history_note: str
+    command: str
+    options: list[tuple[str, str]]
+    versions: list[tuple[str, str]]
+    data_sha256: str
+
+
+def told(value: Any) -> str:
+    """A number, or anything, as the page shows it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace("-", "−")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return "–"
+        shown = f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:,.4g}"
+        return shown.replace("-", "−")
+    if value is None:
+        return "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(told, value)) or "–"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {told(item)}" for name, item in value.items()) or "–"
+    return str(value)
+
+
+def facts_of(fit: FitFolder, seen: Observations, num_clusters: int) -> list[tuple[str, str]]:
+    """What was fitted, on what, in the words of the field."""
+    noted, options = fit.facts, fit.config["estimator"]
+    setup = noted.get("setup") or {}
+    fitted = fit.config.get("fitted", {})
+    features = noted.get("num_features") or fitted.get("n_features_in")
+    facts = [("Input", told(noted.get("input"))), ("Observations", told(noted.get("num_observations")))]
+    if features:
+        facts.append(("Genes" if fit.of_cells else "Features", told(features)))
+    if fit.of_cells:
+        facts.append(("Counts from", "X" if setup.get("layer") is None else f"layer {setup['layer']}"))
+        if setup.get("batch_key") is not None:
+            names = fitted.get("batch_categories", [])
+            number = f" ({len(names):,} batches)" if names else ""
+            facts.append(("Batches", f"column {setup['batch_key']}{number}"))
+        covariates = [*(setup.get("categorical_covariate_keys") or []), *(setup.get("continuous_covariate_keys") or [])]
+        if covariates:
+            facts.append(("Covariates", ", ".join(map(str, covariates))))
+        if setup.get("size_factor_key") is not None:
+            facts.append(("Size factors", f"column {setup['size_factor_key']}"))
+    if options.get("image_shape"):
+        facts.append(("Images", " × ".join(map(str, options["image_shape"]))))
+    facts.append(("Likelihood", told(options.get("gene_likelihood", options.get("likelihood")))))
+    facts.append(("Prior", told(options.get("prior"))))
+    facts.append(("Latent dimensions", told(options.get("n_latent", options.get("latent_dim")))))
+    if num_clusters:
+        facts.append(("Clusters in use", f"{num_clusters:,} of {told(options.get('num_components'))} components"))
+    else:
+        facts.append(("Components", told(options.get("num_components"))))
+    facts.append(("Epochs", told(len(fit.history))))
+    validation = fit.history.get("validation_elbo", pd.Series(dtype=float)).dropna()
+    if len(validation):
+        facts.append(("Best validation ELBO", f"{told(float(validation.max()))} nats an observation"))
+    facts.append(("Seed", told(options.get("random_state"))))
+    return facts
+
+
+def score_tables(fit: FitFolder, of_labels: Mapping[str, Any] | None, label_name: str | None) -> list[ScoreTable]:
+    """Scores against labels, those computed for this report before the stored ones, and the others that were stored."""
+    stored = fit.scores or {}
+    tables = []
+    merged = "" if of_labels is not None or not stored.get("num_clusters") else f", {stored['num_clusters']} clusters"
+    clusters = stored.get("clusters") if of_labels is None else of_labels
+    name = stored.get("labels") if of_labels is None else label_name
+    groups = [
+        (f"Clusters against {name or 'labels'}{merged}", clusters),
+        ("Integration of batches", stored.get("integration")),
+        ("ELBO surgery, held out, nats an observation", stored.get("elbo_surgery")),
+    ]
+    for heading, scores in groups:
+        if isinstance(scores, Mapping) and scores:
+            rows = [(*_named(key)[:1], told(value), _named(key)[1]) for key, value in scores.items()]
+            tables.append(ScoreTable(heading, rows))
+    return tables
+
+
+def _named(key: str) -> tuple[str, str]:
+    return SCORES.get(key, (str(key), ""))
+
+
+def history_rows(history: pd.DataFrame) -> tuple[list[str], list[list[str]], str]:
+    """Names, rows and a note on what is left out."""
+    step = -(-len(history) // MOST_EPOCHS)
+    kept = history if step <= 1 else history.iloc[sorted({*range(0, len(history), step), len(history) - 1})]
+    rows = [[told(value) for value in row] for row in kept.astype(object).itertuples(index=False, name=None)]
+    note = f"Every {step}th epoch and the last; history.csv has them all." if step > 1 else ""
+    return [str(column).replace("_", " ") for column in history.columns], rows, note
+
+
+def options_of(fit: FitFolder) -> list[tuple[str, str]]:
+    """All options of the model and its training."""
+    options = fit.config["estimator"] | (fit.facts.get("training") or {})
+    return [(name, told(value)) for name, value in sorted(options.items())]

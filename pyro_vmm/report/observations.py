@@ -1,0 +1,151 @@
+"""What the fitted model and its input add to the tables: labels, batches, gene counts, a diagnosis."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.data import Dataset, load_input, load_labels
+from pyro_vmm.diagnosis import Diagnosis
+from pyro_vmm.errors import UserError
+from pyro_vmm.report.fit_folder import FitFolder
+
+
+@dataclass(eq=False)
+class Observations:
+    """All that is known of the observations beside their clusters; what could not be had is told in ``notices``.
+
+    Attributes
+    ----------
+    model
+        The fitted :class:`~pyro_vmm.VMM` or :class:`~pyro_vmm.SingleCellVMM`; None where it needs an input that is gone.
+    diagnosis
+        What the model's ``diagnose`` found.
+    labels, label_name
+        Labels, [N], and what the user called them.
+    batches, batch_name
+        Batches, [N], and their column.
+    notices
+        Sentences about what is missing from the report, and why.
+    """
+
+    model: Any = None
+    diagnosis: Diagnosis | None = None
+    labels: NDArray[Any] | None = None
+    label_name: str | None = None
+    batches: NDArray[Any] | None = None
+    batch_name: str | None = None
+    notices: list[str] = field(default_factory=list)
+
+
+def observe(fit: FitFolder, labels: str | None = None) -> Observations:
+    """Load the model of a finished fit and what goes with it.
+
+    Parameters
+    ----------
+    fit
+        A finished fit.
+    labels
+        Column or file of labels, as for ``pyro-vmm score``; those that the fit was scored with where None.
+
+    Raises
+    ------
+    UserError
+        If the model is damaged, or labels were asked for and cannot be read or were given to the fit.
+    """
+    asked = labels or (fit.scores or {}).get("labels")
+    seen = Observations(label_name=asked)
+    known = _observe_cells(fit, seen) if fit.of_cells else _observe_arrays(fit, seen)
+    assert fit.clusters is not None
+    if asked is not None:
+        try:
+            if asked in known.given_to_the_fit:
+                raise UserError(f"--labels {asked} was given to the fit, so clusters against it mean nothing.")
+            seen.labels = load_labels(asked, fit.clusters["id"].tolist(), dataset_labels=known.columns)
+        except UserError as error:
+            if labels is not None:
+                raise
+            seen.notices.append(f"Pictures with labels are left out: {error}")
+    return seen
+
+
+def diagnose(model: Any, x: NDArray[Any] | None = None) -> Diagnosis | None:
+    """What the model says of its own fit; None where this version's models have no ``diagnose``.
+
+    Parameters
+    ----------
+    model
+        A :class:`~pyro_vmm.VMM`, or a :class:`~pyro_vmm.SingleCellVMM` with its cells.
+    x
+        Observations ``[N, F]`` of the former.
+    """
+    if not hasattr(model, "diagnose"):
+        return None
+    diagnosis: Diagnosis = model.diagnose() if x is None else model.diagnose(x)
+    return diagnosis
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Labels that came with the input, by name, and the names that the fit has read."""
+
+    columns: dict[str, NDArray[Any]]
+    given_to_the_fit: tuple[str, ...]
+
+
+def _observe_arrays(fit: FitFolder, seen: Observations) -> _Known:
+    from pyro_vmm.vmm import VMM
+
+    seen.model = VMM.load(fit.path)
+    dataset = _load_input(fit, seen)
+    _diagnose(seen, None if dataset is None else dataset.x)
+    if dataset is None:
+        return _Known({}, ())
+    columns = {} if dataset.labels is None else {dataset.label_name or "label": dataset.labels}
+    return _Known(columns, tuple(name for name in dataset.feature_names.tolist() if name != dataset.label_name))
+
+
+def _load_input(fit: FitFolder, seen: Observations) -> Dataset | None:
+    facts = fit.facts
+    try:
+        dataset = load_input(facts["input"], data_root=facts.get("data_root"), label_column=facts.get("label_column"))
+    except UserError as error:
+        seen.notices.append(f"The input could not be read again: {error}")
+        return None
+    if hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest() != facts["data_sha256"]:
+        seen.notices.append(f"The input {facts['input']} has changed since the fit, so nothing was taken from it.")
+        return None
+    return dataset
+
+
+def _observe_cells(fit: FitFolder, seen: Observations) -> _Known:
+    from pyro_vmm.data.cell_files import read_cells
+    from pyro_vmm.single_cell import SingleCellVMM
+
+    path = fit.path / "adata.h5ad"
+    if not Path(path).exists():
+        seen.notices.append(f"{path.name} is missing, so batches, genes and the diagnosis are left out.")
+        return _Known({}, ())
+    adata = read_cells(path)
+    seen.model = model = SingleCellVMM.load(fit.path, adata)
+    setup = model.setup
+    if setup.batch_key is not None:
+        seen.batch_name = setup.batch_key
+        seen.batches = np.array(model.batch_categories, dtype=object)[model.cells.batch]
+    _diagnose(seen, None)
+    unambiguous = adata.obs.loc[:, ~adata.obs.columns.duplicated(keep=False)]
+    given = (setup.batch_key, setup.size_factor_key, *setup.categorical_keys, *setup.continuous_keys)
+    return _Known(
+        {str(name): unambiguous[name].to_numpy() for name in unambiguous.columns},
+        tuple(name for name in given if name is not None),
+    )
+
+
+def _diagnose(seen: Observations, x: NDArray[Any] | None) -> None:
+    try:
+        seen.diagnosis = diagnose(seen.model, x)
+    except UserError as error:
+        seen.notices.append(f"No diagnosis: {error}")
