@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ def fit(arguments: argparse.Namespace) -> bool:
         torch.set_num_threads(arguments.threads)
     if not 0 <= arguments.seed < 2**32:
         raise UserError(f"--seed is {arguments.seed}: it must be a whole number from 0 to {2**32 - 1}.")
-    with determinism(arguments.deterministic, threads_given=arguments.threads is not None):
+    with determinism(arguments.deterministic, threads_given=arguments.threads is not None), warnings.catch_warnings():
+        # Pyro's word on a loss for which the fit stops with an error that says more.
+        warnings.filterwarnings("ignore", "Encountered (NaN|\\+?-?inf)", UserWarning)
         if Path(arguments.input).suffix.lower() in SINGLE_CELL_SUFFIXES:
             return fit_cells(arguments)
         return _fit_arrays(arguments)

@@ -38,6 +38,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+    except OSError as error:
+        # A write that fails does not say of what.
+        error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
