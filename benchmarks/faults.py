@@ -232,9 +232,10 @@ def complaint(
     after: tuple[int, str | None] | None,
 ) -> str | None:
     """What was wrong with how a fit took a blow."""
-    if status not in STATUSES or (fault is None and status):
+    if (status not in STATUSES and "pyro_vmm" in told) or (fault is None and status):
         return f"exit status {status}: {told[-2000:]}"
-    if "Traceback" in told:
+    # Python, struck while it starts and before it has read a line of ours, has a traceback of its own.
+    if "Traceback" in told and "pyro_vmm" in told:
         return f"a traceback: {told[-2000:]}"
     if status == FAILED and len([line for line in told.splitlines() if line.startswith("pyro-vmm: ")]) < 1:
         return f"not told in one line: {told[-2000:]}"
