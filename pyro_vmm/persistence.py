@@ -1,6 +1,7 @@
 """Fitted estimators on disk: JSON and safetensors, nothing that could execute."""
 
 import copy
+import hashlib
 import json
 import platform
 from importlib.metadata import version
@@ -70,9 +71,12 @@ def write_model(directory: Path, config: dict[str, Any], model: nn.Module, guide
         for owner, module in (("model", model), ("guide", guide))
         for name, tensor in module.state_dict().items()
     }
+    content = save_tensors(tensors)
+    # One may be of an earlier fit, if we are killed between writing the two.
+    config = config | {"weights_sha256": hashlib.sha256(content).hexdigest()}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / "model.safetensors", save_tensors(tensors))
+        write_atomically(directory / "model.safetensors", content)
         write_atomically(directory / "config.json", json.dumps(config, indent=1).encode())
     except OSError as error:
         raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from None
@@ -109,7 +113,7 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
     with torch.random.fork_rng():
         estimator.model_, estimator.guide_ = estimator._build(None, estimator.n_features_in_)
-    load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors")
+    load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors", config.get("weights_sha256"))
     return estimator
 
 
@@ -156,8 +160,10 @@ def read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def load_weights(model: nn.Module, guide: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, guide: nn.Module, path: Path, sha256: str | None = None) -> None:
     """Read the weights that :func:`write_model` wrote into a model and a guide of the same options.
+
+    ``sha256`` is their checksum in ``config.json``; the first weeks' models have none.
 
     Raises
     ------
@@ -166,10 +172,17 @@ def load_weights(model: nn.Module, guide: nn.Module, path: Path) -> None:
     """
     try:
         tensors = load_file(path)
+        with path.open("rb") as file:
+            whole = sha256 in (None, hashlib.file_digest(file, "sha256").hexdigest())
     except FileNotFoundError:
         raise UserError(f"{path} is missing: fit again, or go on from a checkpoint with --resume.") from None
     except (SafetensorError, OSError):
         raise UserError(f"{path} is damaged or no safetensors file: fit again.") from None
+    if not whole:
+        raise UserError(
+            f"{path} is damaged or of another fit than config.json beside it (its checksum does not match): fit again, or "
+            "go on from a checkpoint with --resume."
+        )
     for owner, module in (("model", model), ("guide", guide)):
         prefix = owner + "."
         own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

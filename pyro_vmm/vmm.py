@@ -229,8 +229,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         ------
         UserError
             For data or options that cannot be used.
-        pyro_vmm.infer.NonFiniteLossError
-            If a loss ceases to be finite.
+        pyro_vmm.infer.NonFiniteError
+            If a loss, a gradient or a running statistic ceases to be finite.
         """
         x = self._observations(X, fitting=True)
         device = choose_device(self.device)
@@ -252,6 +252,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 batch_size=self.batch_size,
                 max_epochs=self._max_epochs(len(training)),
                 early_stopping=EarlyStopping(self.patience),
+                row_numbers=training,
                 seed=seed,
                 watchers=(*((ProgressBar(),) if self.verbose else ()), *watchers),
             )

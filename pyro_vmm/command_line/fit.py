@@ -4,12 +4,14 @@ import argparse
 import hashlib
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pyro_vmm.command_line.determinism import determinism
 from pyro_vmm.command_line.fit_cells import FOR_CELLS, fit_cells, refuse
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder
@@ -61,6 +63,7 @@ def demo(output: Path, seed: int) -> bool:
         device="cpu",
         low_precision=False,
         checkpoint_seconds=60.0,
+        deterministic=False,
         resume=False,
         quiet=False,
         overwrite=True,
@@ -79,8 +82,15 @@ def fit(arguments: argparse.Namespace) -> bool:
         torch.set_num_threads(arguments.threads)
     if not 0 <= arguments.seed < 2**32:
         raise UserError(f"--seed is {arguments.seed}: it must be a whole number from 0 to {2**32 - 1}.")
-    if Path(arguments.input).suffix.lower() in SINGLE_CELL_SUFFIXES:
-        return fit_cells(arguments)
+    with determinism(arguments.deterministic, threads_given=arguments.threads is not None), warnings.catch_warnings():
+        # Pyro's word on a loss for which the fit stops with an error that says more.
+        warnings.filterwarnings("ignore", "Encountered (NaN|\\+?-?inf)", UserWarning)
+        if Path(arguments.input).suffix.lower() in SINGLE_CELL_SUFFIXES:
+            return fit_cells(arguments)
+        return _fit_arrays(arguments)
+
+
+def _fit_arrays(arguments: argparse.Namespace) -> bool:
     refuse(arguments, FOR_CELLS, "can be used with single-cell input (.h5ad or .zarr) only")
     dataset = load_input(arguments.input, data_root=arguments.data_root, label_column=arguments.label_column)
     estimator = VMM(**_options(arguments, dataset), random_state=arguments.seed, verbose=not arguments.quiet)
@@ -92,17 +102,15 @@ def fit(arguments: argparse.Namespace) -> bool:
         "data_sha256": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
         "command": shlex.join(["pyro-vmm", *sys.argv[1:]]),
         "threads": torch.get_num_threads(),
+        "deterministic": arguments.deterministic,
     }
     with OutputFolder(arguments.output) as folder:
-        if arguments.resume:
-            folder.check_same_fit(facts, storable_options(estimator))
-        else:
+        resume = folder.resume(facts, storable_options(estimator)) if arguments.resume else None
+        if not arguments.resume:
             folder.start(facts, storable_options(estimator), overwrite=getattr(arguments, "overwrite", False))
         with StopOnSignal() as stop:
             checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
-            estimator.fit(
-                dataset.x, watchers=(stop, checkpoints), resume=folder.checkpoint if arguments.resume else None
-            )
+            estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
         if not estimator.trainer_finished_:
             print(
                 f"Stopped after {estimator.n_iter_} epochs; the same command with --resume goes on from there.",

@@ -102,21 +102,22 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
             "data_sha256": cells_sha256(model.cells),
             "command": shlex.join(["pyro-vmm", *sys.argv[1:]]),
             "threads": torch.get_num_threads(),
+            "deterministic": arguments.deterministic,
             "setup": model.setup.to_dict(),
             "training": _defaults_of_training() | training,
         }
         with OutputFolder(arguments.output) as folder:
-            if arguments.resume:
-                folder.check_same_fit(facts, persistence.storable(model.options))
-            else:
-                folder.start(facts, persistence.storable(model.options), kind=persistence.SINGLE_CELL)
+            options = persistence.storable(model.options)
+            resume = folder.resume(facts, options) if arguments.resume else None
+            if not arguments.resume:
+                folder.start(facts, options, kind=persistence.SINGLE_CELL)
             with StopOnSignal() as stop:
                 checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
                 model.train(
                     **training,
                     enable_progress_bar=not arguments.quiet,
                     watchers=(stop, checkpoints),
-                    resume=folder.checkpoint if arguments.resume else None,
+                    resume=resume,
                 )
             if not model.trainer_finished_:
                 epochs = len(model.history["elbo_train"])

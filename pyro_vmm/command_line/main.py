@@ -11,6 +11,7 @@ from typing import NoReturn
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pyro_vmm import __version__
+from pyro_vmm.command_line.failures import failure
 from pyro_vmm.errors import UserError
 
 FAILED, USER_MISTAKE, INTERRUPTED = 1, 2, 130
@@ -74,7 +75,17 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
     fit.add_argument("--low-precision", action="store_true", help="networks in bfloat16 (for GPUs)")
     fit.add_argument("--threads", type=int, help="processor threads; torch's own choice by default")
-    fit.add_argument("--checkpoint-seconds", type=float, default=60.0, help="a crash loses at most this much work")
+    fit.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same seed, the same bits: deterministic operations only, on one thread unless --threads says otherwise",
+    )
+    fit.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=60.0,
+        help="a crash loses at most this much work (default 60; 0: a checkpoint after every step)",
+    )
     fit.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
     fit.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -132,8 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 on success, 2 for a mistake of the user (told in one line on stderr), 1 when a loss ceased to be
-        finite, 130 when interrupted.
+        Exit status: 0 on success, 2 for a mistake of the user (told in one line on stderr), 1 when a number ceased to be
+        finite or disk or memory did not suffice (told likewise), 130 when interrupted.
     """
     options = parser().parse_args(arguments)
     try:
@@ -164,8 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output (head, say) has seen enough; Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ArithmeticError as error:
-        print(f"pyro-vmm: {' '.join(str(error).split())} The last checkpoint is kept.", file=sys.stderr)
+    except (ArithmeticError, OSError, MemoryError, RuntimeError) as error:
+        told = failure(error)
+        if told is None:
+            raise
+        print(f"pyro-vmm: {' '.join(told.split())}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("pyro-vmm: interrupted.", file=sys.stderr)

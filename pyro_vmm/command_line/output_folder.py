@@ -2,8 +2,10 @@
 
 import csv
 import fcntl
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +17,7 @@ from pyro_vmm import persistence
 from pyro_vmm.command_line.typical import typical_observations
 from pyro_vmm.data import Dataset
 from pyro_vmm.errors import UserError
-from pyro_vmm.training.checkpoint import write_atomically
+from pyro_vmm.training.checkpoint import holds_checkpoint, write_atomically
 from pyro_vmm.vmm import VMM
 
 LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device", "accelerator"}
@@ -83,10 +85,15 @@ class OutputFolder:
         write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
         self._started = True
 
-    def check_same_fit(self, facts: dict[str, Any], options: dict[str, Any]) -> None:
-        """Refuse to go on with a fit of other data or with other options.
+    def resume(self, facts: dict[str, Any], options: dict[str, Any]) -> Path | None:
+        """Where to go on from: the checkpoints, or None for a fit that was killed before it had written its first.
 
         ``options`` are the estimator's; where a fit has more, they are in ``facts["training"]`` and ``facts["setup"]``.
+
+        Raises
+        ------
+        UserError
+            If the folder holds a fit of other data or with other options, or none.
         """
         config = persistence.read_config(self.path)
         if config.get("fit", {}).get("data_sha256") != facts["data_sha256"]:
@@ -98,6 +105,17 @@ class OutputFolder:
                     f"The fit in {self.path} was begun with {name}={before.get(name)!r}, not {value!r}: resume with the "
                     "same options (max-epochs, patience and device may differ)."
                 )
+        threads = config["fit"].get("threads", facts["threads"])
+        if threads != facts["threads"]:
+            print(
+                f"pyro-vmm: warning: the fit was begun with {threads} threads, not {facts['threads']}: sums round "
+                f"otherwise, so it will not end in the same bits as an uninterrupted one (--threads {threads} would).",
+                file=sys.stderr,
+            )
+        if "fitted" not in config and not holds_checkpoint(self.checkpoint):
+            print("pyro-vmm: the fit was stopped before its first checkpoint and begins anew.", file=sys.stderr)
+            return None
+        return self.checkpoint
 
     def write_results(self, estimator: VMM, dataset: Dataset, facts: dict[str, Any]) -> None:
         """Write everything that a finished fit leaves behind; labels of the data set are not read."""
@@ -129,7 +147,7 @@ class OutputFolder:
         persistence.save(estimator, self.path, extra={"fit": facts})
 
     def write_tables(self, history: pd.DataFrame, ids: Any, latent: Any, responsibilities: Any) -> None:
-        """Write ``history.csv``, ``latent.npy`` and ``clusters.csv``.
+        """Write ``history.csv``, ``latent.npy`` and ``clusters.csv``, each atomically.
 
         Parameters
         ----------
@@ -140,18 +158,22 @@ class OutputFolder:
         latent, responsibilities
             ``[N, D]`` and ``[N, K]``.
         """
-        history.to_csv(self.path / "history.csv", index=False)
-        np.save(self.path / "latent.npy", latent)
-        self._write_clusters(ids, responsibilities)
+        embedding = io.BytesIO()
+        np.save(embedding, latent)
+        write_atomically(self.path / "history.csv", history.to_csv(index=False).encode())
+        write_atomically(self.path / "latent.npy", embedding.getvalue())
+        write_atomically(self.path / "clusters.csv", _clusters(ids, responsibilities).encode())
 
-    def _write_clusters(self, ids: Any, responsibilities: Any) -> None:
-        order = np.argsort(-responsibilities, axis=1, kind="stable")[:, :2]
-        with (self.path / "clusters.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["id", "cluster", "probability", "second_choice"])
-            for row, (name, choice) in enumerate(zip(ids, order, strict=True)):
-                second = int(choice[1]) if len(choice) > 1 else ""
-                writer.writerow([name, int(choice[0]), f"{responsibilities[row, choice[0]]:.6f}", second])
+
+def _clusters(ids: Any, responsibilities: Any) -> str:
+    order = np.argsort(-responsibilities, axis=1, kind="stable")[:, :2]
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["id", "cluster", "probability", "second_choice"])
+    for row, (name, choice) in enumerate(zip(ids, order, strict=True)):
+        second = int(choice[1]) if len(choice) > 1 else ""
+        writer.writerow([name, int(choice[0]), f"{responsibilities[row, choice[0]]:.6f}", second])
+    return table.getvalue()
 
 
 def _options_in(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Inference: the alternating loop, its parameter partition and its schedules."""
 
-from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI, NonFiniteLossError, StepLosses
+from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI, StepLosses
+from pyro_vmm.infer.non_finite import NonFiniteError, NonFiniteLossError
 from pyro_vmm.infer.partition import Partition, partition_parameters
 from pyro_vmm.infer.schedules import Constant, CosineDecay, LinearWarmup, Schedule, named_schedule
 
@@ -9,6 +10,7 @@ __all__ = [
     "CosineDecay",
     "EmpiricalBayesSVI",
     "LinearWarmup",
+    "NonFiniteError",
     "NonFiniteLossError",
     "Partition",
     "Schedule",

@@ -1,5 +1,6 @@
 """Stochastic variational inference that alternates with empirical-Bayes steps for the prior."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -14,6 +15,14 @@ from torch.optim import Optimizer
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.guides import AmortizedNormal
+from pyro_vmm.infer.non_finite import (
+    NonFiniteError,
+    NonFiniteLossError,
+    RunningStatistics,
+    first_non_finite,
+    gradients,
+    total_norm,
+)
 from pyro_vmm.infer.partition import ParameterSwitch, Partition, partition_parameters
 from pyro_vmm.infer.schedules import Constant, Schedule
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
@@ -22,6 +31,7 @@ from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_
 OptimizerFactory: TypeAlias = Callable[[Iterable[nn.Parameter]], Optimizer]
 OptimizerChoice: TypeAlias = float | OptimizerFactory | PyroOptim
 Latents: TypeAlias = Literal["auto", "reused", "fresh"]
+OBJECTIVES = {"elbo": "ELBO", "prior": "empirical-Bayes objective"}
 
 
 class StepLosses(NamedTuple):
@@ -31,10 +41,6 @@ class StepLosses(NamedTuple):
     """Negative ELBO of the minibatch, before the update."""
     empirical_bayes: float
     """Empirical-Bayes objective of the minibatch, before its update; NaN where the prior has none."""
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss was not finite; no parameter was moved by the step that raised it."""
 
 
 class ScaleSite(Messenger):
@@ -116,6 +122,7 @@ class EmpiricalBayesSVI:
         self.reuses_latents = not differs_in_evaluation(guide) if latents == "auto" else latents == "reused"
         self.steps_taken = 0
         self._switch = ParameterSwitch(self.partition)
+        self._statistics = RunningStatistics(model, guide)
         self._latents: Tensor | None = None
 
     def _quicken_weights(self, choice: OptimizerChoice, rate: float) -> None:
@@ -142,8 +149,9 @@ class EmpiricalBayesSVI:
 
         Raises
         ------
-        NonFiniteLossError
-            If either loss is NaN or infinite; that update has then not been made.
+        NonFiniteError
+            If a loss, a gradient or a running statistic is NaN or infinite, or a matrix cannot be factorised. That update
+            has then not been made, and running statistics are as before it; an ELBO update before it stays.
         """
         self._set_learning_rates()
         elbo = self.elbo_step(x, **covariates)
@@ -155,11 +163,7 @@ class EmpiricalBayesSVI:
 
     def elbo_step(self, x: Tensor, **covariates: Tensor) -> float:
         """Update guide, decoder and likelihood alone; returns the negative ELBO per observation before it."""
-        self._switch.only("elbo")
-        try:
-            return self._update("elbo", self.elbo_loss(x, **covariates))
-        finally:
-            self._switch.both()
+        return self._update("elbo", lambda: self.elbo_loss(x, **covariates))
 
     def empirical_bayes_step(self, x: Tensor, **covariates: Tensor) -> float:
         """Update the prior alone; returns its objective before the update."""
@@ -167,11 +171,7 @@ class EmpiricalBayesSVI:
         if z is None or len(z) != len(x):
             z = self.sample_latents(x, **covariates)
         self._latents = None
-        self._switch.only("prior")
-        try:
-            return self._update("prior", self.model.prior.empirical_bayes_loss(z))
-        finally:
-            self._switch.both()
+        return self._update("prior", lambda: self.model.prior.empirical_bayes_loss(z))
 
     def elbo_loss(self, x: Tensor, **covariates: Tensor) -> Tensor:
         """Negative ELBO per observation, a differentiable scalar."""
@@ -205,19 +205,44 @@ class EmpiricalBayesSVI:
             for group, base in zip(optimizer.param_groups, self.base_learning_rates[name], strict=True):
                 group["lr"] = base * factor
 
-    def _update(self, name: str, loss: Tensor) -> float:
-        value = loss.item()
-        if not -torch.inf < value < torch.inf:
-            step_name = "ELBO" if name == "elbo" else "empirical-Bayes objective"
-            raise NonFiniteLossError(
-                f"The {step_name} is {value} at step {self.steps_taken}: no parameter was moved. Try a lower "
-                "learning rate, and look for extreme values in the data."
-            )
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    def _update(self, name: Literal["elbo", "prior"], objective: Callable[[], Tensor]) -> float:
+        """Minimise ``objective`` by one update of the parameter set ``name``, or leave everything as it was and raise."""
+        optimizer, statistics = self.optimizers[name], self._statistics.copy()
+        self._switch.only(name)
+        try:
+            loss = objective()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            value = self._checked(name, loss)
+        except BaseException as error:
+            self._statistics.restore(statistics)
+            optimizer.zero_grad(set_to_none=True)
+            self._latents = None
+            if isinstance(error, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+                told = str(error).splitlines()[0]
+                raise self._non_finite(NonFiniteError, OBJECTIVES[name], f"cannot be computed ({told})") from error
+            raise
+        finally:
+            self._switch.both()
         optimizer.step()
         return value
+
+    def _checked(self, name: Literal["elbo", "prior"], loss: Tensor) -> float:
+        """The value of a loss that is finite, as are the gradients it gave and the statistics it moved."""
+        watched = [*gradients(getattr(self.partition, name)), *self._statistics]
+        # In one transfer, so that a GPU is waited for no more often than the loss alone would need.
+        value, norm = torch.stack([loss.detach().reshape(()), total_norm(watched).to(loss)]).tolist()
+        if not math.isfinite(value):
+            raise self._non_finite(NonFiniteLossError, OBJECTIVES[name], f"is {value}")
+        if not math.isfinite(norm):
+            tensor = first_non_finite(watched) or "gradient"
+            raise self._non_finite(NonFiniteError, tensor, "is not finite or too large to be squared")
+        return value
+
+    def _non_finite(self, kind: type[NonFiniteError], tensor: str, what: str) -> NonFiniteError:
+        advice = "Try a lower learning rate, and look for extreme values in the data."
+        message = f"The {tensor} {what} at step {self.steps_taken}: no parameter was moved. {advice}"
+        return kind(message, tensor=tensor, step=self.steps_taken)
 
 
 def make_optimizer(choice: OptimizerChoice, parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -282,8 +282,8 @@ class SingleCellVMM:
         ------
         UserError
             For options that cannot be used.
-        pyro_vmm.infer.NonFiniteLossError
-            If a loss ceases to be finite.
+        pyro_vmm.infer.NonFiniteError
+            If a loss, a gradient or a running statistic ceases to be finite.
         """
         if not 0.0 < train_size <= 1.0:
             raise UserError(f"train_size is {train_size}: it must be above 0 and at most 1.")
@@ -326,6 +326,7 @@ class SingleCellVMM:
                 batch_size=batch_size,
                 max_epochs=max_epochs,
                 early_stopping=EarlyStopping(patience if early_stopping else None),
+                row_numbers=training,
                 seed=self.random_state,
                 watchers=(*((ProgressBar(),) if enable_progress_bar else ()), *watchers),
             )

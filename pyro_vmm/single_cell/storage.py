@@ -92,7 +92,7 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
             num_batches=len(batches),
             pseudo_inputs=torch.ones(model.assembly.num_components, len(genes)),
         )
-    persistence.load_weights(model.module, model.guide, directory / "model.safetensors")
+    persistence.load_weights(model.module, model.guide, directory / "model.safetensors", config.get("weights_sha256"))
     model.clusters_, model.batch_shares_ = clusters, shares
     model.history = {name: history[[name]] for name in history.columns}
     model.is_trained_ = True

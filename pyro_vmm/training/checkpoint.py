@@ -32,6 +32,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        # Until the folder is on disk, too, a power cut may undo the renaming, but not what is removed after it.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        # A write that fails does not say of what.
+        error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -82,9 +92,7 @@ def read_checkpoint(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any],
     UserError
         If there is none, or none that is whole; the message says what is wrong with each.
     """
-    candidates = sorted(
-        (path for path in directory.iterdir() if _NAME.fullmatch(path.name)) if directory.is_dir() else (), reverse=True
-    )
+    candidates = _candidates(directory)
     if not candidates:
         raise UserError(f"{directory} holds no checkpoint: fit without --resume, or give the folder of an earlier fit.")
     faults: list[str] = []
@@ -93,7 +101,12 @@ def read_checkpoint(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any],
             return *_read_pair(path), faults
         except UserError as error:
             faults.append(str(error))
-    raise UserError(f"No checkpoint in {directory} is whole ({' '.join(faults)}): fit again without --resume.")
+    raise UserError(f"No checkpoint in {directory} is whole ({' '.join(faults)}): fit again, into another folder.")
+
+
+def holds_checkpoint(directory: Path) -> bool:
+    """Whether a checkpoint was ever written there in full, be it whole still or damaged since."""
+    return bool(_candidates(directory))
 
 
 def resume_training(trainer: Trainer, directory: Path) -> None:
@@ -114,6 +127,13 @@ def resume_training(trainer: Trainer, directory: Path) -> None:
         # Of the facade that calls this from a method of its own.
         warnings.warn(f"{fault} The checkpoint before it is used.", stacklevel=3)
     trainer.load_state_dict(tensors, facts)
+
+
+def _candidates(directory: Path) -> list[Path]:
+    """JSON files of checkpoints, the newest first."""
+    if not directory.is_dir():
+        return []
+    return sorted((path for path in directory.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
 
 
 def _digest(facts: Mapping[str, Any]) -> str:
@@ -169,7 +189,7 @@ class CheckpointWriter:
         self._last = time.monotonic()
 
     def step_ended(self, trainer: Trainer) -> None:
-        """Write when it is time, when training has finished, and when it was asked to stop."""
+        """Write when it is time, when training has finished, and when it was asked to stop or failed."""
         due = time.monotonic() - self._last >= self.every_seconds
         if self.every_steps is not None:
             due = due or trainer.svi.steps_taken % self.every_steps == 0

@@ -1,28 +1,38 @@
 """Epochs, validation, early stopping, and a state from which training goes on bitwise."""
 
+import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
+from pyro_vmm.infer.non_finite import NonFiniteError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.minibatches import minibatches
 from pyro_vmm.training.sparse_rows import Rows, dense_rows
 
 Covariates = Mapping[str, Tensor]
+ROWS_NAMED = 10
+"""Rows that a message names at most."""
 
 
 class Watcher(Protocol):
     """Something told of the training's progress: a progress bar, a checkpoint writer."""
 
     def step_ended(self, trainer: "Trainer") -> None:
-        """Called after every training step."""
+        """Called after every training step.
+
+        And once more, with ``trainer.stop_requested`` set, when a step has failed: the state is then the last good one.
+        """
         ...
 
     def epoch_ended(self, trainer: "Trainer") -> None:
@@ -60,6 +70,8 @@ class Trainer:
         Minibatch size ``B`` and the last epoch.
     early_stopping
         Watches the validation ELBO; the best state is restored at the end.
+    row_numbers
+        What to call the rows of ``x`` in messages, ``[N]`` (their numbers in the caller's data); ``0 .. N-1`` if None.
     seed
         Decides the order of the observations. Draws of the model come from torch's global generator.
     watchers
@@ -77,6 +89,7 @@ class Trainer:
     batch_size: int = 256
     max_epochs: int = 100
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    row_numbers: Sequence[int] | NDArray[np.int64] | None = None
     seed: int = 0
     watchers: Sequence[Watcher] = ()
     count_clusters_on: int = 10_000
@@ -108,6 +121,12 @@ class Trainer:
 
         After a request to stop (``stop_requested``, set by a watcher or a signal handler) the state is left as it is, so
         that a checkpoint of it can be continued.
+
+        Raises
+        ------
+        NonFiniteError
+            If a number ceases to be finite, with the rows of the data at fault. The last good state is restored, and told
+            to the watchers.
         """
         self._started = time.monotonic() - self.progress.seconds
         self.svi.guide.train()
@@ -121,7 +140,11 @@ class Trainer:
     def _epoch(self) -> None:
         batches = minibatches(len(self.x), self.batch_size, seed=self.seed, epoch=self.progress.epoch)
         for rows in batches[self.progress.batch :]:
-            losses = self.svi.step(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows))
+            try:
+                losses = self.svi.step(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows))
+            except NonFiniteError as error:
+                self._tell_last_good_state()
+                raise self._with_rows(error, rows) from error
             self.progress.loss_sum += losses.elbo * len(rows)
             self.progress.prior_loss_sum += losses.empirical_bayes * len(rows)
             self.progress.batch += 1
@@ -136,6 +159,31 @@ class Trainer:
             for watcher in self.watchers:
                 watcher.epoch_ended(self)
 
+    def _tell_last_good_state(self) -> None:
+        before, self.stop_requested = self.stop_requested, True
+        for watcher in self.watchers:
+            watcher.step_ended(self)
+        self.stop_requested = before
+
+    def _with_rows(self, error: NonFiniteError, rows: Tensor) -> NonFiniteError:
+        """The same error with the rows that have no finite ELBO of their own, or with the whole minibatch."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pyro's, of the NaN that is looked for
+            alone = [row for row in rows.sort().values.split(1) if not self._finite_alone(row)]
+        culprits = torch.cat(alone or [rows.sort().values]).tolist()
+        names = culprits if self.row_numbers is None else [int(self.row_numbers[row]) for row in culprits]
+        listed = ", ".join(map(str, names[:ROWS_NAMED])) + (", ..." if len(names) > ROWS_NAMED else "")
+        what = "without a finite ELBO of their own" if alone else "in the minibatch, none of which is at fault alone"
+        message = f"{error} Rows of the data {what}: {listed} ({len(names)} in all)."
+        return type(error)(message, tensor=error.tensor, step=error.step, epochs=self.progress.epoch, rows=names)
+
+    def _finite_alone(self, row: Tensor) -> bool:
+        try:
+            loss = self.svi.evaluate_loss(*self._at(self.x, row), **self._covariates_at(self.covariates, row))
+        except (ValueError, ArithmeticError, RuntimeError):  # the last of a matrix that cannot be factorised
+            return False
+        return math.isfinite(loss)
+
     def _end_epoch(self) -> None:
         progress = self.progress
         row: dict[str, float] = {
@@ -149,6 +197,8 @@ class Trainer:
         }
         if self.validation_x is not None:
             row["validation_elbo"] = self.validation_elbo()
+            if math.isnan(row["validation_elbo"]):
+                warnings.warn(f"The validation ELBO is nan after epoch {progress.epoch + 1}.", stacklevel=4)
             if self.early_stopping.improved(row["validation_elbo"], self.svi.steps_taken):
                 self._best = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
                 progress.best_epoch = progress.epoch

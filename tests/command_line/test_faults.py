@@ -1,0 +1,173 @@
+"""Fits that are struck down: what they say, what they leave, and that they end in the bits of an undisturbed one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import pyro_vmm
+from pyro_vmm.command_line.determinism import determinism
+from pyro_vmm.command_line.main import FAILED, INTERRUPTED, main
+from pyro_vmm.infer import EmpiricalBayesSVI
+from pyro_vmm.training import CheckpointWriter, Trainer, checkpoint, read_checkpoint
+
+BENCHMARKS = Path(pyro_vmm.__file__).parents[1] / "benchmarks"
+SMALL = ["--num-components", "4", "--latent-dim", "2", "--batch-size", "20", "--device", "cpu", "--quiet"]
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> list[str]:
+    """A command that needs ``--output`` still."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 4)))
+    return ["fit", str(tmp_path / "x.npy"), *SMALL, "--max-epochs", "3", "--checkpoint-seconds", "0", "--output"]
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1, told
+    assert told.startswith("pyro-vmm: ")
+    return told
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_fits_struck_at_random_moments_end_in_the_same_bits(tmp_path: Path) -> None:
+    faults = ["kill", "terminate", "damage", "file size", "interrupt"]
+    script = [sys.executable, str(BENCHMARKS / "faults.py"), "--output", str(tmp_path / "faults.json")]
+    options = ["--blows", "5", "--fresh", "0", "--fits", "counts", "--faults", *faults]
+    done = subprocess.run([*script, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads((tmp_path / "faults.json").read_text())
+    assert results["failures"] == []
+    assert sorted(blow["fault"] for blow in results["log"]) == sorted(faults)
+
+
+def test_a_fit_stopped_before_its_first_checkpoint_begins_anew(
+    fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(self: CheckpointWriter, trainer: Trainer) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(CheckpointWriter, "step_ended", killed)
+        assert main([*fit, str(tmp_path / "cut")]) == INTERRUPTED
+    assert not (tmp_path / "cut" / "checkpoint").exists()
+    capsys.readouterr()
+    assert main([*fit, str(tmp_path / "cut"), "--resume", "--latent-dim", "3"]) == 2  # still the fit it was begun as
+    assert "latent_dim=2, not 3" in one_line(capsys)
+    assert main([*fit, str(tmp_path / "cut"), "--resume"]) == 0
+    assert "stopped before its first checkpoint and begins anew" in one_line(capsys)
+    assert main([*fit, str(tmp_path / "whole")]) == 0
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_the_checkpoint_before(
+    fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fsync, calls = checkpoint.os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 15:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    with monkeypatch.context() as context:
+        context.setattr(checkpoint.os, "fsync", full)
+        assert main([*fit, str(tmp_path / "cut")]) == FAILED
+    told = one_line(capsys)
+    for words in ("/checkpoint/state-", "No space left on device", "with --resume goes on"):
+        assert words in told
+    _, facts, faults = read_checkpoint(tmp_path / "cut" / "checkpoint")
+    assert facts["steps_taken"] > 0
+    assert faults == []
+    assert not list(tmp_path.glob("cut/**/.*.partial"))
+    assert main([*fit, str(tmp_path / "cut"), "--resume"]) == 0
+    assert main([*fit, str(tmp_path / "whole")]) == 0
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7. GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory\nat x"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_want_of_memory_is_told_in_a_line(
+    error: Exception, fit: list[str], tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    def step(self: EmpiricalBayesSVI, x: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(EmpiricalBayesSVI, "step", step)
+    assert main([*fit, str(tmp_path / "run")]) == FAILED
+    told = one_line(capsys)
+    for words in ("not enough memory", str(error)[:9], "--batch-size", "--resume"):
+        assert words in told
+
+
+def test_a_fault_of_ours_shows_its_traceback(fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(self: EmpiricalBayesSVI, x: Any) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(EmpiricalBayesSVI, "step", step)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        main([*fit, str(tmp_path / "run")])
+
+
+def test_deterministic_holds_during_the_fit_alone(fit: list[str], tmp_path: Path, monkeypatch: Any) -> None:
+    update, seen = EmpiricalBayesSVI.step, []
+
+    def step(self: EmpiricalBayesSVI, x: Any) -> Any:
+        seen.append((torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()))
+        return update(self, x)
+
+    monkeypatch.setattr(EmpiricalBayesSVI, "step", step)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    assert main([*fit, str(tmp_path / "run"), "--deterministic"]) == 0
+    assert set(seen) == {(True, 1)}
+    assert not torch.are_deterministic_algorithms_enabled()
+    facts = json.loads((tmp_path / "run" / "config.json").read_text())["fit"]
+    assert (facts["deterministic"], facts["threads"]) == (True, 1)
+    with determinism(True, threads_given=False), pytest.raises(RuntimeError, match="deterministic"):
+        torch.zeros(3).put_(torch.tensor([1, 1]), torch.tensor([1.0, 2.0]))
+
+
+def test_counts_can_be_fitted_deterministically(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pyro_vmm.single_cell import simulate_cells
+
+    monkeypatch.chdir(tmp_path)
+    simulate_cells(80, 15, num_batches=2).write_h5ad("cells.h5ad")
+    command = ["fit", "cells.h5ad", "--batch-key", "batch", *SMALL, "--max-epochs", "2", "--output"]
+    assert main([*command, "one", "--deterministic"]) == 0
+    assert main([*command, "other"]) == 0
+    assert weights(tmp_path / "one") == weights(tmp_path / "other")
+
+
+def test_another_number_of_threads_is_told_of_on_resuming(fit: list[str], tmp_path: Path, capsys: Any) -> None:
+    assert main([*fit, str(tmp_path / "run")]) == 0
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    config["fit"]["threads"] = 7
+    path.write_text(json.dumps(config))
+    capsys.readouterr()
+    assert main([*fit, str(tmp_path / "run"), "--resume"]) == 0
+    assert "begun with 7 threads, not 1" in one_line(capsys)
+
+
+def test_a_long_fit_needs_no_more_memory_than_a_short_one() -> None:
+    script = [sys.executable, str(BENCHMARKS / "long_run.py"), "--steps", "300"]
+    results = json.loads(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
+    for kind in ("arrays", "cells"):
+        assert len(results[kind]["megabytes"]) >= 20
+        assert results[kind]["growth after the first fifth, megabytes"] < 2
