@@ -1,5 +1,5 @@
 # make demo: set everything up and fit a VMM to scikit-learn's digits.
-# make test: set everything up and pass the tests.
+# make test: set everything up and pass the tests, the notebooks among them.
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +29,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
