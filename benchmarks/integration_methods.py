@@ -4,8 +4,6 @@ PCA, Harmony and Scanorama are deterministic or nearly so: their seeds mostly va
 """
 
 import contextlib
-import functools
-import hashlib
 import importlib
 import io
 import logging
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from integration_data import batch_key, log_normalised
+from source_digest import source_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_PCS = 30
@@ -160,15 +159,6 @@ def versions(method: str) -> dict[str, str]:
     if method in ("vmm", "normal"):
         found["pyro_vmm source"] = source_digest()
     return found
-
-
-@functools.cache
-def source_digest() -> str:
-    """First 16 digits of the SHA-256 of all of ``pyro_vmm``: fits of another state of the code can be told apart."""
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "pyro_vmm").rglob("*.py")):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def leiden(embedding: np.ndarray, seed: int) -> np.ndarray:
