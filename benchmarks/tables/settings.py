@@ -27,6 +27,10 @@ PRIORS: dict[str, dict[str, str]] = {
 }
 
 
+QUICK_MODEL: dict[str, Any] = {"hidden": (128,), "num_components": 30}
+"""Smaller networks and fewer components: what the quick forms change."""
+
+
 def simulated_cells(quick: bool) -> dict[str, Any]:
     """Source of simulated counts: eight groups in two batches."""
     size = {"num_cells": 600, "num_genes": 60} if quick else {"num_cells": 3000, "num_genes": 300}
@@ -36,12 +40,12 @@ def simulated_cells(quick: bool) -> dict[str, Any]:
 def cells_trial(method: str, seed: int, quick: bool, *, group: str = "", **options: Any) -> Trial:
     """``SingleCellVMM`` on simulated cells with these options; fewer components and steps in the quick form."""
     model = {"num_components": 30 if quick else 100} | options.pop("model", {})
-    steps = {"steps": 400} if quick else {"steps": 5000}
-    options = {"model": model} | steps | options
+    options = {"model": model, "steps": 300 if quick else 5000} | options
     return Trial("simulated cells", simulated_cells(quick), method, "single-cell-vmm", options, seed, group)
 
 
 def digits_trial(method: str, seed: int, quick: bool, *, group: str = "", **options: Any) -> Trial:
-    """``VMM`` on digits with these options; fewer steps in the quick form."""
-    options = {"model": DIGITS_MODEL | options.pop("model", {}), "steps": 600 if quick else 3000} | options
+    """``VMM`` on digits with these options; smaller networks and fewer steps in the quick form."""
+    model = DIGITS_MODEL | (QUICK_MODEL if quick else {}) | options.pop("model", {})
+    options = {"model": model, "steps": 400 if quick else 3000} | options
     return Trial("digits", DIGITS, method, "vmm", options, seed, group)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyro_vmm
+from pyro_vmm.devices import choose_device
 from pyro_vmm.errors import UserError
 
 
@@ -21,10 +22,16 @@ def benchmark(options: argparse.Namespace) -> bool:
         Without the repository, for an unknown table, a pattern that no trial has, or numbers that cannot be used.
     """
     root = find_repository()
-    tables = importlib.import_module("benchmarks.tables").TABLES
-    if options.name not in tables:
-        raise UserError(f"There is no benchmark {options.name!r}: choose {', '.join(tables)}.")
+    module = importlib.import_module("benchmarks.tables")
+    tables, others = module.TABLES, module.WITH_STAGES_OF_THEIR_OWN
+    if options.name not in {*tables, *others}:
+        raise UserError(f"There is no benchmark {options.name!r}: choose {', '.join([*tables, *others])}.")
+    if options.seeds is not None and options.seeds < 1:
+        raise UserError(f"--seeds is {options.seeds}: it must be at least 1.")
+    if options.name in others:
+        return bool(others[options.name](options))
     table: Any = tables[options.name]
+    devices = [str(choose_device(device, option="--devices")) for device in options.devices]
     folder, results = _folders(options)
     trials = _planned(table, options)
     chosen = _chosen(trials, options.only)
@@ -41,7 +48,7 @@ def benchmark(options: argparse.Namespace) -> bool:
         left,
         folder,
         jobs=options.jobs,
-        devices=options.devices,
+        devices=devices,
         data_root=options.data_root,
         own_process=table.own_process,
     )
@@ -92,8 +99,6 @@ def _planned(table: Any, options: argparse.Namespace) -> list[Any]:
     number = options.seeds
     if number is None:
         number = table.quick_seeds if options.quick else table.seeds
-    if number < 1:
-        raise UserError(f"--seeds is {number}: it must be at least 1.")
     return [trial for seed in range(number) for trial in table.trials(options.quick, seed)]
 
 
