@@ -102,6 +102,8 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
     A loss that ceases to be finite is a result as well: it is written with what was said.
     """
     fitted, result = None, {"trial": trial.name, "digest": trial.digest, "definition": asdict(trial)}
+    # Of the source as it was imported: it may change while a fit goes on.
+    result["facts"] = facts(device)
     wall, cpu = time.perf_counter(), time.process_time()
     try:
         fitted = fit(trial, device, data_root)
@@ -117,7 +119,6 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
     if fitted is not None:
         result["numbers"] |= fitted.numbers
         result["numbers"] |= score(trial, fitted, data_root)
-    result["facts"] = facts(device)
     path = result_file(folder, trial)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
