@@ -99,22 +99,24 @@ def finished(folder: Path, trial: Trial) -> dict[str, Any] | None:
 def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -> dict[str, Any]:
     """Fit without labels, then score with them, and write both as one file, whole or not at all.
 
-    A loss that ceases to be finite is a result as well: it is written with what was said.
+    A loss that ceases to be finite is a result as well: it is written with what was said. Times are of the fit alone.
     """
+    from benchmarks.datasets import observations
+
     fitted, result = None, {"trial": trial.name, "digest": trial.digest, "definition": asdict(trial)}
     # Of the source as it was imported: it may change while a fit goes on.
     result["facts"] = facts(device)
-    wall, cpu = time.perf_counter(), time.process_time()
+    x = observations(trial.source, trial.seed, data_root)
+    memory, wall, cpu = peak_memory(), time.perf_counter(), time.process_time()
     try:
-        fitted = fit(trial, device, data_root)
+        fitted = fit(trial, x, device, data_root)
     except ArithmeticError as error:
         result["error"] = " ".join(str(error).split())
     result["numbers"] = {
         "cpu_seconds": time.process_time() - cpu,
         "wall_seconds": time.perf_counter() - wall,
-        # Bytes on macOS, kilobytes elsewhere.
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        / (1e6 if sys.platform == "darwin" else 976.5625),
+        "memory_before_mb": memory,
+        "peak_memory_mb": peak_memory(),
     }
     if fitted is not None:
         result["numbers"] |= fitted.numbers
@@ -125,17 +127,22 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
     return result
 
 
-def fit(trial: Trial, device: str, data_root: Path | None) -> Fitted:
+def fit(trial: Trial, x: Any, device: str, data_root: Path | None) -> Fitted:
     """Fit a method; only those that say so in their name and in the table are handed labels."""
-    from benchmarks.datasets import labels, observations
+    from benchmarks.datasets import labels
     from benchmarks.methods import FITS, FITS_THAT_SEE_LABELS
 
-    x = observations(trial.source, trial.seed, data_root)
     if trial.fit in FITS_THAT_SEE_LABELS:
         assert trial.told, f"{trial.name} sees labels and does not say so"
         seen = labels(trial.source, trial.seed, data_root)
         return FITS_THAT_SEE_LABELS[trial.fit](x, seen, trial.options, trial.seed, device)
     return FITS[trial.fit](x, trial.options, trial.seed, device)
+
+
+def peak_memory() -> float:
+    """The most that this process has held so far, in MB."""
+    # Bytes on macOS, kilobytes elsewhere.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
 
 
 def score(trial: Trial, fitted: Fitted, data_root: Path | None) -> dict[str, float]:

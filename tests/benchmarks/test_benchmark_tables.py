@@ -32,13 +32,8 @@ def tiny(trial: Trial) -> Trial:
     source |= {"num_observations": 110} if trial.source["kind"] == "digits" else {}
     options = {name: SHORTER.get(name, value) for name, value in trial.options.items()}
     if "model" in options:
-        options["model"] = options["model"] | OF_MODEL[trial.fit]
-        for name in ("num_components",):
-            options["model"] |= {name: min(options["model"].get(name, 10), 10)}
-    if "train" in options:
-        options["train"] = (
-            options["train"] | {"max_epochs": 1} if "max_epochs" in options["train"] else options["train"]
-        )
+        model = options["model"] | OF_MODEL[trial.fit]
+        options["model"] = model | {"num_components": min(model.get("num_components", 10), 10)}
     return replace(trial, source=source, options=options)
 
 
