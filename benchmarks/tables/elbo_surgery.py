@@ -15,9 +15,9 @@ SURGERY = {
 QUESTION = """\
 A prior that fits the aggregate posterior q(z) makes KL(q(z), p(z)) small and leaves the average KL to the information
 that the codes carry about their observations (Hoffman & Johnson 2016). Does a mixture prior do so better than the
-VampPrior and N(0, I)? All in nats per held-out observation, the reconstructions under each model's own decoder; mutual information is never
-above the logarithm of the number of observations (at most 1,000 are used), and where it is near that, the marginal KL
-is an overestimate. No label is needed, and the clusters are only counted."""
+VampPrior and N(0, I)? All in nats per held-out observation, the reconstructions under each model's own decoder;
+mutual information is never above the logarithm of the number of observations (at most 1,000 are used), and where it
+is near that, the marginal KL is an overestimate. No label is needed, and the clusters are only counted."""
 
 
 def trials(quick: bool, seed: int) -> list[Trial]:
