@@ -1,4 +1,6 @@
-"""Integration and clustering of single-cell counts: ``SingleCellVMM`` beside PCA, Harmony, Scanorama and SCVI.
+"""Integration and clustering of single-cell counts: ``SingleCellVMM`` beside PCA, Harmony, Scanorama, SCVI and Seurat.
+
+``pyro-vmm benchmark integration --data-root DATA`` runs all three stages.
 
 Three stages, so that labels cannot leak into a fit:
 
@@ -14,6 +16,7 @@ Needs scanpy, igraph, scikit-misc, harmonypy, scanorama, scvi-tools and scib-met
 
 import argparse
 import contextlib
+import fnmatch
 import os
 import platform
 import shutil
@@ -29,7 +32,7 @@ import numpy as np
 import torch
 from anndata import AnnData
 from integration_data import FILES, prepare, shape, write_json
-from integration_methods import LEIDEN, METHODS, Fitted, leiden, load, versions
+from integration_methods import LEIDEN, METHODS, Absent, Fitted, leiden, load, versions
 
 SEEDS = range(5)
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -76,7 +79,8 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, Path]]:
     for seed in arguments.seeds:
         for file in (name for name in FILES if name in arguments.files):
             for method in (name for name in METHODS if name in arguments.methods):
-                yield file, method, seed, arguments.work / "fits" / file / f"{method}-seed{seed}"
+                if fnmatch.fnmatch(f"{file}/{method}/seed{seed}", arguments.only):
+                    yield file, method, seed, arguments.work / "fits" / file / f"{method}-seed{seed}"
 
 
 @contextlib.contextmanager
@@ -84,6 +88,8 @@ def told(name: str, failed: list[str]) -> Iterator[None]:
     """Print an error and note it in `failed` instead of stopping the other runs."""
     try:
         yield
+    except Absent as missing:
+        print(f"{name} left out: {missing}", flush=True)
     except Exception:
         failed.append(name)
         print(f"{name} FAILED\n{traceback.format_exc()}", flush=True)
@@ -133,9 +139,12 @@ def table(arguments: argparse.Namespace) -> None:
     if found.empty:
         sys.exit(f"nothing scored yet in {arguments.work}")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    found.round(5).to_csv(arguments.output / "integration.csv", index=False)
-    write_json(arguments.output / "integration.json", integration_table.provenance(arguments.work, found))
-    print(integration_table.by_file(found), integration_table.over_files(found), sep="\n\n")
+    found.round(5).to_csv(arguments.output / f"{arguments.name}.csv", index=False)
+    facts = integration_table.provenance(arguments.work, found)
+    write_json(arguments.output / f"{arguments.name}.json", facts)
+    page = integration_table.page(found.round(5), facts)
+    (arguments.output / f"{arguments.name}.md").write_text(page)
+    print(page)
 
 
 def parse() -> argparse.Namespace:
@@ -143,6 +152,7 @@ def parse() -> argparse.Namespace:
     selection.add_argument("--work", type=Path, default=Path("runs/integration"), help="fits and scores lie here")
     selection.add_argument("--files", nargs="+", choices=FILES, default=FILES, metavar="FILE")
     selection.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    selection.add_argument("--only", default="*", metavar="PATTERN", help="of FILE/METHOD/seedS, as in a shell")
     selection.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), metavar="SEED")
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", type=Path, required=True, help="folder of the .h5ad files")
@@ -156,8 +166,8 @@ def parse() -> argparse.Namespace:
     stage.add_argument("--no-scib", action="store_true", help="clusters only")
     stage.set_defaults(run=score)
     stage = stages.add_parser("table", parents=[selection], help="gather and print the scores")
-    stage.add_argument("--output", type=Path, default=RESULTS, help="folder of integration.csv and integration.json")
-    stage.set_defaults(run=table)
+    stage.add_argument("--output", type=Path, default=RESULTS, help="folder of integration.csv, .json and .md")
+    stage.set_defaults(run=table, name="integration")
     return parser.parse_args()
 
 

@@ -57,10 +57,10 @@ def log_normalised(adata: AnnData) -> AnnData:
 
 def variable_genes(adata: AnnData) -> tuple[np.ndarray, str]:
     """Which genes ``[genes]`` (bool) every method sees, and how they were chosen."""
-    import scanpy
-
     if adata.n_vars <= NUM_GENES:
         return np.ones(adata.n_vars, dtype=bool), "all genes of the file"
+    import scanpy
+
     options = {"n_top_genes": NUM_GENES, "batch_key": batch_key(adata), "inplace": False}
     try:
         table = scanpy.pp.highly_variable_genes(adata, flavor="seurat_v3", **options)

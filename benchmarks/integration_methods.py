@@ -5,11 +5,12 @@ PCA, Harmony and Scanorama are deterministic or nearly so: their seeds mostly va
 
 import contextlib
 import functools
-import hashlib
 import importlib
 import io
 import logging
+import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.io
+import scipy.sparse
 from anndata import AnnData
 from integration_data import batch_key, log_normalised
+from source_digest import source_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_PCS = 30
@@ -112,9 +116,64 @@ def vmm(adata: AnnData, seed: int) -> Fitted:
     return fitted
 
 
-def normal(adata: AnnData, seed: int) -> Fitted:
-    """The same networks and likelihood under a standard normal prior, which has no clusters of its own."""
-    return single_cell_vmm(adata, seed, prior="standard-normal")[1]
+def of_prior(prior: str) -> Callable[[AnnData, int], Fitted]:
+    """The same networks and likelihood under another prior; the standard normal has no clusters of its own."""
+
+    def fit(adata: AnnData, seed: int) -> Fitted:
+        model, fitted = single_cell_vmm(adata, seed, prior=prior)
+        if prior != "standard-normal":
+            fitted.clusters = np.asarray(model.predict())
+        return fitted
+
+    return fit
+
+
+def seurat(adata: AnnData, seed: int) -> Fitted:
+    """Seurat v3's anchors between batches and principal components of what they integrate, in R.
+
+    Raises
+    ------
+    Absent
+        Where R or its package is not installed.
+    """
+    number = seurat_version()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scipy.io.mmwrite(folder / "counts.mtx", scipy.sparse.coo_matrix(adata.X.T))
+        (folder / "batches.txt").write_text("\n".join(adata.obs["batch"].astype(str)) + "\n")
+        script = Path(__file__).with_name("integration_seurat.R")
+        done = subprocess.run(
+            ["Rscript", str(script), str(folder), str(NUM_PCS), str(seed)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ValueError(f"Rscript ended with status {done.returncode}: {done.stderr.strip()[-2000:]}")
+        embedding = np.loadtxt(folder / "embedding.txt", dtype=np.float32)
+    return Fitted(embedding, options={"dims": NUM_PCS, "Seurat": number})
+
+
+@functools.cache
+def seurat_version() -> str:
+    """Version of R's Seurat.
+
+    Raises
+    ------
+    Absent
+        Where R or its package is not installed.
+    """
+    try:
+        done = subprocess.run(
+            ["Rscript", "-e", 'cat(as.character(packageVersion("Seurat")))'],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        raise Absent("Rscript with the package Seurat is not installed here") from None
+    return done.stdout.strip()
+
+
+class Absent(Exception):
+    """What a method needs is not installed; it is left out, and the table says so."""
 
 
 METHODS: Mapping[str, Callable[[AnnData, int], Fitted]] = {
@@ -122,26 +181,28 @@ METHODS: Mapping[str, Callable[[AnnData, int], Fitted]] = {
     "harmony": harmony,
     "scanorama": scanorama,
     "scvi": scvi,
-    "normal": normal,
+    "normal": of_prior("standard-normal"),
+    "vamp-prior": of_prior("vamp-prior"),
+    "dp-gmm": of_prior("gaussian-mixture"),
     "vmm": vmm,
+    "seurat": seurat,
 }
+OURS = ("normal", "vamp-prior", "dp-gmm", "vmm")
 SHARED_PACKAGES = ("numpy", "scipy", "scikit-learn", "anndata", "scanpy", "igraph")
 PACKAGES = {
     "pca": (),
     "harmony": ("harmonypy",),
     "scanorama": ("scanorama",),
     "scvi": ("scvi-tools", "torch"),
-    "normal": ("pyro-ppl", "torch"),
-    "vmm": ("pyro-ppl", "torch"),
-}
+    "seurat": (),
+} | dict.fromkeys(OURS, ("pyro-ppl", "torch"))
 MODULES = {
     "pca": "scanpy",
     "harmony": "harmonypy",
     "scanorama": "scanorama",
     "scvi": "scvi",
-    "normal": "pyro_vmm",
-    "vmm": "pyro_vmm",
-}
+    "seurat": "scipy.io",
+} | dict.fromkeys(OURS, "pyro_vmm")
 
 
 def load(method: str, adata: AnnData) -> None:
@@ -157,18 +218,9 @@ def load(method: str, adata: AnnData) -> None:
 def versions(method: str) -> dict[str, str]:
     """Packages behind a method's embedding and clusters; for ours, a digest of its source."""
     found = {package: version(package) for package in (*SHARED_PACKAGES, *PACKAGES[method])}
-    if method in ("vmm", "normal"):
+    if method in OURS:
         found["pyro_vmm source"] = source_digest()
     return found
-
-
-@functools.cache
-def source_digest() -> str:
-    """First 16 digits of the SHA-256 of all of ``pyro_vmm``: fits of another state of the code can be told apart."""
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "pyro_vmm").rglob("*.py")):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def leiden(embedding: np.ndarray, seed: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from integration_methods import Absent, seurat_version
 
 SCORES = ("nmi", "ari", "num_clusters", "leiden_nmi", "leiden_ari", "leiden_num_clusters", "total", "bio", "batch")
 COLUMNS = ("file", "method", "seed", *SCORES, "epochs", "cpu_seconds", "wall_seconds")
@@ -39,7 +40,13 @@ def provenance(work: Path, table: pd.DataFrame) -> dict[str, Any]:
             versions.setdefault(package, set()).add(number)
     for row in scores:
         versions.setdefault("scib-metrics", set()).add(row.get("scib_metrics", "not run"))
+    absent = {}
+    try:
+        seurat_version()
+    except Absent as missing:
+        absent["seurat"] = str(missing)
     return {
+        "absent": absent,
         "commands": [f"python benchmarks/integration.py {command}" for command in COMMANDS],
         "versions": {package: sorted(numbers) for package, numbers in sorted(versions.items())},
         "seeds": sorted(table["seed"].unique().tolist()),
@@ -52,6 +59,25 @@ def provenance(work: Path, table: pd.DataFrame) -> dict[str, Any]:
         "data": {fact["file"]: fact["data"] for fact in facts},
         "cells seen by scib-metrics": {f: row.get("scib_cells") for (f, _, _), row in zip(keys, scores, strict=True)},
     }
+
+
+def page(table: pd.DataFrame, facts: dict[str, Any]) -> str:
+    """What ``integration.md`` holds, made from the CSV and the JSON beside it."""
+    absent = [f"* `{method}` is not in it: {reason}." for method, reason in facts.get("absent", {}).items()]
+    versions = ", ".join(f"{package} {'/'.join(numbers)}" for package, numbers in facts["versions"].items())
+    parts = [
+        "# Integration and clustering of single-cell counts",
+        "NMI and ARI of the clusters (a method's own, else Leiden's), Leiden's on the embedding, and the aggregates of "
+        "scib-metrics: means over the seeds, least and greatest in brackets. Labels are read after the fits. What the "
+        "numbers mean is told in the [README](../README.md#integration).",
+        over_files(table),
+        *(["\n".join(absent)] if absent else []),
+        by_file(table),
+        "## What gave these numbers",
+        "\n".join(f"    {command}" for command in facts["commands"]),
+        f"Seeds {facts['seeds']}; {', '.join(facts['machines'])}; cores {facts['cores']}, threads {facts['threads']}. {versions}.",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def spread(values: pd.Series, decimals: int) -> str:

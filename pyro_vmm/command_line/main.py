@@ -134,6 +134,32 @@ def parser() -> argparse.ArgumentParser:
         metavar="COLUMN|FILE",
         help="colour and score by these; by default those that pyro-vmm score was given",
     )
+
+    benchmark = commands.add_parser("benchmark", help="reproduce a table of the folder benchmarks/ (in a checkout)")
+    benchmark.add_argument(
+        "name",
+        metavar="NAME",
+        help="images, ablation, sensitivity, elbo-surgery, tabular, scaling or integration",
+    )
+    benchmark.add_argument("--quick", action="store_true", help="a small form: minutes on one core")
+    benchmark.add_argument("--seeds", type=int, metavar="S", help="seeds 0 to S-1; the default is the table's")
+    benchmark.add_argument(
+        "--only", metavar="PATTERN", help="run the trials whose name holds it (* and ? as in a shell)"
+    )
+    benchmark.add_argument("--list", action="store_true", help="show the trials, done and to do, and run none")
+    benchmark.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, of one thread each (default 1)")
+    benchmark.add_argument("--devices", nargs="+", default=["cpu"], metavar="DEVICE", help="cpu (default), cuda:0 ...")
+    benchmark.add_argument("--data-root", type=Path, metavar="DIR", help="where data lie, or are downloaded to")
+    benchmark.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/benchmark"),
+        metavar="DIR",
+        help="finished trials, each a file: the command goes on where it stopped (default runs/benchmark)",
+    )
+    benchmark.add_argument(
+        "--results", type=Path, metavar="DIR", help="the table and its page (default: DIR of --output)"
+    )
     return top
 
 
@@ -164,6 +190,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             report(options.directory, options.labels)
             return 0
+        if options.command == "benchmark":
+            from pyro_vmm.command_line.benchmark import benchmark
+
+            return 0 if benchmark(options) else FAILED
         from pyro_vmm.command_line.fit import demo, fit
 
         finished = demo(options.output, options.seed) if options.command == "demo" else fit(options)

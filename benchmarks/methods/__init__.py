@@ -1,0 +1,29 @@
+"""What the tables compare: each method turns observations into clusters, by ``(x, options, seed, device) -> Fitted``."""
+
+from collections.abc import Callable, Mapping
+
+from benchmarks.harness.trial import Fitted
+from benchmarks.methods.arrays import fit_vmm
+from benchmarks.methods.cells import fit_single_cell_vmm
+from benchmarks.methods.classical import (
+    fit_bayesian_gaussian_mixture,
+    fit_gaussian_mixture_by_bic,
+    fit_hdbscan,
+    fit_kmeans,
+)
+from benchmarks.methods.released_protocol import fit_stopping_on_labels
+from benchmarks.methods.vade import fit_vade
+
+FITS: Mapping[str, Callable[..., Fitted]] = {
+    "vmm": fit_vmm,
+    "single-cell-vmm": fit_single_cell_vmm,
+    "vade": fit_vade,
+    "k-means": fit_kmeans,
+    "gaussian-mixture-bic": fit_gaussian_mixture_by_bic,
+    "bayesian-gaussian-mixture": fit_bayesian_gaussian_mixture,
+    "hdbscan": fit_hdbscan,
+}
+"""Methods that are handed no label."""
+
+FITS_THAT_SEE_LABELS: Mapping[str, Callable[..., Fitted]] = {"stopping-on-labels": fit_stopping_on_labels}
+"""``(x, labels, options, seed, device) -> Fitted``: only here, so that published protocols can be told beside ours."""

@@ -1,0 +1,47 @@
+"""``SingleCellVMM`` with any prior, its own clusters or Leiden's in its embedding."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from anndata import AnnData
+
+from benchmarks.harness.trial import Fitted
+from benchmarks.methods.arrays import cluster_embedding, epochs_for
+from benchmarks.methods.joint import JointSingleCellVMM
+from pyro_vmm import SingleCellVMM
+
+
+def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+    """Fit ``SingleCellVMM``.
+
+    Parameters
+    ----------
+    adata
+        Counts ``[cells, genes]``; ``obs["batch"]`` where there are batches.
+    options
+        ``model`` and ``train``: keywords of ``SingleCellVMM`` and of its ``train``; ``steps``, ``joint`` and ``afterwards`` as in
+        :func:`benchmarks.methods.arrays.fit_vmm`.
+    seed, device
+        Of the fit.
+    """
+    train = dict(options.get("train", {}))
+    if "steps" in options:
+        train |= epochs_for(options["steps"], adata.n_obs, train.get("batch_size", 256))
+    several = "batch" in adata.obs and adata.obs["batch"].nunique() > 1
+    facade = JointSingleCellVMM if options.get("joint") else SingleCellVMM
+    facade.setup_anndata(adata, batch_key="batch" if several else None)
+    model = facade(adata, random_state=seed, **options.get("model", {}))
+    model.train(accelerator=device, **train)
+    history = model.history
+    numbers = {
+        "validation_elbo": -float(history["elbo_validation"].min().iloc[0]),
+        "best_epoch": float(history["elbo_validation"]["elbo_validation"].idxmin()),
+        "epochs": float(len(history["elbo_train"])),
+        "steps": float(history["step"].iloc[-1, 0]),
+        "components_in_use": float(history["clusters_in_use"].iloc[-1, 0]),
+    }
+    if "afterwards" in options:
+        clusters, probability = cluster_embedding(model.get_latent_representation(), options["afterwards"], seed)
+        return Fitted(clusters, probability, numbers)
+    responsibilities = model.predict_proba()
+    return Fitted(responsibilities.argmax(1), responsibilities.max(1), numbers)

@@ -1,0 +1,66 @@
+"""VaDE: pre-training as an autoencoder, a Gaussian mixture of the latents as start, then its own ELBO."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.harness.trial import Fitted
+from benchmarks.methods.arrays import VALIDATION_FRACTION, epochs_for
+from pyro_vmm.assembly import Assembly
+from pyro_vmm.devices import choose_device, resident
+from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.infer import EmpiricalBayesSVI
+from pyro_vmm.models import VaDE, VaDEObjective
+from pyro_vmm.training import EarlyStopping, Trainer, split_rows
+
+
+def fit_vade(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+    """Fit VaDE with the networks of ``VMM`` and diagonal posteriors, as published.
+
+    Parameters
+    ----------
+    x
+        ``[N, F]``.
+    options
+        ``model``: those keywords of ``VMM`` that say what the networks and the likelihood are, ``num_components`` (the number
+        of classes) and how it is trained; ``pretraining_epochs``; ``steps`` as in :func:`benchmarks.methods.arrays.fit_vmm`.
+    seed, device
+        Of the fit.
+    """
+    keywords = {"batch_size": 256, "learning_rate": 5e-4, "max_epochs": 100, "patience": 30} | dict(options["model"])
+    if "steps" in options:
+        keywords |= epochs_for(options["steps"], len(x), keywords["batch_size"])
+    training = {name: keywords.pop(name) for name in ("batch_size", "learning_rate", "max_epochs", "patience")}
+    on = choose_device(device)
+    rows, held_out = split_rows(len(x), VALIDATION_FRACTION, seed)
+    values = torch.from_numpy(np.asarray(x, dtype=np.float32))
+    torch.manual_seed(seed)
+    assembly = Assembly(num_features=x.shape[1], **keywords | {"prior": "gaussian-mixture", "covariance": "diagonal"})
+    pieces, guide = assembly.build()
+    model = VaDE(assembly.latent_dim, assembly.num_components, pieces.decoder, pieces.likelihood).to(on)
+    guide.to(on)
+    seen, unseen = resident(values[rows], on), resident(values[held_out], on)
+    model.pretrain(guide, seen, epochs=options["pretraining_epochs"], batch_size=training["batch_size"])
+    model.start_mixture(guide, seen, seed=seed)
+    objective = VaDEObjective(model, guide)
+    trainer = Trainer(
+        EmpiricalBayesSVI(model, guide, optim=training["learning_rate"], loss=objective),
+        seen,
+        unseen,
+        batch_size=training["batch_size"],
+        max_epochs=training["max_epochs"],
+        early_stopping=EarlyStopping(training["patience"]),
+        seed=seed,
+    )
+    history = trainer.run()
+    responsibilities = Evaluation(model, guide).responsibilities(values)
+    numbers = {
+        "validation_elbo": max(row["validation_elbo"] for row in history),
+        "best_epoch": float(trainer.progress.best_epoch + 1),
+        "epochs": float(len(history)),
+        "steps": float(history[-1]["step"]),
+        "components_in_use": float(len(np.unique(responsibilities.argmax(1)))),
+    }
+    return Fitted(responsibilities.argmax(1), responsibilities.max(1), numbers)

@@ -1,0 +1,56 @@
+"""What each part of the VMM is worth."""
+
+import pandas as pd
+
+from benchmarks.harness import Column, Table, Trial
+from benchmarks.harness.collect import ACCURACIES, CLUSTERS, ELBO, SECONDS
+from benchmarks.tables.settings import cells_trial, digits_trial
+
+VARIANTS = {
+    "VMM": {},
+    "without the VampPrior (DP-GMM)": {"model": {"prior": "gaussian-mixture"}},
+    "without the DP (MAP)": {"model": {"prior_inference": "map"}},
+    "without the DP and hyper-priors (MLE)": {"model": {"prior_inference": "mle"}},
+    "differentiated responsibilities": {"model": {"responsibility_gradient": "differentiated"}},
+    "joint optimisation": {"joint": True},
+    "Dirichlet weights": {"model": {"weights": "dirichlet"}},
+}
+QUESTION = """\
+The paper holds that it takes all three: VampPrior centres, a Dirichlet process over them, and empirical-Bayes steps
+that alternate with the ELBO's. Each row leaves one out, or takes the other of two choices that the paper leaves open.
+VMM is stick-breaking weights, MAP with the DP, stopped responsibilities, alternating steps. Joint optimisation moves
+the prior by the ELBO's own gradient with the same hyper-prior at the same weight, in the same update as the networks."""
+
+
+def trials(quick: bool, seed: int) -> list[Trial]:
+    """Every variant on digits and on simulated cells."""
+    return [
+        make(name, seed, quick, **options) for make in (digits_trial, cells_trial) for name, options in VARIANTS.items()
+    ]
+
+
+def findings(rows: pd.DataFrame) -> list[str]:
+    """Paired differences from VMM, seed by seed."""
+    sentences = []
+    for data, of_data in rows.groupby("data", sort=False):
+        by_seed = of_data.pivot(index="seed", columns="method", values=["nmi", "validation_elbo", "clusters"])
+        if "VMM" not in by_seed["nmi"]:
+            continue
+        for method in by_seed["nmi"].columns.drop("VMM"):
+            parts = []
+            for key, name, decimals in (("nmi", "NMI", 3), ("validation_elbo", "ELBO", 2), ("clusters", "clusters", 1)):
+                difference = (by_seed[key][method] - by_seed[key]["VMM"]).dropna()
+                low, high = difference.min(), difference.max()
+                parts.append(f"{name} {difference.mean():+.{decimals}f} ({low:+.{decimals}f} to {high:+.{decimals}f})")
+            sentences.append(f"{data}, {method} minus VMM: {', '.join(parts)}.")
+    return sentences
+
+
+TABLE = Table(
+    name="ablation",
+    title="What each part of the VMM is worth",
+    question=QUESTION,
+    trials=trials,
+    columns=(*ACCURACIES, CLUSTERS, ELBO, Column("epochs", "epochs", 0), SECONDS),
+    findings=findings,
+)

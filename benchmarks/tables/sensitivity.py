@@ -1,0 +1,106 @@
+"""What sets how many clusters are found: one option at a time."""
+
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.harness import Column, Table, Trial
+from benchmarks.harness.collect import ACCURACIES, CLUSTERS, ELBO, SECONDS
+from benchmarks.tables.settings import DIGITS_MODEL, cells_trial, digits_trial
+
+DEFAULT = "the default"
+QUICK = {
+    "components K": (10,),
+    "minibatch B": (32, 512),
+    "prior weight M": (32, 2048),
+    "latent dimension D": (3,),
+    "learning-rate ratio": (10.0,),
+}
+FULL = {
+    "components K": (10, 25, 50, 100, 200),
+    "minibatch B": (64, 128, 256, 512, 1024),
+    "prior weight M": (16, 64, 256, 1024, 4096),
+    "latent dimension D": (2, 5, 10, 20, 40),
+    "learning-rate ratio": (0.1, 0.3, 1.0, 3.0, 10.0),
+}
+QUESTION = """\
+In the paper's released code the minibatch size sets, without saying so, how fine the clusters are: the hyper-prior is
+weighed against one minibatch. Here the prior weight M does, and the minibatch should not. One option is changed at a
+time, the number of training steps held equal. The learning-rate ratio is the prior's rate over the networks'."""
+
+
+def trials(quick: bool, seed: int) -> list[Trial]:
+    """The default, then each option at each of its values."""
+    grid: dict[str, tuple[float, ...]] = QUICK if quick else FULL
+    found = [digits_trial(DEFAULT, seed, quick), cells_trial(DEFAULT, seed, quick)]
+    for name, values in grid.items():
+        for value in values:
+            method = f"{name} = {value:g}"
+            found.append(digits_trial(method, seed, quick, group=name, **of_arrays(name, value)))
+            if not quick or name in ("minibatch B", "prior weight M"):
+                found.append(cells_trial(method, seed, quick, group=name, **of_cells(name, value)))
+    return found
+
+
+def of_arrays(name: str, value: float) -> dict[str, Any]:
+    """Options of ``VMM`` with one of them changed."""
+    rate = DIGITS_MODEL["learning_rate"]
+    return {
+        "components K": {"model": {"num_components": value}},
+        "minibatch B": {"model": {"batch_size": value}},
+        "prior weight M": {"model": {"prior_weight": float(value)}},
+        "latent dimension D": {"model": {"latent_dim": value}},
+        "learning-rate ratio": {"model": {"prior_learning_rate": rate * value}},
+    }[name]
+
+
+def of_cells(name: str, value: float) -> dict[str, Any]:
+    """Options of ``SingleCellVMM`` with one of them changed."""
+    return {
+        "components K": {"model": {"num_components": value}},
+        "minibatch B": {"train": {"batch_size": value}},
+        "prior weight M": {"model": {"prior_weight": float(value)}},
+        "latent dimension D": {"model": {"n_latent": value}},
+        "learning-rate ratio": {"train": {"prior_learning_rate": 1e-3 * value}},
+    }[name]
+
+
+def findings(rows: pd.DataFrame) -> list[str]:
+    """How far each option moves the number of clusters, against how far the seed alone does."""
+    sentences = []
+    for data, of_data in rows.groupby("data", sort=False):
+        default = of_data[of_data["method"] == DEFAULT]["clusters"]
+        if default.empty:
+            continue
+        of_minibatch = of_data[(of_data["method"] == DEFAULT) | (of_data["group"] == "minibatch B")]
+        by_seed = of_minibatch.groupby("method")["clusters"].agg(lambda found: found.max() - found.min()).max()
+        spans = {}
+        for group, of_group in of_data[of_data["group"] != ""].groupby("group", sort=False):
+            means = of_group.groupby("method", sort=False)["clusters"].mean()
+            spans[group] = max(means.max(), default.mean()) - min(means.min(), default.mean())
+            told = "; ".join(f"{method.rpartition('= ')[2]}: {mean:.1f}" for method, mean in means.items())
+            sentences.append(f"{data}, clusters by {group}: {told}; by default {default.mean():.1f}.")
+        if "minibatch B" in spans:
+            moved = spans["minibatch B"]
+            if len(default) < 2:
+                verdict = "one seed does not say whether that is more than chance"
+            elif moved > by_seed:
+                verdict = "so the minibatch still sets the granularity in part"
+            else:
+                verdict = "so the minibatch does not set the granularity beyond what the seed does"
+            against = f", the prior weight by {spans['prior weight M']:.1f}" if "prior weight M" in spans else ""
+            sentences.append(
+                f"**{data}: the minibatch moves the mean number of clusters by {moved:.1f}{against}, the seed alone by "
+                f"at most {by_seed:.1f} (range over {len(default)} seeds), at equally many training steps: {verdict}.**"
+            )
+    return sentences
+
+
+TABLE = Table(
+    name="sensitivity",
+    title="What sets the number of clusters",
+    question=QUESTION,
+    trials=trials,
+    columns=(CLUSTERS, *ACCURACIES[3:], *ACCURACIES[:3], ELBO, Column("epochs", "epochs", 0), SECONDS),
+    findings=findings,
+)

@@ -1,0 +1,174 @@
+"""Every table in a tiny form, by the command that users type."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import tables
+from benchmarks.harness import Column, Table, Trial, collect, result_file, write_table
+from benchmarks.harness.page import page
+from benchmarks.tables import ablation, images, scaling, sensitivity
+from pyro_vmm.command_line import benchmark
+from pyro_vmm.command_line.main import main
+
+SMALLER: dict[str, Any] = {"num_cells": 100, "num_genes": 10, "num_observations": 100}
+SHORTER: dict[str, Any] = {"steps": 2, "surgery": 2, "patience": 1, "pretraining_epochs": 1, "most_components": 2}
+OF_MODEL: dict[str, dict[str, Any]] = {
+    "vmm": {"hidden": (8,)},
+    "stopping-on-labels": {"hidden": (8,), "max_epochs": 2},
+    "vade": {"hidden": (8,)},
+    "single-cell-vmm": {"n_hidden": 8},
+}
+
+
+def tiny(trial: Trial) -> Trial:
+    """The same trial on few observations and for few steps."""
+    source = {name: min(value, SMALLER[name]) if name in SMALLER else value for name, value in trial.source.items()}
+    source |= {"num_observations": 110} if trial.source["kind"] == "digits" else {}
+    options = {name: SHORTER.get(name, value) for name, value in trial.options.items()}
+    if "model" in options:
+        model = options["model"] | OF_MODEL[trial.fit]
+        options["model"] = model | {"num_components": min(model.get("num_components", 10), 10)}
+    return replace(trial, source=source, options=options)
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_table(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It runs to the end; the page shows every method, and the mean of every number."""
+    table = tables.TABLES[name]
+    monkeypatch.setitem(
+        tables.TABLES, name, replace(table, trials=lambda quick, seed: [tiny(t) for t in table.trials(quick, seed)])
+    )
+    arguments = ["benchmark", name, "--quick", "--seeds", "1", "--jobs", "0", "--output", str(tmp_path)]
+    assert main(arguments) == 0, capsys.readouterr().err
+    contents = json.loads((tmp_path / f"{name}-quick.json").read_text())
+    planned = table.trials(True, 0)
+    assert contents["planned"] == contents["finished"] == len(planned) == len(contents["rows"])
+    text = (tmp_path / f"{name}-quick.md").read_text()
+    assert f"    pyro-vmm benchmark {name} --quick --seeds 1\n" in text
+    for row in contents["rows"]:
+        assert not row["error"]
+        assert f"| {row['data']} | {row['method']} |" in text
+    csv = pd.read_csv(tmp_path / f"{name}-quick.csv")
+    shown = [column["key"] for column in contents["columns"] if column["key"] in csv]
+    assert {"clusters", "cpu_seconds"} <= set(shown)
+    assert np.isfinite(csv["clusters"]).all()
+    labelled = [row for row in contents["rows"] if "labels" in row["told"]]
+    assert bool(labelled) == (name == "images")
+    # Again: nothing is left to do.
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert f"{name}: {len(planned)} of {len(planned)} trials done before, 0 to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+@pytest.mark.parametrize("quick", [True, False])
+def test_trials_of_a_table_have_names_of_their_own(name: str, quick: bool) -> None:
+    trials = [trial for seed in range(2) for trial in tables.TABLES[name].trials(quick, seed)]
+    assert len({result_file(Path(), trial) for trial in trials}) == len(trials)
+    for trial in trials:
+        json.dumps(dict(trial.options))
+        knows = "num_clusters" in json.dumps(dict(trial.options)) or trial.fit == "vade"
+        assert bool(trial.told) == (knows or trial.fit == "stopping-on-labels"), trial.name
+
+
+def test_page_gives_means_and_ranges_and_owns_up(tmp_path: Path) -> None:
+    trials = [Trial("d", {}, method, "f", {}, seed) for method in ("a", "b") for seed in range(3)]
+    table = Table("t", "Title", "Question?", lambda quick, seed: [], (Column("nmi", "NMI", 2),))
+    for trial, nmi in zip(trials[:5], (0.1, 0.2, 0.6, 0.5, None), strict=True):
+        file = result_file(tmp_path, trial)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "machine": "m",
+            "cores": 1,
+            "threads": 1,
+            "device": "cpu",
+            "versions": {"p": "1"},
+            "source": {"s": "x"},
+        }
+        content = {"digest": trial.digest, "facts": facts, "numbers": {} if nmi is None else {"nmi": nmi}}
+        file.write_text(json.dumps(content | ({"error": "nan"} if nmi is None else {})))
+    contents = collect(table, trials, tmp_path, "the command", quick=False)
+    text = write_table(contents, tmp_path / "results").read_text()
+    assert "| d | a | 3 | 0.30 (0.10 to 0.60) |" in text
+    assert "| d | b | 2 (1 not finite) | 0.50 |" in text
+    assert "**5 of 6 trials have been run.**" in text
+    assert "    the command\n" in text
+    assert page(json.loads((tmp_path / "results" / "t.json").read_text())) == text
+
+
+def rows(**columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"data": "d", "group": "", "told": ""} | columns)
+
+
+def test_verdict_on_the_minibatch_follows_from_the_numbers() -> None:
+    def verdict(of_minibatch: list[float]) -> str:
+        table = rows(
+            group=["", "", "minibatch B", "minibatch B"],
+            method=[sensitivity.DEFAULT] * 2 + ["minibatch B = 32", "minibatch B = 512"],
+            clusters=[20.0, 24.0, *of_minibatch],
+            # Seeds differ by 4 at the default; what another option does to them is beside the point.
+        )
+        table = pd.concat([table, rows(group=["prior weight M"] * 2, method="M = 1", clusters=[1.0, 90.0])])
+        return sensitivity.findings(table)[-1]
+
+    assert "does not set the granularity" in verdict([21.0, 24.0])
+    assert "still sets the granularity" in verdict([12.0, 24.0])
+    assert "by 10.0" in verdict([12.0, 20.0])
+
+
+def test_ablation_is_paired_by_seed() -> None:
+    table = rows(
+        method=["VMM", "x", "x", "VMM"],
+        seed=[0, 0, 1, 1],
+        nmi=[0.5, 0.6, 0.8, 0.5],
+        validation_elbo=[-1.0, -3.0, -2.0, -2.0],
+        clusters=[10, 12, 14, 10],
+    )
+    assert ablation.findings(table) == [
+        "d, x minus VMM: NMI +0.200 (+0.100 to +0.300), ELBO -1.00 (-2.00 to +0.00), clusters +3.0 (+2.0 to +4.0)."
+    ]
+
+
+def test_scaling_finds_the_power() -> None:
+    table = rows(cpu_seconds=[1.0, 10.0, 100.0], peak_memory_mb=[1.0, 1.0, 1.0])
+    table["data"] = ["1,000 cells", "10,000 cells", "100,000 cells"]
+    assert scaling.findings(table) == [
+        "Between 1,000 and 100,000 cells: CPU time grows as N^1.00, peak memory grows as N^0.00."
+    ]
+
+
+def test_images_compare_within_a_protocol() -> None:
+    table = rows(
+        group=[images.OURS, images.OURS, images.RELEASED], method=["VMM", "DP-GMM", "VMM"], nmi=[0.7, 0.8, 0.9]
+    )
+    assert images.findings(table) == [
+        "d: without labels the mean NMI of VMM is 0.700, the best of the others 0.800 (DP-GMM); with the released "
+        "protocol VMM's is 0.900."
+    ]
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    output = ["--output", str(tmp_path)]
+    for arguments, told in (
+        (["nonsense"], "images, ablation"),
+        (["tabular", "--seeds", "0"], "--seeds is 0"),
+        (["tabular", "--jobs", "-1"], "--jobs is -1"),
+        (["tabular", "--only", "*no such*"], "--list"),
+        (["tabular", "--devices", "tpu"], "tpu"),
+    ):
+        assert main(["benchmark", *arguments, *output]) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1
+    assert main(["benchmark", "tabular", "--list", "--only", "wine/k-means/seed[01]", *output]) == 0
+    assert capsys.readouterr().out == "to do  wine/k-means/seed0\nto do  wine/k-means/seed1\n"
+    monkeypatch.setattr(benchmark.pyro_vmm, "__file__", str(tmp_path / "pyro_vmm" / "__init__.py"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["benchmark", "tabular", *output]) == 2
+    assert "in a checkout" in capsys.readouterr().err
