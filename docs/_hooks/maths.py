@@ -28,6 +28,8 @@ def on_page_content(content: str, **_: Any) -> str:
 def _drawn(match: re.Match[str]) -> str:
     source = html.unescape(match[2])
     lines = [line.strip() for line in source.split("\\\\\n")]
+    if match[1] == "div":
+        lines = [line.replace(r"\frac", r"\dfrac") for line in lines]
     pictures = "".join(f"<span>{svg(line)}</span>" if len(lines) > 1 else svg(line) for line in lines)
     return f'<{match[1]} class="maths">{pictures}</{match[1]}>'
 
