@@ -7,7 +7,7 @@ import griffe
 
 ROLE = re.compile(r":(class|meth|func|mod|attr|data|exc):`(~?)([^`]+)`")
 INLINE_FORMULA = re.compile(r":math:`([^`]+)`")
-FORMULA = re.compile(r"^( *)\.\. math::\n((?:\1 +.*(?:\n|$))+)", re.MULTILINE)
+FORMULA = re.compile(r"^( *)\.\. math::(.*(?:\n\1 +.*)*)", re.MULTILINE)
 SEVERAL_NAMES = re.compile(r"^(\w+(?:, \w+)+)( : .*)?\n((?: {4}.*\n?|\n(?= {4}))+)", re.MULTILINE)
 LITERAL_BLOCK = re.compile(r"::(?=\n\n +)")
 

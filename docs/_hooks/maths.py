@@ -12,6 +12,7 @@ from typing import Any
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextToPath
+from mkdocs.exceptions import PluginError
 
 SIZE = 20.0
 FONT = FontProperties(size=SIZE, math_fontfamily="stix")
@@ -41,9 +42,13 @@ def svg(formula: str) -> str:
     for name, known in NOT_IN_MATHTEXT.items():
         told = told.replace(name, known)
     text = TextToPath()
-    # The parser answers for 72 dots an inch, where a point is a unit; paths come in units of a font of size 100.
-    width, height, descent = text.get_text_width_height_descent(f"${told}$", FONT, ismath=True)
-    vertices, codes = text.get_text_path(FONT, f"${told}$", ismath=True)
+    try:
+        # The parser answers for 72 dots an inch, where a point is a unit; paths come in units of a font of size 100.
+        width, height, descent = text.get_text_width_height_descent(f"${told}$", FONT, ismath=True)
+        vertices, codes = text.get_text_path(FONT, f"${told}$", ismath=True)
+    except (ValueError, AttributeError) as error:
+        # The second is how mathtext meets a character that no font has.
+        raise PluginError(f"matplotlib cannot set the formula {told!r}: {error}") from None
     scale = SIZE / text.FONT_SCALE
     path = Path([(x * scale, -y * scale) for x, y in vertices], codes)
     ascent, margin = height - descent, 1.0

@@ -2,29 +2,17 @@
 
 ``<!-- include: CHANGELOG.md -->``   a file, without its title
 ``<!-- command line -->``            every command's help
-``<!-- notebooks -->``               the notebooks that there are, each with its title and first paragraph
 """
 
-import json
 import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-
 ROOT = Path(__file__).parents[2]
 INCLUDE = re.compile(r"<!-- include: (\S+) -->")
 RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
-
-
-def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the notebooks, to be downloaded."""
-    for path in _notebooks():
-        files.append(File.generated(config, f"notebooks/{path.name}", abs_src_path=str(path)))
-    return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -32,7 +20,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     markdown = INCLUDE.sub(lambda match: _included(match[1]), markdown)
     if "<!-- command line -->" in markdown:
         markdown = markdown.replace("<!-- command line -->", _command_line())
-    return markdown.replace("<!-- notebooks -->", _list_of_notebooks())
+    return markdown
 
 
 def _included(name: str) -> str:
@@ -51,18 +39,3 @@ def _command_line() -> str:
     return "\n\n".join(
         f"## `pyro-vmm {name}`\n\n```text\n{command.format_help().rstrip()}\n```" for name, command in commands.items()
     )
-
-
-def _notebooks() -> list[Path]:
-    return sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-
-def _list_of_notebooks() -> str:
-    lines = []
-    for path in _notebooks():
-        cells = json.loads(path.read_text())["cells"]
-        prose = "".join(next((cell["source"] for cell in cells if cell["cell_type"] == "markdown"), []))
-        title, _, rest = prose.strip().partition("\n")
-        first = rest.strip().partition("\n\n")[0].replace("\n", " ")
-        lines.append(f"* [{title.lstrip('# ') or path.stem}](notebooks/{path.name}). {first}")
-    return "\n".join(lines) or "None in this version."
