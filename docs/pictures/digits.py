@@ -16,7 +16,6 @@ from pyro_vmm.command_line.fit import DIGITS
 from pyro_vmm.plotting.palette import cluster_colours
 
 MEMBERS = 8
-ROWS = 13
 
 
 def main() -> None:
@@ -38,14 +37,14 @@ def picture(vmm: VMM, x: np.ndarray) -> Figure:
     on_paper = TSNE(random_state=0).fit_transform(vmm.transform(x))
     ax.scatter(*on_paper.T, s=5, c=[colours[cluster] for cluster in vmm.labels_], linewidths=0)
     left.suptitle("Embedding of all digits (t-SNE of ten dimensions)", fontsize=9)
-    columns = -(-vmm.n_clusters_ // ROWS)
+    rows = -(-vmm.n_clusters_ // 2)
     spacing = {"left": 0.02, "right": 1.0, "bottom": 0.0, "top": 0.94, "wspace": 0.05, "hspace": 0.08}
-    grid = right.subplots(ROWS, columns * (MEMBERS + 1), gridspec_kw=spacing)
+    grid = right.subplots(rows, 2 * (MEMBERS + 1), gridspec_kw=spacing)
     for cell in grid.flat:
         cell.set_axis_off()
     rng = np.random.default_rng(0)
     for cluster in range(vmm.n_clusters_):
-        column, row = divmod(cluster, ROWS)
+        column, row = divmod(cluster, rows)
         cells = grid[row, column * (MEMBERS + 1) : (column + 1) * (MEMBERS + 1)]
         cells[0].text(0.5, 0.5, cluster, color=colours[cluster], fontsize=9, weight="bold", ha="center", va="center")
         members = rng.permutation(np.flatnonzero(vmm.labels_ == cluster))[:MEMBERS]
