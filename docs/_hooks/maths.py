@@ -17,7 +17,7 @@ from mkdocs.exceptions import PluginError
 SIZE = 20.0
 FONT = FontProperties(size=SIZE, math_fontfamily="stix")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
-NOT_IN_MATHTEXT = {r"\tfrac": r"\frac", r"\lvert": "|", r"\rvert": "|"}
+NOT_IN_MATHTEXT = {"tfrac": r"\frac", "ge": r"\geq", "le": r"\leq", "ne": r"\neq", "lvert": "|", "rvert": "|"}
 COMMANDS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
 
 
@@ -40,7 +40,7 @@ def svg(formula: str) -> str:
     """One line of LaTeX as an inline SVG measured in the surrounding text's em."""
     told = " ".join(formula.split())
     for name, known in NOT_IN_MATHTEXT.items():
-        told = told.replace(name, known)
+        told = re.sub(rf"\\{name}(?![A-Za-z])", known.replace("\\", r"\\"), told)
     text = TextToPath()
     try:
         # The parser answers for 72 dots an inch, where a point is a unit; paths come in units of a font of size 100.

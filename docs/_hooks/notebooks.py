@@ -30,9 +30,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the list of notebooks where a page asks for it, ``<!-- notebooks -->``."""
     lines = []
     for path in sorted(FOLDER.glob("*.ipynb")):
-        title, _, rest = page(path)[0].removeprefix("# ").partition("\n")
-        first = next((part for part in rest.split("\n\n") if part.strip() and not part.startswith("[Download")), "")
-        lines.append(f"* [{title}](notebooks/{path.stem}.md)\n\n    {' '.join(first.split())}")
+        title, _, first, *_ = page(path)[0].removeprefix("# ").split("\n\n")
+        lines.append(f"* [{title}](notebooks/{path.stem}.md)\n\n    {' '.join(first.split())}\n")
     return markdown.replace("<!-- notebooks -->", "\n".join(lines) or "None in this version.")
 
 
@@ -48,7 +47,7 @@ def page(path: Path) -> tuple[str, dict[str, bytes]]:
             parts.append(_fenced(source, "python"))
             parts += _outputs(cell["outputs"], path.stem, pictures)
     title, _, rest = "\n\n".join(parts).partition("\n")
-    return f"{title}\n\n[Download the notebook]({path.name})\n{rest}", pictures
+    return f"{title}\n\n[Download the notebook]({path.name})\n\n{rest.strip()}", pictures
 
 
 def _outputs(outputs: list[Any], stem: str, pictures: dict[str, bytes]) -> Iterator[str]:
