@@ -38,7 +38,7 @@ check: $(INSTALLED)
 	$(MAKE) test
 
 docs: $(INSTALLED)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir site
 	@echo "site/index.html"
 
 format: $(INSTALLED)
