@@ -342,13 +342,15 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         """Fit, and return ``labels_``."""
         return self.fit(X, y, **kwargs).labels_
 
-    def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "overlap") -> MergeTree:
+    def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "evidence") -> MergeTree:
         """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method).
 
         See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
         """
         latents = self.transform(X) if criterion == "evidence" else None
-        return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents)
+        return merge_tree(
+            self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=self.evidence_weight
+        )
 
     def sample(self, n_samples: int = 1, component: int | None = None) -> NDArray[np.float32]:
         """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its clusters.
