@@ -54,7 +54,7 @@ def test_everything_in_one_cluster() -> None:
 
 
 def test_duplicated_components_and_crumbs() -> None:
-    model = fit(prior="gaussian-mixture", prior_inference="mle", num_components=40, max_epochs=8)
+    model = fit(prior="gaussian-mixture", prior_inference="mle", num_components=40, max_epochs=8, merging="none")
     found = model.diagnose()
     assert found["overlapping clusters"].severity == "warning"
     assert found["small clusters"].severity in ("notice", "warning")
