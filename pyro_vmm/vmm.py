@@ -25,11 +25,12 @@ from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
-from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
+from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, breakdown_told, named_schedule
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.networks.low_precision import LowPrecision
+from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import Prior
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, resume_training, split_rows
 
@@ -213,11 +214,19 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         pyro_vmm.infer.NonFiniteLossError
             If a loss ceases to be finite.
         """
+        try:
+            return self._fit(X, watchers, resume)
+        except BaseException:
+            # Half a fit would be taken for a whole one.
+            for name in [name for name in vars(self) if name.endswith("_")]:
+                delattr(self, name)
+            raise
+
+    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: Path | None) -> VMM:
+        self._check_options()
         x = self._observations(X, fitting=True)
         device = choose_device(self.device)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        if not 0.0 <= self.validation_fraction < 1.0:
-            raise UserError(f"validation_fraction is {self.validation_fraction}: it must be at least 0 and below 1.")
         training, validation = split_rows(len(x), self.validation_fraction, seed)
         # The caller's own stream of random numbers is left where it was.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -236,13 +245,31 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 watchers=(*((ProgressBar(),) if self.verbose else ()), *watchers),
             )
             if resume is not None:
-                resume_training(trainer, resume)
-            trainer.run()
+                resume_training(trainer, as_folder(resume))
+            with breakdown_told():
+                trainer.run()
         self.trainer_finished_ = trainer.progress.finished
         self.history_ = pd.DataFrame(trainer.history)
         self.n_iter_ = len(trainer.history)
         self._number_components(x)
         return self
+
+    def _check_options(self) -> None:
+        """Those that are no part of the model, which looks after its own."""
+        for name, meaning in (("max_epochs", "for enough"), ("patience", "to train to the last epoch")):
+            check_whole_number(getattr(self, name), name, or_none=meaning)
+        check_whole_number(self.batch_size, "batch_size")
+        check_whole_number(self.kl_warmup_steps, "kl_warmup_steps", least=0)
+        check_positive(self.learning_rate, "learning_rate", "learning rate")
+        if self.prior_learning_rate is not None:
+            check_positive(self.prior_learning_rate, "prior_learning_rate", "learning rate")
+        if not is_number(self.validation_fraction) or not 0.0 <= self.validation_fraction < 1.0:
+            raise UserError(f"validation_fraction is {self.validation_fraction!r}: it must be at least 0 and below 1.")
+        if not (self.random_state is None or isinstance(self.random_state, np.random.RandomState)):
+            check_seed(self.random_state, "random_state")
+        for name in ("standardize", "low_precision"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise UserError(f"{name} is {getattr(self, name)!r}: it must be True or False.")
 
     def _max_epochs(self, num_observations: int) -> int:
         if self.max_epochs is not None:
@@ -303,6 +330,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         num_clusters
             Merge components down to so many clusters first (``[N, num_clusters]``); see :meth:`merge_tree`.
         """
+        check_whole_number(num_samples, "num_samples", least=0)
         x = self._observations(X)
         responsibilities = self._evaluation.responsibilities(x, num_samples)[:, self.component_order_]
         if num_clusters is None:
@@ -331,14 +359,16 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         Draws come from torch's global generator: ``torch.manual_seed`` fixes them.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise UserError(f"n_samples is {n_samples}: it must be at least 1.")
+        check_whole_number(n_samples, "n_samples")
         if component is not None:
-            if not 0 <= component < len(self.component_order_):
-                raise UserError(f"component {component} does not exist: choose 0 to {len(self.component_order_) - 1}.")
+            whole = isinstance(component, int | np.integer) and not isinstance(component, bool)
+            if not whole or not 0 <= component < len(self.component_order_):
+                raise UserError(
+                    f"component {component!r} does not exist: choose 0 to {len(self.component_order_) - 1}."
+                )
             component = int(self.component_order_[component])
         with torch.no_grad(), evaluation_mode(self.model_):
-            z = self.model_.prior.sample(n_samples, component)
+            z = self.model_.prior.sample(int(n_samples), component)
             return self._in_data_units(self.model_.observation(z).sample())
 
     def decoded_centres(self) -> NDArray[np.float32]:
@@ -358,21 +388,25 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
 
     def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:
         """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
-        if num_samples < 1:
-            raise UserError(f"num_samples is {num_samples}: it must be at least 1.")
-        return self._evaluation.log_evidence(self._observations(X), num_samples)
+        check_whole_number(num_samples, "num_samples")
+        return self._evaluation.log_evidence(self._observations(X), int(num_samples))
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
     def save(self, directory: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder; see :func:`pyro_vmm.persistence.save`."""
         check_is_fitted(self)
-        persistence.save(self, Path(directory))
+        persistence.save(self, as_folder(directory))
 
     @classmethod
     def load(cls, directory: str | Path, **objects: Any) -> VMM:
         """Read what :meth:`save` wrote; ``objects`` gives again what cannot be stored (modules of one's own), by name."""
-        return persistence.load(cls, Path(directory), objects)
+        check_names(objects, cls._get_param_names(), "VMM")
+        return persistence.load(cls, as_folder(directory), objects)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether a fit has come to its end: checked data alone leave attributes behind."""
+        return hasattr(self, "merge_tree_")
 
     def __sklearn_tags__(self) -> Any:
         """Sparse input is taken (and densified); the embedding is float32 whatever comes in."""
@@ -395,9 +429,9 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def _observations(self, X: Any, *, fitting: bool = False) -> Tensor:
         if not fitting:
             check_is_fitted(self)
-        if isinstance(X, Tensor):
-            X = X.detach().cpu().numpy()
         minimum = 2 if fitting else 1
+        if isinstance(X, Tensor | np.ma.MaskedArray):
+            X = validate_array(X, minimum_observations=minimum)  # scikit-learn would drop the mask
         table = isinstance(X, pd.DataFrame)
         if table:
             validate_array(X, minimum_observations=minimum)  # names the columns at fault
@@ -420,15 +454,18 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 "leave it False."
             )
         if fitting:
-            self.feature_mean_ = x.mean(0) if self.standardize else np.zeros(x.shape[1], np.float32)
-            spread = x.std(0) if self.standardize else np.ones(x.shape[1], np.float32)
-            self.feature_scale_ = np.where(spread > 0, spread, 1).astype(np.float32)
+            # In float64: the squares of large values, and means of many, are beyond float32.
+            exact = x.astype(np.float64) if self.standardize else np.zeros((1, x.shape[1]))
+            self.feature_mean_ = exact.mean(0).astype(np.float32)
+            spread = exact.std(0) if self.standardize else np.ones(x.shape[1])
+            self.feature_scale_ = np.where(spread > np.finfo(np.float32).tiny, spread, 1).astype(np.float32)
         if self.standardize:
-            x = ((x - self.feature_mean_) / self.feature_scale_).astype(np.float32)
+            x = ((x.astype(np.float64) - self.feature_mean_) / self.feature_scale_).astype(np.float32)
         check_range(x, *likelihood.data_range, likelihood_name=likelihood_name)
         if likelihood.whole_numbers:
             check_whole_numbers(x, likelihood_name)
-        return torch.from_numpy(x)
+        # torch warns of memory that it must not write to, though nothing here would.
+        return torch.from_numpy(x if x.flags.writeable else x.copy())
 
     def _in_data_units(self, x: Tensor) -> NDArray[np.float32]:
         values: NDArray[np.float32] = x.float().cpu().numpy()

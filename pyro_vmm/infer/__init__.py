@@ -1,5 +1,6 @@
 """Inference: the alternating loop, its parameter partition and its schedules."""
 
+from pyro_vmm.infer.breakdown import breakdown_told
 from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI, NonFiniteLossError, StepLosses
 from pyro_vmm.infer.partition import Partition, partition_parameters
 from pyro_vmm.infer.schedules import Constant, CosineDecay, LinearWarmup, Schedule, named_schedule
@@ -13,6 +14,7 @@ __all__ = [
     "Partition",
     "Schedule",
     "StepLosses",
+    "breakdown_told",
     "named_schedule",
     "partition_parameters",
 ]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_vmm.distributions import GaussianMixture as GaussianMixtureDistribution
 from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import check_positive
 from pyro_vmm.priors.base import FittedBy, Prior
 from pyro_vmm.priors.precisions import Precisions
 from pyro_vmm.priors.weights import MixtureWeights, make_weights
@@ -63,8 +64,7 @@ class MixturePrior(Prior):
             raise UserError(
                 f"responsibility_gradient={responsibility_gradient!r} is not known: choose 'stopped' or 'differentiated'."
             )
-        if not (math.isfinite(prior_weight) and prior_weight > 0):
-            raise UserError(f"prior_weight is {prior_weight}: it must be a positive number of observations.")
+        check_positive(prior_weight, "prior_weight", "number of observations")
         self.inference = inference
         self.prior_weight = float(prior_weight)
         self.responsibility_gradient = responsibility_gradient
