@@ -20,7 +20,7 @@ from pyro_vmm import persistence
 from pyro_vmm.assembly import Assembly
 from pyro_vmm.clustering import Criterion, MergeTree, component_order, merge_tree
 from pyro_vmm.data import check_range, validate_array
-from pyro_vmm.data.arrays import check_whole_numbers
+from pyro_vmm.data.arrays import check_whole_numbers, without_values
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
@@ -238,7 +238,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 self._svi(total_steps=self._max_epochs(len(training)) * -(-len(training) // max(1, self.batch_size))),
                 resident(x[training], device),
                 resident(x[validation], device) if len(validation) else None,
-                batch_size=self.batch_size,
+                batch_size=int(self.batch_size),
                 max_epochs=self._max_epochs(len(training)),
                 early_stopping=EarlyStopping(self.patience),
                 seed=seed,
@@ -405,8 +405,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         return persistence.load(cls, as_folder(directory), objects)
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether a fit has come to its end: checked data alone leave attributes behind."""
-        return hasattr(self, "merge_tree_")
+        """Whether there is a model: checked data alone leave attributes behind."""
+        return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
         """Sparse input is taken (and densified); the embedding is float32 whatever comes in."""
@@ -436,15 +436,18 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         if table:
             validate_array(X, minimum_observations=minimum)  # names the columns at fault
         # scikit-learn's own check has its wording of shapes and types, and looks after feature names.
-        checked = validate_data(
-            self,
-            X,
-            reset=fitting,
-            dtype="numeric",
-            accept_sparse=True,
-            ensure_all_finite=False,
-            ensure_min_samples=minimum,
-        )
+        try:
+            checked = validate_data(
+                self,
+                X,
+                reset=fitting,
+                dtype="numeric",
+                accept_sparse=True,
+                ensure_all_finite=False,
+                ensure_min_samples=minimum,
+            )
+        except ValueError as error:
+            raise UserError(without_values(str(error))) from None
         x = validate_array(X if table else checked, minimum_observations=minimum)
         likelihood = self.model_.likelihood if not fitting else self._likelihood(x.shape[1])
         likelihood_name = self.likelihood if isinstance(self.likelihood, str) else type(likelihood).__name__

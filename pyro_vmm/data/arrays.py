@@ -1,6 +1,7 @@
 """One gate for every array that a user gives: checked, then float32 ``[N, F]``."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -258,6 +259,12 @@ def _check_finite(
         f"{name} has {num_missing} missing (NaN) and {num_infinite} infinite values, the first at {where}: "
         "fill them in or drop those observations."
     )
+
+
+def without_values(message: str) -> str:
+    """What scikit-learn says of an array, without the array."""
+    message = re.sub(r":\s+array=.*\.\s+Reshape", ". Reshape", message, flags=re.DOTALL)
+    return re.sub(r"(Complex data not supported).*", r"\1: give real parts or magnitudes.", message, flags=re.DOTALL)
 
 
 def listed(names: Sequence[Any], most: int = 5) -> str:

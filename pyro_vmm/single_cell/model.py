@@ -336,7 +336,7 @@ class SingleCellVMM:
                 x.subset(torch.from_numpy(held_out)) if len(held_out) else None,
                 covariates={name: values[training] for name, values in covariates.items()},
                 validation_covariates={name: values[held_out] for name, values in covariates.items()},
-                batch_size=batch_size,
+                batch_size=int(batch_size),
                 max_epochs=max_epochs,
                 early_stopping=EarlyStopping(patience if early_stopping else None),
                 seed=self.random_state,
