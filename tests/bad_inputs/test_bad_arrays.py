@@ -36,7 +36,9 @@ def with_value(value: float, dtype: Any = np.float64) -> Any:
 ONE = "at observation 3 (counting from 0), column 2"
 FILL = "fill them in or drop those observations."
 NAN = f"X has 1 missing (NaN) and 0 infinite values, the first {ONE}: {FILL}"
-SHAPE = "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if"
+SHAPE = (
+    "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if"
+)
 SCALAR = f"Expected 2D array, got scalar array instead. {SHAPE} it contains a single sample."
 FLAT = f"Expected 2D array, got 1D array instead. {SHAPE} it contains a single sample."
 COMPLEX = "Complex data not supported: give real parts or magnitudes."
@@ -74,7 +76,10 @@ ARRAYS: dict[str, tuple[Any, str]] = {
         np.ma.masked_equal(X, 1.0)[:2],
         f"X has {int((X[:2] == 1).sum())} masked values: fill them or drop their observations first.",
     ),
-    "dates": (np.zeros((4, 2), "m8[s]"), "X has dtype timedelta64[s], which is not numeric: convert it to numbers first."),
+    "dates": (
+        np.zeros((4, 2), "m8[s]"),
+        "X has dtype timedelta64[s], which is not numeric: convert it to numbers first.",
+    ),
     "a frame with text": (
         pd.DataFrame({"a": ["x", "y"] * 20, "b": 1.0}),
         "X has columns that are not real numbers, 'a': drop or encode them first.",
@@ -207,7 +212,10 @@ OPTIONS: list[tuple[str, Any, str]] = [
         "prior='gaussian-mixture'.",
     ),
     *(("prior", value, f"prior={value!r} {PRIORS}") for value in ("x", None, 3)),
-    *(("prior_inference", v, f"prior inference {v!r} is not known: choose 'map-dp', 'map' or 'mle'.") for v in ("x", None)),
+    *(
+        ("prior_inference", v, f"prior inference {v!r} is not known: choose 'map-dp', 'map' or 'mle'.")
+        for v in ("x", None)
+    ),
     *(
         ("weights", v, f"weights={v!r} is not known: choose one of 'stick-breaking', 'dirichlet'.")
         for v in ("x", None, [0.5, 0.5])
@@ -242,7 +250,10 @@ OPTIONS: list[tuple[str, Any, str]] = [
     ("decoder", nn.Linear(2, 4), "decoder makes [2, 4] of [2, 2]: give a module from [B, 2] to [B, 5]."),
     *(("hidden", v, f"A width in hidden is {v[0]!r}: {WHOLE}.") for v in ((0,), (-1,), (2.5,), ("a",), (True,))),
     *(("hidden", v, f"hidden is {v!r}: give the widths of the layers, such as (256, 256).") for v in (8, "ab")),
-    *(("pseudo_input_domain", v, f"domain={v!r} {DOMAIN}") for v in ("x", None, 3, (1, 0), (0,), (0, np.inf), ("a", "b"))),
+    *(
+        ("pseudo_input_domain", v, f"domain={v!r} {DOMAIN}")
+        for v in ("x", None, 3, (1, 0), (0,), (0, np.inf), ("a", "b"))
+    ),
     (
         "pseudo_input_domain",
         (0.0, 0.5),
@@ -250,7 +261,10 @@ OPTIONS: list[tuple[str, Any, str]] = [
     ),
     *(("standardize", value, f"standardize is {value!r}: it must be True or False.") for value in ("yes", None, 1)),
     *(("low_precision", value, f"low_precision is {value!r}: it must be True or False.") for value in ("a", None)),
-    *(("learning_rate", v, f"learning_rate is {v!r}: {RATE}") for v in (0, -1.0, float("nan"), float("inf"), "a", None)),
+    *(
+        ("learning_rate", v, f"learning_rate is {v!r}: {RATE}")
+        for v in (0, -1.0, float("nan"), float("inf"), "a", None)
+    ),
     *(("prior_learning_rate", v, f"prior_learning_rate is {v!r}: {RATE}") for v in (0, -1.0, float("nan"), "a")),
     *(("batch_size", value, f"batch_size is {value!r}: {WHOLE}.") for value in (0, -1, 2.5, "a", None, True)),
     *(("max_epochs", value, f"max_epochs is {value!r}: {WHOLE}, or None for enough.") for value in (0, -1, 2.5, "a")),
@@ -275,14 +289,18 @@ OPTIONS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "sentence"), OPTIONS, ids=[f"{case[0]}={case[1]!r}"[:40] for case in OPTIONS])
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"), OPTIONS, ids=[f"{case[0]}={case[1]!r}"[:40] for case in OPTIONS]
+)
 def test_options(name: str, value: Any, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         VMM(**SMALL | {name: value}).fit(X)
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize(("name", "module", "width"), [("encoder", nn.Linear(4, 5), 5), ("decoder", nn.Linear(3, 5), 2)])
+@pytest.mark.parametrize(
+    ("name", "module", "width"), [("encoder", nn.Linear(4, 5), 5), ("decoder", nn.Linear(3, 5), 2)]
+)
 def test_modules_that_cannot_take_what_they_will_be_given(name: str, module: nn.Module, width: int) -> None:
     with pytest.raises(UserError) as caught:
         VMM(**SMALL | {name: module}).fit(X)
@@ -305,7 +323,10 @@ def fitted() -> VMM:
 
 FROM_0, FROM_1 = "it must be a whole number, at least 0.", f"{WHOLE}."
 QUERIES: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
-    *(("predict_proba", (X,), {"num_samples": v}, f"num_samples is {v!r}: {FROM_0}") for v in (-1, 2.5, "a", None, True)),
+    *(
+        ("predict_proba", (X,), {"num_samples": v}, f"num_samples is {v!r}: {FROM_0}")
+        for v in (-1, 2.5, "a", None, True)
+    ),
     *(("sample", (v,), {}, f"n_samples is {v!r}: {FROM_1}") for v in (0, -1, 2.5, "a", None, True, float("nan"))),
     *(
         ("sample", (2,), {"component": v}, f"component {v!r} does not exist: choose 0 to 3.")
@@ -366,7 +387,9 @@ def test_what_numpy_calls_numbers_and_read_only_memory_are_taken(fitted: VMM) ->
     expected = fitted.transform(X)
     np.testing.assert_array_equal(VMM(**SMALL).fit(read_only).transform(read_only), expected)
     numpys = {name: np.int64(v) for name, v in SMALL.items() if isinstance(v, int)}
-    np.testing.assert_array_equal(VMM(**SMALL | numpys | {"learning_rate": np.float64(5e-4)}).fit(X).transform(X), expected)
+    np.testing.assert_array_equal(
+        VMM(**SMALL | numpys | {"learning_rate": np.float64(5e-4)}).fit(X).transform(X), expected
+    )
     for same in (torch.tensor(X).bfloat16(), torch.tensor(X).to_sparse(), np.ma.masked_array(X), X.astype(np.float16)):
         np.testing.assert_array_equal(fitted.transform(same), expected)
     assert fitted.sample(np.int64(3), component=np.int64(1)).shape == (3, 5)

@@ -185,7 +185,10 @@ FROM_0 = "it must be a whole number, at least 0."
 TRAINING: list[tuple[str, Any, str]] = [
     *(("max_epochs", v, f"max_epochs is {v!r}: {WHOLE}, or None for enough.") for v in (0, -1, 2.5, "a")),
     *(("batch_size", v, f"batch_size is {v!r}: {WHOLE}.") for v in (0, 2.5, "a", None)),
-    *(("train_size", v, f"train_size is {v!r}: it must be above 0 and at most 1.") for v in (0, "a", None, float("nan"))),
+    *(
+        ("train_size", v, f"train_size is {v!r}: it must be above 0 and at most 1.")
+        for v in (0, "a", None, float("nan"))
+    ),
     *(("patience", v, f"patience is {v!r}: {WHOLE}, or None for 500 steps.") for v in (0, 2.5, "a")),
     *(("learning_rate", v, f"learning_rate is {v!r}: {RATE}") for v in (0, "a", None, float("nan"))),
     *(("prior_learning_rate", v, f"prior_learning_rate is {v!r}: {RATE}") for v in (0, "a")),
@@ -252,7 +255,11 @@ QUERIES: list[tuple[str, dict[str, Any], str]] = [
         for v in (0, -1, float("nan"), float("inf"), None, "1", True, [1.0])
     ),
     *(
-        ("get_normalized_expression", {"transform_batch": v}, f"transform_batch={name!r} is no batch of the model: {BATCHES}.")
+        (
+            "get_normalized_expression",
+            {"transform_batch": v},
+            f"transform_batch={name!r} is no batch of the model: {BATCHES}.",
+        )
         for v, name in (("Mars", "Mars"), (3, 3), (["batch 0", "Mars"], "Mars"), (pd.Index(["Mars"]), "Mars"))
     ),
     (
@@ -272,7 +279,11 @@ QUERIES: list[tuple[str, dict[str, Any], str]] = [
     *(("get_marginal_ll", {"n_mc_samples": v}, f"n_mc_samples is {v!r}: {WHOLE}.") for v in (-1, 2.5, "a", None)),
     *(("predict_proba", {"num_samples": v}, f"num_samples is {v!r}: {FROM_0}") for v in (-1, 2.5, "a", None)),
     *(
-        (method, {"indices": []}, "indices choose no cell, and a mean needs one: give at least one row, or None for all.")
+        (
+            method,
+            {"indices": []},
+            "indices choose no cell, and a mean needs one: give at least one row, or None for all.",
+        )
         for method in ("get_elbo", "get_reconstruction_error", "get_marginal_ll")
     ),
     *(("predict", {"indices": v}, f"{ROWS} {v!r}.") for v in ([0.0], "a", ["cell 1"], {1, 2})),

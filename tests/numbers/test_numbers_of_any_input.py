@@ -33,7 +33,7 @@ anywhere = st.floats(-50.0, 50.0)
 
 def uniform(seed: int, *shape: int, low: float = -1.0, high: float = 1.0, dtype: torch.dtype = torch.float64) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64).to(dtype)
+    return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def move(module: torch.nn.Module, seed: int, reach: float) -> None:
