@@ -7,8 +7,10 @@ Prints a table and writes benchmarks/results/mutations.json. The checkout itself
 """
 
 import argparse
+import functools
 import importlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -71,7 +73,7 @@ def run_tests(folder: Path, tests: Sequence[str], seconds: int) -> int:
 def try_fault(fault: Fault, seconds: int) -> dict[str, Any]:
     text = (ROOT / "pyro_vmm" / fault.file).read_text()
     if text.count(fault.right) != 1:
-        raise SystemExit(f"pyro_vmm/{fault.file} holds {text.count(fault.right)} times: {fault.right}")
+        raise RuntimeError(f"pyro_vmm/{fault.file} holds {text.count(fault.right)} times: {fault.right}")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
@@ -79,7 +81,7 @@ def try_fault(fault: Fault, seconds: int) -> dict[str, Any]:
         (folder / "pyro_vmm" / fault.file).write_text(text.replace(fault.right, fault.wrong))
         status = run_tests(folder, fault.tests.split(), seconds)
         if status not in (0, 1, TOO_SLOW):
-            raise SystemExit((folder / "log.txt").read_text() + f"\n{fault}: pytest's status {status}.")
+            raise RuntimeError((folder / "log.txt").read_text() + f"\n{fault}: pytest's status {status}.")
     verdict = "too slow" if status == TOO_SLOW else VERDICTS[status]
     return vars(fault) | {"verdict": verdict, "seconds": round(time.monotonic() - begun, 1)}
 
@@ -88,6 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="", help="faults of files with this in their name")
     parser.add_argument("--seconds", type=int, default=300, help="longest run of one fault's tests")
+    parser.add_argument("--jobs", type=int, default=1, help="faults tried at once")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "mutations.json")
     arguments = parser.parse_args()
     faults = [fault for fault in FAULTS if arguments.only in fault.file]
@@ -95,6 +98,7 @@ def main() -> None:
         importlib.import_module(module)
     importlib.import_module("torch").set_num_threads(1)
 
+    begun = time.monotonic()
     tests = sorted({name for fault in faults for name in fault.tests.split()})
     with tempfile.TemporaryDirectory() as name:
         copy_checkout(Path(name).resolve())
@@ -103,12 +107,12 @@ def main() -> None:
     print(f"{len(tests)} files of tests pass without a fault.", flush=True)
 
     rows = []
-    for fault in faults:
-        rows.append(try_fault(fault, arguments.seconds))
-        row = rows[-1]
-        print(
-            f"{row['verdict']:9} {row['seconds']:6.1f} s  {fault.file}: {fault.wrong.strip() or 'left out'}", flush=True
-        )
+    # Forked: the workers, too, inherit what was loaded.
+    with multiprocessing.get_context("fork").Pool(arguments.jobs) as pool:
+        for row in pool.imap(functools.partial(try_fault, seconds=arguments.seconds), faults):
+            rows.append(row)
+            told = row["wrong"].strip() or "left out"
+            print(f"{row['verdict']:9} {row['seconds']:6.1f} s  {row['file']}: {told}", flush=True)
     killed = sum(row["verdict"] == "killed" for row in rows)
     print(f"{killed} of {len(rows)} faults killed.")
     result = {
@@ -117,6 +121,7 @@ def main() -> None:
         "python": ".".join(map(str, sys.version_info[:3])),
         "cores": os.cpu_count(),
         "threads": 1,
+        "seconds": round(time.monotonic() - begun),
         "killed": killed,
         "faults": rows,
     }
