@@ -30,9 +30,9 @@ def check_whole_number(value: Any, name: str, *, least: int = 1, or_none: str = 
     if value is None and or_none:
         return
     alternative = f", or None {or_none}" if or_none else ""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise UserError(f"{name} is {value!r}: it must be a whole number, at least {least}{alternative}.")
-    if value > LARGEST:
+    if int(value) > LARGEST:
         raise UserError(f"{name} is {value!r}: it must be a whole number, at most {LARGEST}{alternative}.")
 
 
@@ -49,7 +49,7 @@ def is_number(value: Any) -> bool:
 
 def check_seed(value: Any, name: str) -> None:
     """Raise :class:`UserError` unless ``value`` is a whole number that all random generators take."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value < 2**32:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**32:
         raise UserError(f"{name} is {value!r}: it must be a whole number from 0 to {2**32 - 1}.")
 
 

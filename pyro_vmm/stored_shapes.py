@@ -32,7 +32,7 @@ def check_stored_shapes(path: Path, build: Callable[[], tuple[nn.Module, nn.Modu
     """
     mismatch = f"The weights in {path} do not fit the options in config.json beside it: fit again."
     try:
-        with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, "pt") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path} is missing: fit again, or go on from a checkpoint with --resume.") from None

@@ -89,7 +89,7 @@ class CosineDecay:
 
 
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def named_schedule(name: str, total_steps: int) -> Schedule:
