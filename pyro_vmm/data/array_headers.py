@@ -37,5 +37,6 @@ def _check(path: Path, name: str, file: IO[bytes], num_bytes: int) -> None:
     claimed, there = math.prod(shape) * dtype.itemsize, num_bytes - file.tell()
     if not dtype.hasobject and claimed != there:
         raise UserError(
-            f"{path} is truncated or damaged: {name} claims {claimed} bytes of numbers (shape {shape}) and holds {there}; write it again."
+            f"{path} is truncated or damaged: {name} claims {claimed} bytes (shape {shape}) and holds {there}; write it "
+            "again."
         )

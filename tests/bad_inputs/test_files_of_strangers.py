@@ -149,7 +149,7 @@ def test_arrays_that_claim_more_than_the_file_holds(suffix: str, shape: tuple[in
         load_input(path)
     member = "X.npy" if suffix == ".npz" else path.name
     assert str(caught.value) == (
-        f"{path} is truncated or damaged: {member} claims {4 * shape[0] * shape[1]} bytes of numbers (shape {shape}) and holds 20; write "
+        f"{path} is truncated or damaged: {member} claims {4 * shape[0] * shape[1]} bytes (shape {shape}) and holds 20; write "
         "it again."
     )
 
