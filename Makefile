@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # Two cores, often shared: threads that wait by spinning slow each other several times over.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test test-pythons test-lowest check docs format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make check   lint and type-check, then the tests"
 	@echo "make docs    build the documentation into site/"
+	@echo "make test-pythons, make test-lowest   the tests with other Pythons, and with the lowest dependencies"
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'pyro-vmm needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
@@ -32,6 +33,23 @@ test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
 
+# Each Python that is on the PATH, in an environment of its own.
+PYTHONS := 3.11 3.12 3.13 3.14
+test-pythons:
+	@for version in $(PYTHONS); do \
+		if python$$version --version >/dev/null 2>&1; then \
+			$(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+		else \
+			echo "python$$version is absent: not tested"; \
+		fi; \
+	done
+
+# The lowest versions that pyproject.toml allows; "make test" installs the highest.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --editable ".[test]" --constraint constraints-lowest.txt
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile
+
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,4 +65,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo-output site build *.egg-info
+	rm -rf $(VENV) .venv-* demo-output site build *.egg-info

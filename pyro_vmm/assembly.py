@@ -1,6 +1,6 @@
 """From the options of a facade to a model and its guide."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ from pyro_vmm.guides.amortized_normal import Covariance
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks import ConvDecoder, ConvEncoder, Log1pInput, MLPDecoder, MLPEncoder
+from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.option_checks import check_whole_number
 from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
 from pyro_vmm.priors.pseudo_inputs import Domain
 
@@ -56,12 +58,18 @@ class Assembly:
             For an unknown name, an object that does not fit, or more pseudo-inputs than observations.
         """
         for name in ("latent_dim", "num_components"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+            check_whole_number(getattr(self, name), name)
         likelihood = self.make_likelihood()
         encoder = self._encoder()
+        if isinstance(self.encoder, nn.Module) and x is not None:
+            seen = x[:2].log1p() if _sees_log1p(likelihood) else x[:2]
+            num_outputs = AmortizedNormal.num_outputs(self.latent_dim, self.covariance)
+            _check_module(encoder, seen, num_outputs, "encoder")
         guide = AmortizedNormal(Log1pInput(encoder) if _sees_log1p(likelihood) else encoder, self.covariance)
-        decoder = self._decoder(likelihood.outputs_per_feature * self.num_features)
+        num_outputs = likelihood.outputs_per_feature * self.num_features
+        decoder = self._decoder(num_outputs)
+        if isinstance(self.decoder, nn.Module):
+            _check_module(decoder, torch.zeros(2, self.latent_dim), num_outputs, "decoder")
         return LatentMixtureModel(self._prior(guide, likelihood, x), decoder, likelihood), guide
 
     def make_likelihood(self) -> Likelihood:
@@ -72,12 +80,20 @@ class Assembly:
         UserError
             For an unknown name or options that it does not take.
         """
-        return make_likelihood(self.likelihood, **{"num_features": self.num_features} | (self.likelihood_options or {}))
+        options = {} if self.likelihood_options is None else self.likelihood_options
+        if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
+            raise UserError(f"likelihood_options is {options!r}: give a dictionary of keywords, or None.")
+        return make_likelihood(self.likelihood, **{"num_features": self.num_features} | options)
 
     @property
     def _hidden(self) -> tuple[int, ...]:
         if self.hidden is not None:
-            return tuple(self.hidden)
+            if isinstance(self.hidden, str) or not isinstance(self.hidden, Iterable):
+                raise UserError(f"hidden is {self.hidden!r}: give the widths of the layers, such as (256, 256).")
+            widths = tuple(self.hidden)
+            for width in widths:
+                check_whole_number(width, "A width in hidden")
+            return widths
         # The paper's widths for images; a few dozen columns need, and can fill, far less.
         return (500, 500, 2000) if self.num_features >= 256 else (256, 256)
 
@@ -170,6 +186,22 @@ class Assembly:
 
 def _sees_log1p(likelihood: Likelihood) -> bool:
     return likelihood.encoder_sees == "log1p"
+
+
+def _check_module(module: nn.Module, inputs: Tensor, num_outputs: int, option: str) -> None:
+    """Refuse a module of the user's that does not map ``inputs [B, I]`` to ``[B, num_outputs]``."""
+    parameter = next(module.parameters(), inputs)
+    needed = f"give a module from [B, {inputs.shape[1]}] to [B, {num_outputs}]"
+    try:
+        with torch.no_grad(), torch.random.fork_rng([]), evaluation_mode(module):
+            outputs = module(inputs.to(parameter))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise UserError(
+            f"{option} cannot take {list(inputs.shape)} ({' '.join(str(error).split())}): {needed}."
+        ) from None
+    if not isinstance(outputs, Tensor) or outputs.shape != (len(inputs), num_outputs):
+        told = list(outputs.shape) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+        raise UserError(f"{option} makes {told} of {list(inputs.shape)}: {needed}.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,6 +15,8 @@ def choose_device(name: str, option: str = "device") -> torch.device:
     UserError
         For another name, or CUDA where torch finds none.
     """
+    if not isinstance(name, str):
+        raise UserError(f"{option}={name!r} is not known: choose 'auto', 'cpu' or 'cuda'.")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.partition(":")[0] not in ("cpu", "cuda"):

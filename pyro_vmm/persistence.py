@@ -18,6 +18,7 @@ from torch import nn
 
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
+from pyro_vmm.stored_shapes import check_stored_shapes
 from pyro_vmm.training.checkpoint import write_atomically
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         raise UserError(f"The fit in {directory} has not come to its end: go on with it, pyro-vmm fit ... --resume.")
     if config.get("kind", ARRAYS) != ARRAYS:
         raise UserError(f"{directory} holds a single-cell model: load it with SingleCellVMM.load(directory, adata).")
-    options = stored_options(directory, config["estimator"], objects)
+    options = stored_options(directory, config.get("estimator"), objects)
     try:
         estimator = cls(**options)
         fitted = config["fitted"]
@@ -109,22 +110,44 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=np.float32)
         estimator.history_ = pd.DataFrame(fitted["history"])
         estimator.stability_ = None
-    except (KeyError, TypeError):
+        check_fitted(estimator)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
+    hidden = options.get("hidden") or ()
+    check_stored_shapes(
+        directory / "model.safetensors",
+        lambda: estimator._build(None, estimator.n_features_in_),
+        num_layers=len(hidden) if isinstance(hidden, tuple) else 0,
+    )
     with torch.random.fork_rng():
         estimator.model_, estimator.guide_ = estimator._build(None, estimator.n_features_in_)
     load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors", config.get("weights_sha256"))
+    if estimator.model_.prior.num_components != len(estimator.component_order_):
+        raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.")
     return estimator
 
 
-def stored_options(directory: Path, stored: dict[str, Any], objects: dict[str, Any]) -> dict[str, Any]:
+def check_fitted(estimator: "VMM") -> None:
+    """Raise :class:`ValueError` unless what a config says of the fit is of one piece."""
+    features, order = estimator.n_features_in_, estimator.component_order_
+    names = getattr(estimator, "feature_names_in_", None)
+    whole = features >= 1 and sorted(order.tolist()) == list(range(len(order)))
+    whole = whole and estimator.merge_tree_.num_components == len(order)
+    whole = whole and all(values.shape == (features,) for values in (estimator.feature_mean_, estimator.feature_scale_))
+    if not whole or (names is not None and len(names) != features) or estimator.labels_.ndim != 1:
+        raise ValueError("sizes differ")
+
+
+def stored_options(directory: Path, stored: Any, objects: dict[str, Any]) -> dict[str, Any]:
     """Options as :func:`storable` left them in JSON, with the user's objects given again.
 
     Raises
     ------
     UserError
-        If an object of the user's own is not given again.
+        If there are none, or an object of the user's own is not given again.
     """
+    if not isinstance(stored, dict):
+        raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.")
     options = dict(stored)
     for name, value in options.items():
         if isinstance(value, dict) and "object" in value and name not in objects:
@@ -151,7 +174,7 @@ def read_config(directory: Path) -> dict[str, Any]:
         found = (config["format"], int(config["version"]))
     except FileNotFoundError:
         raise UserError(f"{directory} holds no model (no config.json): give the folder of a fit.") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} is damaged or not a model of pyro-vmm: fit again.") from None
     if found[0] != FORMAT:
         raise UserError(f"{path} is not a model of pyro-vmm: give the folder of a fit.")

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from pyro_vmm import persistence
 from pyro_vmm.assembly import Assembly
-from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Criterion, MergeTree, Merging, check_merging, merge_tree
+from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Criterion, MergeTree, Merging, merge_tree
 from pyro_vmm.data import check_range, validate_array
-from pyro_vmm.data.arrays import check_whole_numbers
+from pyro_vmm.data.arrays import check_whole_numbers, without_values
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.diagnosis import Diagnosis, Stability
 from pyro_vmm.diagnosis.arrays import diagnose_arrays
@@ -33,6 +33,7 @@ from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.networks.low_precision import LowPrecision
+from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import Prior
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, resume_training, split_rows
 
@@ -232,12 +233,19 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         pyro_vmm.infer.NonFiniteError
             If a loss, a gradient or a running statistic ceases to be finite.
         """
+        try:
+            return self._fit(X, watchers, resume)
+        except BaseException:
+            # Half a fit would be taken for a whole one.
+            for name in [name for name in vars(self) if name.endswith("_")]:
+                delattr(self, name)
+            raise
+
+    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: Path | None) -> VMM:
+        self._check_options()
         x = self._observations(X, fitting=True)
         device = choose_device(self.device)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        if not 0.0 <= self.validation_fraction < 1.0:
-            raise UserError(f"validation_fraction is {self.validation_fraction}: it must be at least 0 and below 1.")
-        check_merging(self.merging, self.evidence_weight)
         training, validation = split_rows(len(x), self.validation_fraction, seed)
         # The caller's own stream of random numbers is left where it was.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -249,7 +257,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 self._svi(total_steps=self._max_epochs(len(training)) * -(-len(training) // max(1, self.batch_size))),
                 resident(x[training], device),
                 resident(x[validation], device) if len(validation) else None,
-                batch_size=self.batch_size,
+                batch_size=int(self.batch_size),
                 max_epochs=self._max_epochs(len(training)),
                 early_stopping=EarlyStopping(self.patience),
                 row_numbers=training,
@@ -257,7 +265,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 watchers=(*((ProgressBar(),) if self.verbose else ()), *watchers),
             )
             if resume is not None:
-                resume_training(trainer, resume)
+                resume_training(trainer, as_folder(resume))
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
         self.stability_: Stability | None = None
@@ -265,6 +273,24 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         self.n_iter_ = len(trainer.history)
         self._number_components(x)
         return self
+
+    def _check_options(self) -> None:
+        """Those that are no part of the model, which looks after its own."""
+        for name, meaning in (("max_epochs", "for enough"), ("patience", "to train to the last epoch")):
+            check_whole_number(getattr(self, name), name, or_none=meaning)
+        check_whole_number(self.batch_size, "batch_size")
+        check_whole_number(self.kl_warmup_steps, "kl_warmup_steps", least=0)
+        check_positive(self.learning_rate, "learning_rate", "learning rate")
+        if self.prior_learning_rate is not None:
+            check_positive(self.prior_learning_rate, "prior_learning_rate", "learning rate")
+        if not is_number(self.validation_fraction) or not 0.0 <= self.validation_fraction < 1.0:
+            raise UserError(f"validation_fraction is {self.validation_fraction!r}: it must be at least 0 and below 1.")
+        if not (self.random_state is None or isinstance(self.random_state, np.random.RandomState)):
+            check_seed(self.random_state, "random_state")
+        check_merging(self.merging, self.evidence_weight)
+        for name in ("standardize", "low_precision"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise UserError(f"{name} is {getattr(self, name)!r}: it must be True or False.")
 
     def _max_epochs(self, num_observations: int) -> int:
         if self.max_epochs is not None:
@@ -328,6 +354,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         num_clusters
             Merge components down to so many clusters first (``[N, num_clusters]``); see :meth:`merge_tree`.
         """
+        check_whole_number(num_samples, "num_samples", least=0)
         x = self._observations(X)
         responsibilities = self.clusters_.arrange(self._evaluation.responsibilities(x, num_samples))
         if num_clusters is None:
@@ -358,12 +385,16 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         Draws come from torch's global generator: ``torch.manual_seed`` fixes them.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise UserError(f"n_samples is {n_samples}: it must be at least 1.")
-        if component is not None and not 0 <= component < len(self.component_order_):
-            raise UserError(f"component {component} does not exist: choose 0 to {len(self.component_order_) - 1}.")
+        check_whole_number(n_samples, "n_samples")
+        if component is not None:
+            whole = isinstance(component, int | np.integer) and not isinstance(component, bool)
+            if not whole or not 0 <= component < len(self.component_order_):
+                raise UserError(
+                    f"component {component!r} does not exist: choose 0 to {len(self.component_order_) - 1}."
+                )
         with torch.no_grad(), evaluation_mode(self.model_):
-            z = self.model_.prior.sample(n_samples) if component is None else self._latents_of(n_samples, component)
+            number = int(n_samples)
+            z = self.model_.prior.sample(number) if component is None else self._latents_of(number, int(component))
             return self._in_data_units(self.model_.observation(z).sample())
 
     def decoded_centres(self) -> NDArray[np.float32]:
@@ -397,9 +428,8 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
 
     def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:
         """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
-        if num_samples < 1:
-            raise UserError(f"num_samples is {num_samples}: it must be at least 1.")
-        return self._evaluation.log_evidence(self._observations(X), num_samples)
+        check_whole_number(num_samples, "num_samples")
+        return self._evaluation.log_evidence(self._observations(X), int(num_samples))
 
     # ---- whether it went well ----------------------------------------------------------------------------------------
 
@@ -447,12 +477,17 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def save(self, directory: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder; see :func:`pyro_vmm.persistence.save`."""
         check_is_fitted(self)
-        persistence.save(self, Path(directory))
+        persistence.save(self, as_folder(directory))
 
     @classmethod
     def load(cls, directory: str | Path, **objects: Any) -> VMM:
         """Read what :meth:`save` wrote; ``objects`` gives again what cannot be stored (modules of one's own), by name."""
-        return persistence.load(cls, Path(directory), objects)
+        check_names(objects, cls._get_param_names(), "VMM")
+        return persistence.load(cls, as_folder(directory), objects)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is a model: checked data alone leave attributes behind."""
+        return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
         """Sparse input is taken (and densified); the embedding is float32 whatever comes in."""
@@ -521,22 +556,25 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     def _observations(self, X: Any, *, fitting: bool = False) -> Tensor:
         if not fitting:
             check_is_fitted(self)
-        if isinstance(X, Tensor):
-            X = X.detach().cpu().numpy()
         minimum = 2 if fitting else 1
+        if isinstance(X, Tensor | np.ma.MaskedArray):
+            X = validate_array(X, minimum_observations=minimum)  # scikit-learn would drop the mask
         table = isinstance(X, pd.DataFrame)
         if table:
             validate_array(X, minimum_observations=minimum)  # names the columns at fault
         # scikit-learn's own check has its wording of shapes and types, and looks after feature names.
-        checked = validate_data(
-            self,
-            X,
-            reset=fitting,
-            dtype="numeric",
-            accept_sparse=True,
-            ensure_all_finite=False,
-            ensure_min_samples=minimum,
-        )
+        try:
+            checked = validate_data(
+                self,
+                X,
+                reset=fitting,
+                dtype="numeric",
+                accept_sparse=True,
+                ensure_all_finite=False,
+                ensure_min_samples=minimum,
+            )
+        except ValueError as error:
+            raise UserError(without_values(str(error))) from None
         x = validate_array(X if table else checked, minimum_observations=minimum)
         likelihood = self.model_.likelihood if not fitting else self._likelihood(x.shape[1])
         likelihood_name = self.likelihood if isinstance(self.likelihood, str) else type(likelihood).__name__
@@ -546,15 +584,18 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
                 "leave it False."
             )
         if fitting:
-            self.feature_mean_ = x.mean(0) if self.standardize else np.zeros(x.shape[1], np.float32)
-            spread = x.std(0) if self.standardize else np.ones(x.shape[1], np.float32)
-            self.feature_scale_ = np.where(spread > 0, spread, 1).astype(np.float32)
+            # In float64: the squares of large values, and means of many, are beyond float32.
+            exact = x.astype(np.float64) if self.standardize else np.zeros((1, x.shape[1]))
+            self.feature_mean_ = exact.mean(0).astype(np.float32)
+            spread = exact.std(0) if self.standardize else np.ones(x.shape[1])
+            self.feature_scale_ = np.where(spread > np.finfo(np.float32).tiny, spread, 1).astype(np.float32)
         if self.standardize:
-            x = ((x - self.feature_mean_) / self.feature_scale_).astype(np.float32)
+            x = ((x.astype(np.float64) - self.feature_mean_) / self.feature_scale_).astype(np.float32)
         check_range(x, *likelihood.data_range, likelihood_name=likelihood_name)
         if likelihood.whole_numbers:
             check_whole_numbers(x, likelihood_name)
-        return torch.from_numpy(x)
+        # torch warns of memory that it must not write to, though nothing here would.
+        return torch.from_numpy(x if x.flags.writeable else x.copy())
 
     def _in_data_units(self, x: Tensor) -> NDArray[np.float32]:
         values: NDArray[np.float32] = x.float().cpu().numpy()

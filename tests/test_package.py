@@ -17,6 +17,7 @@ SUBPACKAGES = sorted(name for name in pyro_vmm.__all__ if (ROOT / name / "__init
 # Each layer may import the ones before it, and itself; what is named together does not know each other.
 LAYERS = [
     ["errors", "local_module"],
+    ["option_checks"],
     ["networks"],
     ["distributions"],
     ["priors", "likelihoods"],
@@ -24,7 +25,7 @@ LAYERS = [
     ["models"],
     ["infer"],
     ["training"],
-    ["assembly", "persistence", "vmm", "command_line"],
+    ["assembly", "persistence", "stored_shapes", "vmm", "command_line"],
 ]
 BESIDE = {
     "clustering",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import check_positive
 
 Merging = Literal["evidence", "none"]
 
@@ -25,9 +26,8 @@ def check_merging(merging: object, evidence_weight: float) -> None:
         For an unknown rule or a weight that is not positive.
     """
     if merging not in get_args(Merging):
-        raise UserError(f"merging is {merging!r}: choose one of {', '.join(get_args(Merging))}.")
-    if not evidence_weight > 0.0:
-        raise UserError(f"evidence_weight is {evidence_weight!r}: it must be a positive number of observations.")
+        raise UserError(f"merging is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.")
+    check_positive(evidence_weight, "evidence_weight", "number of observations", finite=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.clustering.evidence import NormalWishart
 from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import check_positive
 
 Criterion = Literal["overlap", "misclassification", "evidence"]
 
@@ -326,8 +327,7 @@ def merge_tree(
         pairs = _Misclassification(np.ascontiguousarray((array @ membership.astype(array.dtype)).T))
     else:
         z = _checked_latents(latents, len(array))
-        if not evidence_weight > 0.0:
-            raise UserError(f"evidence_weight is {evidence_weight!r}: it must be a positive number of observations.")
+        check_positive(evidence_weight, "evidence_weight", "number of observations", finite=False)
         pairs = _Evidence(NormalWishart(z, np.searchsorted(utilised, assigned), len(utilised), evidence_weight))
     return MergeTree(
         criterion=criterion,
@@ -488,7 +488,10 @@ def _known_criterion(criterion: object) -> Criterion:
 def _checked_latents(latents: ArrayLike | None, number: int) -> NDArray[np.float64]:
     if latents is None:
         raise UserError("criterion='evidence' compares Gaussians of the latents: give latents=, their posterior means.")
-    array = np.asarray(latents, dtype=np.float64)
+    try:
+        array = np.asarray(latents, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError("latents are no table of numbers: give [N, D], the posterior means of a fit.") from None
     if array.ndim != 2 or len(array) != number or not array.shape[1]:
         raise UserError(
             f"latents have shape {list(array.shape)}: give [{number}, D], a row for each of responsibilities."
@@ -503,7 +506,10 @@ def _checked_responsibilities(responsibilities: ArrayLike) -> NDArray[np.floatin
     if array.ndim != 2 or 0 in array.shape:
         raise UserError(f"responsibilities have shape {list(array.shape)}: give [N, K], with at least one of each.")
     if array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise UserError(f"responsibilities have dtype {array.dtype}: give probabilities.") from None
     sums = array.sum(axis=1, dtype=np.float64)
     # Half a percent is far above float32 rounding and far below what log-probabilities or counts would show.
     if not (np.abs(sums - 1.0) < 5e-3).all() or array.min() < 0.0:

@@ -99,7 +99,13 @@ class OutputFolder:
         if config.get("fit", {}).get("data_sha256") != facts["data_sha256"]:
             raise UserError(f"{self.path} holds a fit of other data than {facts['input']}: resume with the same input.")
         before = config["estimator"] | _options_in(config["fit"])
-        for name, value in json.loads(json.dumps(options | _options_in(facts))).items():
+        now = json.loads(json.dumps(options | _options_in(facts)))
+        if before.get("learning_rate_schedule") == "cosine" and before.get("max_epochs") != now["max_epochs"]:
+            raise UserError(
+                f"The fit in {self.path} was begun with max_epochs={before.get('max_epochs')!r}, where its cosine schedule "
+                f"ends, not {now['max_epochs']!r}: resume with the same."
+            )
+        for name, value in now.items():
             if name not in LONGER_OR_SHORTER and before.get(name) != value:
                 raise UserError(
                     f"The fit in {self.path} was begun with {name}={before.get(name)!r}, not {value!r}: resume with the "

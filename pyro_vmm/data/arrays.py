@@ -1,6 +1,7 @@
 """One gate for every array that a user gives: checked, then float32 ``[N, F]``."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.errors import UserError
+
+MAXIMUM_COUNT = 2**24
+"""Float32 holds every whole number up to it, and not the next."""
 
 MAXIMUM_DENSE_BYTES = 8 * 2**30
 """Largest float32 array, in bytes, that a sparse matrix is expanded to."""
@@ -84,7 +88,7 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str) 
 
 
 def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
-    """Check that every value is a whole number, as a likelihood of counts needs.
+    """Check that every value is a whole number that float32 can tell from the next, as a likelihood of counts needs.
 
     Parameters
     ----------
@@ -96,8 +100,15 @@ def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
     Raises
     ------
     UserError
-        If a value is no whole number.
+        If a value is no whole number, or is 2**24 or more.
     """
+    if (largest := float(x.max())) >= MAXIMUM_COUNT:
+        row, column = (int(index) for index in np.argwhere(x == x.max())[0])
+        raise UserError(
+            f"likelihood='{likelihood_name}' takes counts below {MAXIMUM_COUNT} (2**24), which are exact in float32, but at "
+            f"observation {row} (counting from 0), feature {column}, the value is {largest:g}: check it, or choose "
+            "likelihood='normal'."
+        )
     fractional = x != np.rint(x)
     if not fractional.any():
         return
@@ -147,6 +158,12 @@ def _densify(x: Any, name: str) -> NDArray[Any]:
 def _frame_values(x: Any, name: str) -> NDArray[Any]:
     from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
+    repeated = x.columns[x.columns.duplicated()]
+    if len(repeated):
+        raise UserError(f"{name} has more than one column called {str(repeated[0])!r}: give each its own name.")
+    if len({isinstance(column, str) for column in x.columns}) > 1:
+        raise UserError(f"{name} has column names of several types: make all of them text, X.columns.astype(str).")
+
     refused = [
         column
         for column, dtype in zip(x.columns, x.dtypes, strict=True)
@@ -166,6 +183,8 @@ def _frame_values(x: Any, name: str) -> NDArray[Any]:
 def _tensor_values(x: Any, name: str) -> NDArray[Any]:
     import torch
 
+    if x.is_meta:
+        raise UserError(f"{name} is a tensor without data (on the device 'meta'): give one with values.")
     if x.layout != torch.strided:
         num_bytes = math.prod(x.shape) * np.dtype(np.float32).itemsize
         if num_bytes > MAXIMUM_DENSE_BYTES:
@@ -240,6 +259,12 @@ def _check_finite(
         f"{name} has {num_missing} missing (NaN) and {num_infinite} infinite values, the first at {where}: "
         "fill them in or drop those observations."
     )
+
+
+def without_values(message: str) -> str:
+    """What scikit-learn says of an array, without the array."""
+    message = re.sub(r":\s+array=.*\.\s+Reshape", ". Reshape", message, flags=re.DOTALL)
+    return re.sub(r"(Complex data not supported).*", r"\1: give real parts or magnitudes.", message, flags=re.DOTALL)
 
 
 def listed(names: Sequence[Any], most: int = 5) -> str:

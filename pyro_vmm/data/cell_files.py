@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyro_vmm.data.claimed_sizes import check_hdf5, check_zarr
 from pyro_vmm.data.inputs import check_file
 from pyro_vmm.errors import UserError
 
@@ -36,13 +37,16 @@ def read_cells(path: Path) -> "AnnData":
         # What AnnData has to say of names and formats is told, where it matters, by the checks of counts.
         with warnings.catch_warnings(), _without_pickles():
             warnings.simplefilter("ignore")
+            (check_zarr if path.suffix.lower() == ".zarr" else check_hdf5)(path)
             adata = read(path)
             # Only a group that AnnData wrote has names of cells and genes; of any other it makes an empty AnnData.
             if not (len(adata.obs_names) or len(adata.var_names)):
                 raise UserError(f"{path} holds no cells and no genes: check that AnnData wrote it.")
             return adata
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError:
+        raise UserError(f"{path} needs more memory than there is: give fewer cells or genes.") from None
     except Exception as error:
         # HDF5, Zarr and AnnData raise errors of a dozen kinds for files that are not what their name says.
         reasons = [str(each) for each in (error, error.__cause__) if each is not None]

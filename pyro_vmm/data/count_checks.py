@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.data.arrays import listed
+from pyro_vmm.data.arrays import MAXIMUM_COUNT, listed
 from pyro_vmm.errors import UserError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-MAXIMUM_COUNT = 2**24
-"""Largest count accepted: float32 holds every whole number up to it, and not the next."""
 
 _BLOCK = 2**22
 """Values looked at in one go, so that checking needs little memory beside the data."""

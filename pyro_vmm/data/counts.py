@@ -1,7 +1,7 @@
 """Single-cell counts and covariates, read from an AnnData that is checked and never changed."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,9 @@ class CountSetup:
             keys = getattr(self, option)
             if isinstance(keys, str):
                 raise UserError(f"{option} must be a list of columns, not one name: give [{keys!r}].")
-            object.__setattr__(self, option, tuple(keys or ()))
+            if isinstance(keys, set | frozenset) or not (keys is None or isinstance(keys, Iterable)):
+                raise UserError(f"{option} is {keys!r}: give a list of columns, or None.")
+            object.__setattr__(self, option, tuple(() if keys is None else keys))
         for option in ("layer", "batch_key", "size_factor_key"):
             value = getattr(self, option)
             if value is not None and not isinstance(value, str):
@@ -158,7 +160,7 @@ class CellCounts:
         return {**batches, **self.covariate_categories}
 
     def subset(self, rows: Any) -> "CellCounts":
-        """The cells ``rows``: numbers from 0 (below 0 from the end) or a Boolean mask ``[N]``, in the order given.
+        """The cells ``rows``: numbers from 0 (below 0 from the end), a slice or a Boolean mask ``[N]``, in the order given.
 
         Raises
         ------
@@ -166,15 +168,25 @@ class CellCounts:
             For anything else, or a cell that does not exist.
         """
         number = len(self.cell_names)
+        if isinstance(rows, slice):
+            rows = range(number)[rows]
         wanted = np.atleast_1d(np.asarray(rows))
         if wanted.dtype == np.bool_ and wanted.shape == (number,):
             wanted = np.flatnonzero(wanted)
+        if wanted.dtype == np.bool_ and wanted.size:
+            raise UserError(
+                f"indices is a Boolean mask of shape {wanted.shape}, but there are {number} cells: give one value a cell."
+            )
         if wanted.size == 0:
             wanted = wanted.astype(np.int64)
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-            raise UserError(f"indices must be row numbers or a Boolean mask of {number} cells, but are {rows!r}.")
+            told = " ".join(repr(rows).split())
+            told = told if len(told) <= 60 else told[:57] + "..."
+            raise UserError(f"indices must be row numbers or a Boolean mask of {number} cells, but are {told}.")
         if wanted.size and (wanted.min() < -number or wanted.max() >= number):
-            raise UserError(f"indices go from {wanted.min()} to {wanted.max()}, but there are {number} cells.")
+            raise UserError(
+                f"indices go from {wanted.min()} to {wanted.max()}, but there are {number} cells: rows count from 0."
+            )
         wanted = wanted % number
         return replace(
             self,

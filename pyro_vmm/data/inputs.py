@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.data.array_headers import check_array_headers
 from pyro_vmm.data.arrays import validate_array
 from pyro_vmm.data.tables import read_table
 from pyro_vmm.data.torchvision_images import load_torchvision_images
@@ -142,12 +143,25 @@ def read_numpy_file(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file:
             if not file.read(6).startswith(b"PK" if is_archive else b"\x93NUMPY"):
                 raise UserError(f"{path} is not a NumPy {path.suffix} file (a pickle is never loaded): save it anew.")
+            check_array_headers(path)
             file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             return {name: loaded[name] for name in loaded.files} if is_archive else {"X": loaded}
     except UserError:
         raise
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, SyntaxError, KeyError) as error:
+    except MemoryError:
+        raise UserError(f"{path} needs more memory than there is: give a smaller array.") from None
+    except (
+        ValueError,
+        EOFError,
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        SyntaxError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         if "allow_pickle" in str(error):
             raise UserError(f"{path} holds Python objects (pickled), which are never loaded: save numbers.") from error
         raise UserError(f"{path} is truncated or damaged: write it again.") from error

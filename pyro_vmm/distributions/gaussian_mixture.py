@@ -69,13 +69,22 @@ class GaussianMixture(TorchDistribution):
             self.whitening = precision_cholesky.mT
             self._log_det = _log_diagonal(precision_cholesky)
             if extra_scale is not None:
-                product = self.whitening @ extra_scale
-                inner = torch.linalg.cholesky(identity + product @ product.mT)
-                self.whitening = torch.linalg.solve_triangular(inner, self.whitening, upper=False)
-                self._log_det = self._log_det - _log_diagonal(inner)
+                self._add(extra_scale)
         else:
             raise ValueError("Give exactly one of scale_tril and precision_cholesky.")
         super().__init__(Size(), loc.shape[-1:], validate_args=validate_args)
+
+    def _add(self, extra_scale: Tensor) -> None:
+        """Add the covariance ``S S^T`` to each component's."""
+        dtype, whitening, product = self.loc.dtype, self.whitening, self.whitening @ extra_scale
+        identity = torch.eye(self.loc.shape[-1], dtype=dtype, device=self.loc.device)
+        inner, failed = torch.linalg.cholesky_ex(identity + product @ product.mT)
+        if failed.any():
+            # Beside an S of thousands float32 loses the identity; float64 holds it up to some ten millions.
+            whitening, product = whitening.double(), whitening.double() @ extra_scale.double()
+            inner = torch.linalg.cholesky(identity.double() + product @ product.mT)
+        self.whitening = torch.linalg.solve_triangular(inner, whitening, upper=False).to(dtype)
+        self._log_det = self._log_det - _log_diagonal(inner).to(dtype)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "GaussianMixture":
         """The same mixture for every place of ``batch_shape``."""

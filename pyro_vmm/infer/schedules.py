@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from numbers import Integral
+from typing import Any, Protocol
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import is_number
 
 
 class Schedule(Protocol):
@@ -47,8 +49,8 @@ class LinearWarmup:
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not 0.0 <= self.start <= 1.0:
-            raise UserError(f"{self}: steps must be at least 1 and start between 0 and 1.")
+        if not _whole(self.steps, 1) or not (is_number(self.start) and 0.0 <= self.start <= 1.0):
+            raise UserError(f"{self}: steps must be a whole number, at least 1, and start between 0 and 1.")
 
     def __call__(self, step: int) -> float:
         """Multiplier at this step."""
@@ -69,8 +71,9 @@ class CosineDecay:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup < self.steps or not 0.0 <= self.end <= 1.0:
-            raise UserError(f"{self}: warmup must be less than steps and end between 0 and 1.")
+        whole = _whole(self.steps, 1) and _whole(self.warmup, 0)
+        if not whole or self.warmup >= self.steps or not (is_number(self.end) and 0.0 <= self.end <= 1.0):
+            raise UserError(f"{self}: warmup must be less than steps, both whole numbers, and end between 0 and 1.")
 
     def __call__(self, step: int) -> float:
         """Multiplier at this step."""
@@ -83,6 +86,10 @@ class CosineDecay:
     def settled_at(self) -> int:
         """The end of the rise."""
         return self.warmup
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def named_schedule(name: str, total_steps: int) -> Schedule:

@@ -9,8 +9,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Size, Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods.base import Likelihood
+from pyro_vmm.option_checks import check_whole_number
 
 
 class Bernoulli(Likelihood):
@@ -30,15 +30,14 @@ class Bernoulli(Likelihood):
     Raises
     ------
     UserError
-        If ``pixels_per_feature`` is less than 1.
+        If ``pixels_per_feature`` is no whole number of at least 1.
     """
 
     data_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __init__(self, pixels_per_feature: int = 1) -> None:
         super().__init__()
-        if pixels_per_feature < 1:
-            raise UserError(f"pixels_per_feature is {pixels_per_feature}: it must be at least 1.")
+        check_whole_number(pixels_per_feature, "pixels_per_feature")
         self.pixels_per_feature = pixels_per_feature
 
     def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:

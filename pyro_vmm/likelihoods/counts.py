@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pyro_vmm.distributions.bounded import bounded, inverse_bounded
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods.base import Likelihood
+from pyro_vmm.option_checks import check_whole_number
 
 LOG_MEAN_LIMIT = 20.0
 """Without a library size, means stay within e^-20 .. e^20 (2e-9 .. 5e8)."""
@@ -78,8 +79,7 @@ class InverseDispersion(nn.Module):
     def __init__(self, num_features: int, num_batches: int = 1) -> None:
         super().__init__()
         for name, size in (("num_features", num_features), ("num_batches", num_batches)):
-            if size < 1:
-                raise UserError(f"{name} is {size}: it must be at least 1.")
+            check_whole_number(size, name)
         self.log_value = nn.Parameter(torch.zeros(num_batches, num_features))
 
     def start_at(self, theta: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Likelihoods by name."""
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from pyro_vmm.errors import UserError
@@ -24,6 +25,10 @@ NAMED: dict[str, type[Likelihood]] = {
 }
 
 
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
 def make_likelihood(choice: str | Likelihood, *, num_features: int | None = None, **options: Any) -> Likelihood:
     """Return the likelihood itself, or the one that the name stands for, with its defaults or the given options.
 
@@ -44,12 +49,14 @@ def make_likelihood(choice: str | Likelihood, *, num_features: int | None = None
     """
     if isinstance(choice, Likelihood):
         return choice
-    if choice not in NAMED:
-        raise UserError(f"likelihood={choice!r} is not known: choose one of {', '.join(map(repr, NAMED))}.")
+    if not isinstance(choice, str) or choice not in NAMED:
+        raise UserError(f"likelihood={choice!r} is not known: choose one of {_quoted(NAMED)}.")
     kind = NAMED[choice]
     parameters = inspect.signature(kind).parameters
-    if not set(options) <= set(parameters):
-        raise UserError(f"likelihood={choice!r} does not take the options {', '.join(options)}.")
+    unknown = [name for name in options if name not in parameters]
+    if unknown:
+        taken = f"it takes {_quoted(parameters)}" if parameters else "it takes none"
+        raise UserError(f"likelihood={choice!r} has no option {_quoted(unknown)}: {taken}.")
     if "num_features" not in parameters:
         return kind(**options)
     if num_features is None:

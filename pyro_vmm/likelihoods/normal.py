@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods.base import Likelihood
+from pyro_vmm.option_checks import check_positive
 
 
 class Normal(Likelihood):
@@ -28,10 +29,11 @@ class Normal(Likelihood):
 
     def __init__(self, initial_scale: float = 1.0, minimum_scale: float = 1e-3) -> None:
         super().__init__()
-        if not 0.0 < minimum_scale < initial_scale:
+        check_positive(initial_scale, "initial_scale", "standard deviation")
+        check_positive(minimum_scale, "minimum_scale", "standard deviation")
+        if not minimum_scale < initial_scale:
             raise UserError(
-                f"initial_scale {initial_scale} and minimum_scale {minimum_scale}: the first must exceed the second, "
-                "and both must be positive."
+                f"initial_scale {initial_scale} and minimum_scale {minimum_scale}: the first must exceed the second."
             )
         self.minimum_scale = minimum_scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(initial_scale - minimum_scale)))

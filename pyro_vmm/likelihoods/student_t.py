@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pyro_vmm.distributions.bounded import bounded, inverse_bounded
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods.base import Likelihood
+from pyro_vmm.option_checks import check_positive
 
 LOG_EXCESS_LIMIT = math.log(100.0)
 """Degrees of freedom stay within 2.01 .. 102: beyond, the tails are a normal's, and float32's lgamma loses digits."""
@@ -39,10 +40,12 @@ class StudentT(Likelihood):
         self, initial_degrees_of_freedom: float = 5.0, initial_scale: float = 1.0, minimum_scale: float = 1e-3
     ) -> None:
         super().__init__()
-        if not 0.0 < minimum_scale < initial_scale:
+        check_positive(initial_scale, "initial_scale")
+        check_positive(minimum_scale, "minimum_scale")
+        check_positive(initial_degrees_of_freedom, "initial_degrees_of_freedom")
+        if not minimum_scale < initial_scale:
             raise UserError(
-                f"initial_scale {initial_scale} and minimum_scale {minimum_scale}: the first must exceed the second, "
-                "and both must be positive."
+                f"initial_scale {initial_scale} and minimum_scale {minimum_scale}: the first must exceed the second."
             )
         low, high = 2.0 + math.exp(-LOG_EXCESS_LIMIT), 2.0 + math.exp(LOG_EXCESS_LIMIT)
         if not low < initial_degrees_of_freedom < high:

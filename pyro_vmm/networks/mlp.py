@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.initialisation import glorot_uniform
+from pyro_vmm.option_checks import is_number
 
 Normalization = Literal["none", "batch", "layer"]
 
@@ -223,12 +225,12 @@ def _perceptron(
 ) -> nn.Sequential:
     """Build the stack from ``[M, num_inputs]`` to ``[M, num_outputs]``."""
     for name, size in (("input", num_inputs), ("output", num_outputs), *(("hidden", width) for width in hidden)):
-        if size < 1:
-            raise UserError(f"The size of each {name} layer must be at least 1, but one of {size} was asked for.")
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise UserError(f"The size of each {name} layer must be at least 1, but one of {size!r} was asked for.")
     if normalization not in ("none", "batch", "layer"):
         raise UserError(f"normalization must be 'none', 'batch' or 'layer', but {normalization!r} was given.")
-    if not 0.0 <= dropout < 1.0:
-        raise UserError(f"dropout must be at least 0 and less than 1, but {dropout} was given.")
+    if not is_number(dropout) or not 0.0 <= dropout < 1.0:
+        raise UserError(f"dropout must be at least 0 and less than 1, but {dropout!r} was given.")
     layers: list[nn.Module] = []
     width_in = num_inputs
     for width in hidden:

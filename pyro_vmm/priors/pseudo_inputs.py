@@ -1,5 +1,6 @@
 """Learnable points of the data space, from which VampPrior centres are encoded."""
 
+import math
 from typing import Literal
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import is_number
 
 Domain = Literal["free", "positive"] | tuple[float, float]
 
@@ -43,7 +45,7 @@ class PseudoInputs(nn.Module):
         super().__init__()
         self.domain = domain
         low, high = self._bounds()
-        if initial.numel() and (initial.min() < low or initial.max() > high):
+        if initial.numel() and not initial.is_meta and (initial.min() < low or initial.max() > high):
             raise UserError(
                 f"Pseudo-inputs start between {float(initial.min()):.4g} and {float(initial.max()):.4g}, outside their "
                 f"domain {domain!r}: give a domain that holds the data."
@@ -61,9 +63,10 @@ class PseudoInputs(nn.Module):
             return -torch.inf, torch.inf
         if self.domain == "positive":
             return 0.0, torch.inf
-        if isinstance(self.domain, str) or len(self.domain) != 2 or not self.domain[0] < self.domain[1]:
+        pair = self.domain if isinstance(self.domain, tuple | list) and len(self.domain) == 2 else (math.nan, math.nan)
+        if not (all(map(is_number, pair)) and -math.inf < pair[0] < pair[1] < math.inf):
             raise UserError(f"domain={self.domain!r} is not known: choose 'free', 'positive' or a pair (low, high).")
-        return self.domain[0], self.domain[1]
+        return float(pair[0]), float(pair[1])
 
     def _unconstrain(self, value: Tensor) -> Tensor:
         if self.domain == "free":

@@ -188,6 +188,6 @@ def make_weights(weights: "str | MixtureWeights", num_components: int, *, learn_
             )
         return weights
     kinds: dict[str, type[MixtureWeights]] = {"stick-breaking": StickBreaking, "dirichlet": SymmetricDirichlet}
-    if weights not in kinds:
+    if not isinstance(weights, str) or weights not in kinds:
         raise UserError(f"weights={weights!r} is not known: choose one of {', '.join(map(repr, kinds))}.")
     return kinds[weights](num_components, learn_concentration=learn_concentration)

@@ -49,6 +49,8 @@ def annotate(model: SingleCellVMM, adata: AnnData) -> None:
     UserError
         If the model is not trained, or cannot read ``adata``; for a view, which AnnData would have to copy.
     """
+    if not hasattr(adata, "is_view"):
+        raise UserError(f"An AnnData is needed, not a {type(adata).__name__}: give the one to write into.")
     responsibilities = model.predict_proba(adata)
     if adata.is_view:
         raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from pyro_vmm.diagnosis.refits import refit_cells
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
+from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.assembly import CountAssembly
 from pyro_vmm.single_cell.covariates import CovariateEncoding
@@ -162,9 +165,11 @@ class SingleCellVMM:
 
     def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:
         for name in ("n_latent", "num_components", "n_hidden", "n_layers"):
-            if not isinstance(options[name], int | np.integer) or options[name] < 1:
-                raise UserError(f"{name} is {options[name]!r}: it must be a whole number, at least 1.")
+            check_whole_number(options[name], name)
         check_merging(options["merging"], options["evidence_weight"])
+        check_seed(options["random_state"], "random_state")
+        if not isinstance(options["use_observed_lib_size"], bool | np.bool_):
+            raise UserError(f"use_observed_lib_size is {options['use_observed_lib_size']!r}: it must be True or False.")
         self.options, self.cells, self.setup = options, cells, cells.setup
         self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
@@ -285,8 +290,16 @@ class SingleCellVMM:
         pyro_vmm.infer.NonFiniteError
             If a loss, a gradient or a running statistic ceases to be finite.
         """
-        if not 0.0 < train_size <= 1.0:
-            raise UserError(f"train_size is {train_size}: it must be above 0 and at most 1.")
+        if not is_number(train_size) or not 0.0 < train_size <= 1.0:
+            raise UserError(f"train_size is {train_size!r}: it must be above 0 and at most 1.")
+        check_whole_number(batch_size, "batch_size")
+        check_whole_number(kl_warmup_steps, "kl_warmup_steps", least=0)
+        check_whole_number(max_epochs, "max_epochs", or_none="for enough")
+        check_whole_number(patience, "patience", or_none="for 500 steps")
+        check_positive(learning_rate, "learning_rate", "learning rate")
+        if prior_learning_rate is not None:
+            check_positive(prior_learning_rate, "prior_learning_rate", "learning rate")
+        check_positive(weight_rate, "weight_rate", "multiple of the prior's learning rate")
         if batch_size < 2 and self.assembly.normalization == "batch":
             raise UserError(
                 f"batch_size is {batch_size}: batch normalisation needs at least 2 cells, or normalization='layer'."
@@ -300,7 +313,8 @@ class SingleCellVMM:
             patience = max(15, -(-500 // steps_per_epoch))
         schedule = named_schedule(learning_rate_schedule, max_epochs * steps_per_epoch)
         # The caller's own stream of random numbers is left where it was.
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        rng_devices = [device] if device.type == "cuda" else []
+        with self._undone_if_it_fails(), torch.random.fork_rng(rng_devices):
             torch.manual_seed(self.random_state)
             if self.module is None:
                 self._build(training)
@@ -323,7 +337,7 @@ class SingleCellVMM:
                 x.subset(torch.from_numpy(held_out)) if len(held_out) else None,
                 covariates={name: values[training] for name, values in covariates.items()},
                 validation_covariates={name: values[held_out] for name, values in covariates.items()},
-                batch_size=batch_size,
+                batch_size=int(batch_size),
                 max_epochs=max_epochs,
                 early_stopping=EarlyStopping(patience if early_stopping else None),
                 row_numbers=training,
@@ -331,13 +345,24 @@ class SingleCellVMM:
                 watchers=(*((ProgressBar(),) if enable_progress_bar else ()), *watchers),
             )
             if resume is not None:
-                resume_training(trainer, resume)
+                resume_training(trainer, as_folder(resume))
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
         self.is_trained_, self.stability_ = True, None
         # A checkpoint has its whole history with it.
         self._note_history(trainer.history, None if resume is not None else self.history or None)
         self._find_clusters()
+
+    @contextmanager
+    def _undone_if_it_fails(self) -> Iterator[None]:
+        """After a first training that fails, the next one starts where it did."""
+        untrained = self.module is None
+        try:
+            yield
+        except BaseException:
+            if untrained:
+                self.module = self.guide = None
+            raise
 
     def _build(self, training: NDArray[np.int64]) -> None:
         self.module, self.guide = self.assembly.build(
@@ -424,6 +449,7 @@ class SingleCellVMM:
             Do not use a cell's batch: average over encoding it as of each batch, weighted by the batches' share of the
             cells fitted.
         """
+        check_whole_number(num_samples, "num_samples", least=0)
         x, covariates = self._cells(adata, indices)
         evaluation = self._evaluation
         if batch_free and "batch" in covariates:
@@ -454,7 +480,7 @@ class SingleCellVMM:
         self,
         adata: AnnData | None = None,
         indices: Any = None,
-        transform_batch: str | Sequence[str] | None = None,
+        transform_batch: str | Iterable[str] | None = None,
         gene_list: Sequence[str] | None = None,
         library_size: LibrarySize = 1.0,
         n_samples: int = 0,
@@ -479,8 +505,11 @@ class SingleCellVMM:
         UserError
             For an unknown batch or gene, or a library size that is not positive.
         """
-        if library_size != "latent" and not (isinstance(library_size, int | float) and library_size > 0):
-            raise UserError(f"library_size is {library_size!r}: give a positive number of counts, or 'latent'.")
+        if not (isinstance(library_size, str) and library_size == "latent"):
+            if not (is_number(library_size) and 0.0 < library_size < np.inf):
+                raise UserError(f"library_size is {library_size!r}: give a positive number of counts, or 'latent'.")
+            library_size = float(library_size)
+        check_whole_number(n_samples, "n_samples", least=0)
         cells = self._read(adata, indices)
         genes = self._genes(gene_list)
         values = normalized_expression(
@@ -490,7 +519,7 @@ class SingleCellVMM:
             genes=genes,
             batches=self._batches(transform_batch),
             library_size=library_size,
-            num_samples=n_samples,
+            num_samples=int(n_samples),
         )
         return pd.DataFrame(values, index=cells.cell_names, columns=self.gene_names[genes])
 
@@ -502,25 +531,23 @@ class SingleCellVMM:
         gene_list: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
         """Counts replicated from ``p(x_new | x)``: ``[n_obs, genes]``, or ``[n_obs, genes, n_samples]`` for several."""
-        if n_samples < 1:
-            raise UserError(f"n_samples is {n_samples}: it must be at least 1.")
+        check_whole_number(n_samples, "n_samples")
         x, covariates = self._cells(adata, indices)
         counts = replicate(self._evaluation, x, covariates, genes=self._genes(gene_list), num_samples=n_samples)
         return (counts[..., 0] if n_samples == 1 else counts).astype(np.float32)
 
     def get_elbo(self, adata: AnnData | None = None, indices: Any = None) -> float:
         """Mean ELBO in nats a cell (higher is better), from one posterior sample each."""
-        return float(self._evaluation.log_ratios(*self._cells(adata, indices))[0].mean())
+        return float(self._evaluation.log_ratios(*self._some_cells(adata, indices))[0].mean())
 
     def get_reconstruction_error(self, adata: AnnData | None = None, indices: Any = None) -> float:
         """Mean of ``-E_q[log p(x | z)]`` in nats a cell, from one posterior sample each."""
-        return -float(self._evaluation.log_ratios(*self._cells(adata, indices))[1].mean())
+        return -float(self._evaluation.log_ratios(*self._some_cells(adata, indices))[1].mean())
 
     def get_marginal_ll(self, adata: AnnData | None = None, indices: Any = None, n_mc_samples: int = 100) -> float:
         """Mean importance-weighted ``log p(x)`` in nats a cell, with so many posterior samples each."""
-        if n_mc_samples < 1:
-            raise UserError(f"n_mc_samples is {n_mc_samples}: it must be at least 1.")
-        ratios = self._evaluation.log_ratios(*self._cells(adata, indices), num_samples=n_mc_samples)[0]
+        check_whole_number(n_mc_samples, "n_mc_samples")
+        ratios = self._evaluation.log_ratios(*self._some_cells(adata, indices), num_samples=n_mc_samples)[0]
         return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())
 
     def annotate(self, adata: AnnData) -> None:
@@ -579,7 +606,7 @@ class SingleCellVMM:
     def save(self, directory: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored."""
         self._check_trained()
-        storage.save(self, Path(directory))
+        storage.save(self, as_folder(directory))
 
     @classmethod
     def load(cls, directory: str | Path, adata: AnnData, **objects: Any) -> SingleCellVMM:
@@ -588,7 +615,8 @@ class SingleCellVMM:
         ``objects`` gives again what cannot be stored (a likelihood or prior of one's own), by name. Counts and covariates
         are looked for in ``adata`` where the fitted AnnData had them.
         """
-        return storage.load(cls, Path(directory), adata, objects)
+        check_names(objects, inspect.signature(cls).parameters.keys() - {"adata"}, "SingleCellVMM")
+        return storage.load(cls, as_folder(directory), adata, objects)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -648,22 +676,36 @@ class SingleCellVMM:
         cells = self._read(adata, indices)
         return SparseRows(cells.counts), self.encoding.tensors(cells)
 
+    def _some_cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Tensor]]:
+        x, covariates = self._cells(adata, indices)
+        if not len(x):
+            raise UserError("indices choose no cell, and a mean needs one: give at least one row, or None for all.")
+        return x, covariates
+
     def _genes(self, gene_list: Sequence[str] | None) -> NDArray[np.int64]:
         if gene_list is None:
             return np.arange(len(self.gene_names))
         if isinstance(gene_list, str):
-            raise UserError(f"gene_list must be a list of genes, not one name: give [{gene_list!r}].")
+            raise UserError(f"gene_list must be a list of genes, not one name: give [{str(gene_list)!r}].")
+        if not isinstance(gene_list, Iterable) or isinstance(gene_list, set | frozenset):
+            raise UserError(f"gene_list is {gene_list!r}: give a list of genes, or None for all.")
+        gene_list = list(gene_list)
         places = {str(name): place for place, name in enumerate(self.gene_names)}
         for name in gene_list:
             if name not in places:
                 raise UserError(f"The model has no gene {name!r}: give names among model.gene_names.")
         return np.array([places[name] for name in gene_list], dtype=np.int64)
 
-    def _batches(self, transform_batch: str | Sequence[str] | None) -> list[int | None]:
+    def _batches(self, transform_batch: str | Iterable[str] | None) -> list[int | None]:
         if transform_batch is None:
             return [None]
-        names = [transform_batch] if not isinstance(transform_batch, list | tuple) else list(transform_batch)
+        several = not isinstance(transform_batch, str) and isinstance(transform_batch, Iterable)
+        names = list(transform_batch) if several else [transform_batch]
         known = self.batch_categories
+        if not names:
+            raise UserError(
+                f"transform_batch names no batch: choose among {listed(known)}, or None for each cell's own."
+            )
         for name in names:
             if str(name) not in known:
                 raise UserError(f"transform_batch={name!r} is no batch of the model: choose among {listed(known)}.")

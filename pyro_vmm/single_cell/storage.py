@@ -17,6 +17,7 @@ from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.errors import UserError
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
+from pyro_vmm.stored_shapes import check_stored_shapes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -70,7 +71,7 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         raise UserError(f"{directory} holds a model of arrays: load it with VMM.load(directory).")
     if "fitted" not in config:
         raise UserError(f"The fit in {directory} has not come to its end: go on with it, pyro-vmm fit ... --resume.")
-    options = persistence.stored_options(directory, config["estimator"], objects)
+    options = persistence.stored_options(directory, config.get("estimator"), objects)
     try:
         fitted = config["fitted"]
         setup, allow_non_counts = CountSetup.from_dict(config["setup"]), bool(config["allow_non_counts"])
@@ -80,18 +81,32 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         batches = tuple(fitted["batch_categories"])
         clusters, shares = Clusters.from_dict(fitted["clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
         history = pd.read_json(StringIO(json.dumps(fitted["history"])), orient="records").set_index("epoch")
-    except (KeyError, TypeError, ValueError):
+        num_layers = options["n_layers"]
+        order = clusters.order
+        if not sorted(order.tolist()) == list(range(len(order))) == list(range(clusters.merge_tree.num_components)):
+            raise ValueError("clusters of another number of components")
+        if shares.shape != (len(batches),) or not (shares >= 0.0).all() or not isinstance(num_layers, int):
+            raise ValueError("shares of other batches")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
     cells = read_counts(adata, setup, allow_non_counts=allow_non_counts, categories=categories, gene_names=genes)
-    model = cls._of_cells(cells, options, allow_non_counts)
+    try:
+        model = cls._of_cells(cells, options, allow_non_counts)
+    except (KeyError, TypeError):
+        raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
     model.categories, model.batch_categories, model.encoding = categories, batches, encoding
-    with torch.random.fork_rng():
-        model.module, model.guide = model.assembly.build(
+
+    def build() -> tuple[Any, Any]:
+        return model.assembly.build(
             encoding,
             StartingValues.placeholders(len(genes), len(batches)),
             num_batches=len(batches),
             pseudo_inputs=torch.ones(model.assembly.num_components, len(genes)),
         )
+
+    check_stored_shapes(directory / "model.safetensors", build, num_layers=num_layers)
+    with torch.random.fork_rng():
+        model.module, model.guide = build()
     persistence.load_weights(model.module, model.guide, directory / "model.safetensors", config.get("weights_sha256"))
     model.clusters_, model.batch_shares_ = clusters, shares
     model.history = {name: history[[name]] for name in history.columns}

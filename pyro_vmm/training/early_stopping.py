@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import check_whole_number
 
 
 @dataclass
@@ -31,8 +31,7 @@ class EarlyStopping:
     evaluations_since_best: int = 0
 
     def __post_init__(self) -> None:
-        if self.patience is not None and self.patience < 1:
-            raise UserError(f"patience is {self.patience}: it must be at least 1, or None to train to the last epoch.")
+        check_whole_number(self.patience, "patience", or_none="to train to the last epoch")
 
     def improved(self, validation_elbo: float, step: int) -> bool:
         """Take note of an evaluation; whether it is the best so far."""

@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -253,6 +253,10 @@ class Trainer:
             prefix = owner + "."
             module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
 
+    def _schedule(self) -> str:
+        schedule = self.svi.learning_rate_schedule
+        return repr(schedule) if is_dataclass(schedule) else type(schedule).__name__
+
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that training needs to go on: tensors by name, and facts for JSON."""
         tensors = self._tensors() | {f"best.{name}": tensor for name, tensor in self._best.items()}
@@ -271,6 +275,7 @@ class Trainer:
             "seed": self.seed,
             "batch_size": self.batch_size,
             "num_observations": len(self.x),
+            "learning_rate_schedule": self._schedule(),
         }
         return tensors, facts
 
@@ -285,6 +290,13 @@ class Trainer:
         for name, mine in (("seed", self.seed), ("batch_size", self.batch_size), ("num_observations", len(self.x))):
             if facts[name] != mine:
                 raise UserError(f"The checkpoint was made with {name} {facts[name]}, not {mine}: resume with the same.")
+        # Absent from the checkpoints of the first weeks.
+        schedule = facts.get("learning_rate_schedule", self._schedule())
+        if schedule != self._schedule():
+            raise UserError(
+                f"The checkpoint was made with the learning-rate schedule {schedule}, not {self._schedule()}: resume with the "
+                "same schedule and, where that is a cosine, the same max_epochs."
+            )
         self._restore(tensors)
         self._best = {k.removeprefix("best."): v.to(self.device) for k, v in tensors.items() if k.startswith("best.")}
         for name, optimizer in self.svi.optimizers.items():

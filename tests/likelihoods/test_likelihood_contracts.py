@@ -207,15 +207,18 @@ def test_names_stand_for_their_classes():
     ("call", "message"),
     [
         (lambda: make_likelihood("gauss"), "likelihood='gauss' is not known: choose one of 'bernoulli'"),
-        (lambda: make_likelihood("normal", width=2), "likelihood='normal' does not take the options width"),
+        (
+            lambda: make_likelihood("normal", width=2),
+            "likelihood='normal' has no option 'width': it takes 'initial_scale'",
+        ),
         (lambda: Bernoulli(pixels_per_feature=0), "pixels_per_feature is 0"),
         (lambda: Normal(initial_scale=0.1, minimum_scale=0.2), "initial_scale 0.1 and minimum_scale 0.2"),
-        (lambda: Normal(minimum_scale=0.0), "minimum_scale 0.0"),
+        (lambda: Normal(minimum_scale=0.0), "minimum_scale is 0.0"),
         (
             lambda: make_likelihood("nb"),
             r"likelihood='nb' needs the number of features.*NegativeBinomial\(num_features\)",
         ),
-        (lambda: make_likelihood("zinb", num_features=2, width=2), "likelihood='zinb' does not take the options width"),
+        (lambda: make_likelihood("zinb", num_features=2, width=2), "likelihood='zinb' has no option 'width'"),
     ],
 )
 def test_mistakes_are_named(call, message):

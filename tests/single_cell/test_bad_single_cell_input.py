@@ -168,7 +168,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"evidence_weight": -1.0},
         "evidence_weight is -1.0: it must be a positive number of observations",
     ),
-    "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of evidence, none"),
+    "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of 'evidence', 'none'"),
     "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
     "dispersion of Poisson": (
         {"dispersion": "gene-batch", "gene_likelihood": "poisson"},
@@ -254,7 +254,10 @@ def test_bad_queries(fitted: SingleCellVMM) -> None:
         (lambda: fitted.get_normalized_expression(library_size="big"), "library_size is 'big'"),  # type: ignore[arg-type]
         (lambda: fitted.get_latent_representation(indices=[300]), "indices go from 300 to 300"),
         (lambda: fitted.get_latent_representation(indices=[0.5]), "indices must be row numbers"),
-        (lambda: fitted.get_latent_representation(indices=[True, False]), "indices must be row numbers"),
+        (
+            lambda: fitted.get_latent_representation(indices=[True, False]),
+            "indices is a Boolean mask of shape (2,), but there are 300",
+        ),
         (lambda: fitted.posterior_predictive_sample(n_samples=0), "n_samples is 0"),
         (lambda: fitted.get_marginal_ll(n_mc_samples=0), "n_mc_samples is 0"),
         (lambda: fitted.predict(num_clusters=0), "num_clusters"),

@@ -1,0 +1,83 @@
+"""What an AnnData file claims to hold and where, looked through before any of it is read."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyro_vmm.errors import UserError
+
+
+def check_hdf5(path: Path) -> None:
+    """Refuse an HDF5 file that refers to other files, or claims more than this machine's memory.
+
+    Raises
+    ------
+    UserError
+        As said.
+    OSError
+        If it is no HDF5 file.
+    """
+    import h5py
+
+    seen: set[int] = set()
+    num_bytes = 0
+
+    def look_through(group: Any) -> None:
+        nonlocal num_bytes
+        for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise UserError(
+                    f"{path} refers to another file, {link.filename!r}, which is never followed: copy it in."
+                )
+            if isinstance(link, h5py.SoftLink):
+                continue  # to what is looked through under its own name
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                look_through(item)
+            elif isinstance(item, h5py.Dataset):
+                if item.is_virtual or item.external:
+                    raise UserError(f"{path} keeps {item.name!r} in another file, which is never read: copy it in.")
+                num_bytes += math.prod(item.shape or ()) * item.dtype.itemsize
+
+    with h5py.File(path, "r") as file:
+        look_through(file)
+    _check_memory(path, num_bytes)
+
+
+def check_zarr(path: Path) -> None:
+    """Refuse a Zarr folder whose arrays claim more than this machine's memory; what cannot be read is left to Zarr.
+
+    Raises
+    ------
+    UserError
+        As said.
+    """
+    num_bytes = 0
+    for name in (".zarray", "zarr.json"):
+        for metadata in path.rglob(name):
+            try:
+                facts = json.loads(metadata.read_text())
+                kind = facts.get("dtype") or facts.get("data_type")
+                itemsize = np.dtype(kind).itemsize if isinstance(kind, str) else 1
+                num_bytes += math.prod(facts.get("shape", (0,))) * max(itemsize, 1)
+            except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+                continue
+    _check_memory(path, num_bytes)
+
+
+def _check_memory(path: Path, num_bytes: int) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if num_bytes > memory:
+        raise UserError(
+            f"{path} claims to hold {num_bytes / 2**30:.3g} GiB, more than this machine's memory of "
+            f"{memory / 2**30:.3g} GiB: check the file, or give fewer cells or genes."
+        )
