@@ -129,11 +129,11 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
 
 def check_fitted(estimator: "VMM") -> None:
     """Raise :class:`ValueError` unless what a config says of the fit is of one piece."""
-    features, order = estimator.n_features_in_, estimator.component_order_
+    features = estimator.n_features_in_
     names = getattr(estimator, "feature_names_in_", None)
-    whole = features >= 1 and sorted(order.tolist()) == list(range(len(order)))
-    whole = whole and estimator.merge_tree_.num_components == len(order)
-    whole = whole and all(values.shape == (features,) for values in (estimator.feature_mean_, estimator.feature_scale_))
+    whole = features >= 1 and all(
+        values.shape == (features,) for values in (estimator.feature_mean_, estimator.feature_scale_)
+    )
     if not whole or (names is not None and len(names) != features) or estimator.labels_.ndim != 1:
         raise ValueError("sizes differ")
 

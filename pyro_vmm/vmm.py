@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pyro_vmm import persistence
 from pyro_vmm.assembly import Assembly
-from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Criterion, MergeTree, Merging, merge_tree
+from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Criterion, MergeTree, Merging, check_merging, merge_tree
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.data.arrays import check_whole_numbers, without_values
 from pyro_vmm.devices import choose_device, resident

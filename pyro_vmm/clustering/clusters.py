@@ -110,11 +110,33 @@ class Clusters:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Clusters:
-        """Read back what :meth:`to_dict` gave."""
-        return cls(
+        """Read back what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is not of one piece.
+        """
+        try:
+            tree = MergeTree.from_dict(values["merge_tree"])
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        clusters = cls(
             joined=np.asarray(values["joined"], dtype=np.int64),
             order=np.asarray(values["order"], dtype=np.int64),
             weights=np.asarray(values["weights"], dtype=np.float64),
             number=int(values["number"]),
-            merge_tree=MergeTree.from_dict(values["merge_tree"]),
+            merge_tree=tree,
         )
+        clusters._check()
+        return clusters
+
+    def _check(self) -> None:
+        components = np.arange(len(self.order))
+        sizes = {self.joined.shape, self.order.shape, self.weights.shape, (self.merge_tree.num_components,)}
+        sound = len(sizes) == 1 and 1 <= self.number <= len(components)
+        sound = (
+            sound and bool((np.sort(self.order) == components).all()) and bool(np.isin(self.joined, components).all())
+        )
+        if not sound or not bool((self.joined[self.joined] == self.joined).all()):
+            raise ValueError("clusters, their order and their tree are not of one piece")

@@ -82,9 +82,6 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         clusters, shares = Clusters.from_dict(fitted["clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
         history = pd.read_json(StringIO(json.dumps(fitted["history"])), orient="records").set_index("epoch")
         num_layers = options["n_layers"]
-        order = clusters.order
-        if not sorted(order.tolist()) == list(range(len(order))) == list(range(clusters.merge_tree.num_components)):
-            raise ValueError("clusters of another number of components")
         if shares.shape != (len(batches),) or not (shares >= 0.0).all() or not isinstance(num_layers, int):
             raise ValueError("shares of other batches")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):

@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import nn
 
 from pyro_vmm import VMM, UserError
-from pyro_vmm.infer import NonFiniteLossError
+from pyro_vmm.infer import NonFiniteError
 from pyro_vmm.priors import GaussianMixture
 
 SMALL: dict[str, Any] = {
@@ -183,9 +183,8 @@ def test_values_that_a_likelihood_cannot_take(name: str) -> None:
 @pytest.mark.parametrize("likelihood", ["normal", "student-t"])
 def test_values_too_large_for_any_network_end_the_training_in_one_sentence(likelihood: str) -> None:
     model = VMM(**SMALL | {"likelihood": likelihood})
-    with pytest.raises(NonFiniteLossError) as caught:
+    with pytest.raises(NonFiniteError, match="look for extreme values in the data"):
         model.fit(with_value(3e38))
-    assert str(caught.value).endswith(("try a lower learning rate.", "look for extreme values in the data."))
     assert not hasattr(model, "model_")
     assert np.isfinite(VMM(**SMALL | {"likelihood": likelihood, "standardize": True}).fit(with_value(3e38)).score(X))
 

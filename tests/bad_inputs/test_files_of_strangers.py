@@ -227,6 +227,10 @@ def result(**values: Any) -> Change:
     return lambda config: config["fitted"].update(values)
 
 
+def of_clusters(**values: Any) -> Change:
+    return lambda config: config["fitted"]["clusters"].update(values)
+
+
 CONFIGS: dict[str, tuple[Change, str]] = {
     "1e12 components": (
         option(num_components=10**12),
@@ -251,10 +255,14 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "an option too many": (option(evil=1), DAMAGED),
     "a result of nothing": (lambda config: config.update(fitted=None), DAMAGED),
     "a result in a list": (lambda config: config.update(fitted=[]), DAMAGED),
-    "an order beyond the components": (result(component_order=[0, 1, 2, 9]), DAMAGED),
-    "an order that repeats": (result(component_order=[0, 0, 0, 0]), DAMAGED),
-    "an order too short": (result(component_order=[0]), DAMAGED),
-    "an order of text": (result(component_order="abc"), DAMAGED),
+    "an order beyond the components": (of_clusters(order=[0, 1, 2, 9]), DAMAGED),
+    "an order that repeats": (of_clusters(order=[0, 0, 0, 0]), DAMAGED),
+    "an order too short": (of_clusters(order=[0]), DAMAGED),
+    "clusters of nothing": (result(clusters=None), DAMAGED),
+    "joined with none": (of_clusters(joined=[7, 7, 7, 7]), DAMAGED),
+    "joined in a chain": (of_clusters(joined=[1, 2, 2, 3]), DAMAGED),
+    "more clusters than components": (of_clusters(number=9), DAMAGED),
+    "an order of text": (of_clusters(order="abc"), DAMAGED),
     "labels of text": (result(labels=["a"]), DAMAGED),
     "labels in a table": (result(labels=[[1], [2]]), DAMAGED),
     "a history of text": (result(history="abc"), DAMAGED),
@@ -262,10 +270,10 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "means of another length": (result(feature_mean=[0.0]), DAMAGED),
     "scales of text": (result(feature_scale=["a"]), DAMAGED),
     "names of another length": (result(feature_names_in=["a"]), DAMAGED),
-    "no tree": (result(merge_tree=None), DAMAGED),
-    "half a tree": (result(merge_tree={}), DAMAGED),
+    "no tree": (of_clusters(merge_tree=None), DAMAGED),
+    "half a tree": (of_clusters(merge_tree={}), DAMAGED),
     "a tree of another size": (
-        result(merge_tree={"criterion": "overlap", "representatives": [0], "masses": [1.0], "merges": []}),
+        of_clusters(merge_tree={"criterion": "overlap", "representatives": [0], "masses": [1.0], "merges": []}),
         DAMAGED,
     ),
     "another likelihood": (option(likelihood="nb"), MISFIT),
