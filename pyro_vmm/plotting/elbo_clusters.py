@@ -44,7 +44,7 @@ def elbo_against_clusters(histories: History | Mapping[str, History], *, ax: Axe
     if isinstance(histories, pd.DataFrame) or "elbo_train" in histories:
         several = {"": as_table(cast(History, histories))}
     else:
-        several = {str(name): as_table(cast(History, history)) for name, history in histories.items()}
+        several = {str(name): as_table(history) for name, history in histories.items()}
     validation = all("validation_elbo" in each and each["validation_elbo"].notna().any() for each in several.values())
     column = "validation_elbo" if validation else "elbo"
     ways = {one_line(name, 30): _way(name, history, column) for name, history in several.items()}
