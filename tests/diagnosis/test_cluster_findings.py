@@ -65,6 +65,20 @@ def test_both_criteria_say_the_same_of_two_gaussians(criterion) -> None:
         assert overlapping_clusters(tree).severity == severity
 
 
+def test_by_evidence_halves_of_a_gaussian_are_told_and_gaussians_apart_are_not() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(600, 2)) + np.repeat([[0.0, 0.0], [20.0, 0.0], [40.0, 0.0]], 200, axis=0)
+    apart = np.repeat(np.arange(3), 200)
+    sound = overlapping_clusters(merge_tree(np.eye(3)[apart], criterion="evidence", latents=z))
+    assert sound.severity == "fine"
+    assert "nats)" in sound.sentence
+    halved = np.where((apart == 0) & (z[:, 0] > 0), 3, apart)
+    finding = overlapping_clusters(merge_tree(np.eye(4)[halved], criterion="evidence", latents=z))
+    assert finding.severity == "notice"
+    assert "Of 4 clusters 3 can be told apart; next to join would be 0 and 3" in finding.sentence
+    assert "one Gaussian describes" in finding.sentence
+
+
 def test_small_clusters_are_named_with_their_sizes() -> None:
     finding = small_clusters([300, 50, 20, 9, 3])
     assert finding.severity == "notice"
