@@ -109,7 +109,7 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         estimator.feature_mean_ = np.asarray(fitted["feature_mean"], dtype=np.float32)
         estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=np.float32)
         estimator.history_ = pd.DataFrame(fitted["history"])
-        estimator.stability_ = None
+        estimator.stability_ = estimator.validation_rows_ = None
         check_fitted(estimator)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None

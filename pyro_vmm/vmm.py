@@ -115,7 +115,10 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
     n_clusters_
         Clusters in use.
     history_
-        ``pandas.DataFrame``, a row an epoch.
+        ``pandas.DataFrame``, a row an epoch; its ``clusters_in_use`` are components, before they are joined.
+    validation_rows_
+        Row numbers held out for the validation ELBO, ``[V]`` in increasing order; None after :meth:`load`, which does not
+        know them. They chose the state that was kept, so of truly new data expect a little worse.
     model_, guide_
         The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
     clusters_
@@ -270,6 +273,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         self.trainer_finished_ = trainer.progress.finished
         self.stability_: Stability | None = None
         self.history_ = pd.DataFrame(trainer.history)
+        self.validation_rows_: NDArray[np.int64] | None = validation
         self.n_iter_ = len(trainer.history)
         self._number_components(x)
         return self
@@ -591,7 +595,7 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
             self.feature_scale_ = np.where(spread > np.finfo(np.float32).tiny, spread, 1).astype(np.float32)
         if self.standardize:
             x = ((x.astype(np.float64) - self.feature_mean_) / self.feature_scale_).astype(np.float32)
-        check_range(x, *likelihood.data_range, likelihood_name=likelihood_name)
+        check_range(x, *likelihood.data_range, likelihood_name=likelihood_name, whole_numbers=likelihood.whole_numbers)
         if likelihood.whole_numbers:
             check_whole_numbers(x, likelihood_name)
         # torch warns of memory that it must not write to, though nothing here would.

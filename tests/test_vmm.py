@@ -93,6 +93,26 @@ def test_merging_never_splits(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray])
     assert len(tree.merges) == fitted.n_clusters_ - 1
 
 
+def test_training_has_not_seen_the_validation_rows(blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    quick = VMM(**OPTIONS | {"standardize": False, "max_epochs": 2})
+    x = blobs[0] / 100.0
+    first = clone(quick).fit(x)
+    held_out = first.validation_rows_
+    assert held_out is not None
+    assert held_out.dtype == np.int64
+    assert len(np.unique(held_out)) == 30
+    changed = x.copy()
+    changed[held_out] += 1.0
+    second = clone(quick).fit(changed)
+    np.testing.assert_array_equal(first.history_["elbo"], second.history_["elbo"])
+    assert (first.history_["validation_elbo"] != second.history_["validation_elbo"]).all()
+    everything = clone(quick).set_params(validation_fraction=0.0).fit(x).validation_rows_
+    assert everything is not None
+    assert everything.shape == (0,)
+    first.save(tmp_path)
+    assert VMM.load(tmp_path).validation_rows_ is None
+
+
 def test_samples_and_centres_come_in_the_units_of_the_data(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
     x = blobs[0]
     torch.manual_seed(0)

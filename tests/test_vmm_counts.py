@@ -68,7 +68,10 @@ def test_pseudo_inputs_are_positive_for_counts_and_free_otherwise(counts: tuple[
     ("value", "message"),
     [
         (0.5, r"whole numbers.*observation 7 .*feature 2, where the value is 0\.5: give raw counts, not normalised"),
-        (-1.0, r"\[0, inf\).*observation 7 .*feature 2, where the value is -1"),
+        (
+            -1.0,
+            r"\[0, inf\).*observation 7 .*feature 2, where the value is -1: give raw counts, not normalised values\.$",
+        ),
     ],
 )
 def test_what_is_no_count_is_refused(

@@ -1,8 +1,9 @@
-"""What to do with the responsibilities of a fitted mixture: joining components into clusters, without labels."""
+"""What to do with the responsibilities of a fitted mixture, without labels: joining components, and showing clusters."""
 
 from pyro_vmm.clustering.clusters import Clusters, Merging, check_merging
 from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT, Criterion, MergeStep, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
+from pyro_vmm.clustering.typical import typical_observations
 
 __all__ = [
     "EVIDENCE_WEIGHT",
@@ -15,4 +16,5 @@ __all__ = [
     "component_order",
     "joined",
     "merge_tree",
+    "typical_observations",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_vmm import persistence
-from pyro_vmm.command_line.typical import typical_observations
+from pyro_vmm.clustering import typical_observations
 from pyro_vmm.data import Dataset
 from pyro_vmm.errors import UserError
 from pyro_vmm.training.checkpoint import holds_checkpoint, write_atomically
@@ -128,7 +128,7 @@ class OutputFolder:
         from pyro_vmm.plotting import save_figures
 
         responsibilities = estimator.predict_proba(dataset.x)
-        latent = estimator.transform(dataset.x)
+        latent, clusters = estimator.transform(dataset.x), responsibilities.argmax(1)
         self.write_tables(estimator.history_, dataset.ids, latent, responsibilities)
         in_use = np.arange(estimator.n_clusters_)
         in_use = in_use[np.argsort(-estimator.weights_[in_use], kind="stable")]
@@ -139,12 +139,12 @@ class OutputFolder:
             self.path / "figures",
             history=estimator.history_,
             latent=latent,
-            clusters=responsibilities.argmax(1),
+            clusters=clusters,
             responsibilities=responsibilities,
             weights=estimator.weights_,
             image_shape=dataset.image_shape,
             centres=estimator.decoded_centres()[in_use].reshape(len(in_use), *shape),
-            typical=typical_observations(dataset.x, latent, responsibilities, in_use).reshape(len(in_use), -1, *shape),
+            typical=typical_observations(dataset.x, latent, clusters, in_use).reshape(len(in_use), -1, *shape),
             samples=samples.reshape(len(in_use), -1, *shape),
             pseudo_inputs=None if pseudo_inputs is None else pseudo_inputs[in_use].reshape(len(in_use), *shape),
             component_ids=in_use,

@@ -52,7 +52,7 @@ def validate_array(x: Any, *, name: str = "X", minimum_observations: int = 2) ->
     return checked
 
 
-def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str) -> None:
+def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, *, whole_numbers: bool = False) -> None:
     """Check that every value lies where a likelihood has its support.
 
     Parameters
@@ -63,6 +63,8 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str) 
         Ends of the closed interval; ``-inf`` and ``inf`` leave an end open.
     likelihood_name
         The likelihood that the messages name.
+    whole_numbers
+        Whether it is of whole numbers: to scale them, or another likelihood, is no mend then.
 
     Raises
     ------
@@ -73,12 +75,14 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str) 
     if not outside.any():
         return
     row, column = (int(index) for index in np.argwhere(outside)[0])
-    if math.isinf(high):
+    if whole_numbers:
+        mend = "correct these values" if math.isfinite(high) else "give raw counts, not normalised values"
+    elif math.isinf(high):
         mend = "shift or transform the data" if low != 0 else "remove the negative values"
     else:
         mend = f"scale to [{low:g}, {high:g}]"
     # Kept apart from the choice above: a user who already chose 'normal' must not be sent back to it.
-    alternative = "" if likelihood_name == "normal" else " or choose likelihood='normal'"
+    alternative = "" if whole_numbers or likelihood_name == "normal" else " or choose likelihood='normal'"
     support = f"[{low:g}, {high:g}]" if math.isfinite(high) else f"[{low:g}, inf)"
     raise UserError(
         f"likelihood='{likelihood_name}' needs values in {support}, but the data range over "

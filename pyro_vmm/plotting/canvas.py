@@ -60,6 +60,11 @@ def headline(ax: Axes, title: str, caption: str = "") -> None:
         )
 
 
+def named(title: str, finding: str) -> str:
+    """A finding after the name of its picture, where it has one."""
+    return f"{one_line(title, 60)}: {finding}" if title else finding
+
+
 def settle(ax: Axes) -> None:
     """Lay the figure out now, so that lengths measured on the axes are those it will be drawn with."""
     figure = ax.get_figure(root=True)

@@ -1,4 +1,4 @@
-"""The tree in which a fine mixture's components join."""
+"""The tree in which clusters join."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
+from pyro_vmm.clustering import MergeTree
 from pyro_vmm.errors import UserError
 from pyro_vmm.plotting.canvas import TICK_SIZE, blank_axes, headline, plural, tidy
 from pyro_vmm.plotting.palette import MUTED, SECONDARY, cluster_colours
@@ -15,7 +16,7 @@ from pyro_vmm.plotting.palette import MUTED, SECONDARY, cluster_colours
 
 @dataclass(frozen=True)
 class _Group:
-    """Components joined so far: when (-1 for a lone one), at what height, from which parts, leaves left to right."""
+    """Clusters joined so far: when (-1 for a lone one), at what height, from which parts, leaves left to right."""
 
     time: int
     height: float
@@ -24,16 +25,21 @@ class _Group:
 
 
 def merge_tree(
-    merges: Sequence[tuple[int, int, float]], *, num_clusters: int | None = None, ax: Axes | None = None
+    merges: MergeTree | Sequence[tuple[int, int, float]],
+    *,
+    num_clusters: int | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw the order and the cost in which components merge, as a dendrogram.
+    """Draw the order and the cost in which clusters join, as a dendrogram.
+
+    A join cheaper than an earlier one is drawn at the height of the earlier one, so that a horizontal cut is always the
+    state at some time; one that costs less than nothing (a gain in evidence) is drawn at 0.
 
     Parameters
     ----------
-    merges : sequence of (int, int, float)
-        In order of time: a component of the one group, a component of the other (any member names its group) and the
-        cost of joining the two, not negative. A join cheaper than an earlier one is drawn at the height of the earlier
-        one, so that a horizontal cut is always the state at some time.
+    merges : MergeTree or sequence of (int, int, float)
+        A :class:`~pyro_vmm.clustering.MergeTree`, as a fit's ``merge_tree_``; or in order of time: a cluster of the one
+        group, a cluster of the other (any member names its group) and the cost of joining the two.
     num_clusters : int, optional
         Colour the groups that remain when merging stops at this number.
     ax : Axes, optional
@@ -44,14 +50,19 @@ def merge_tree(
     UserError
         Where a merge joins a group with itself, or ``num_clusters`` is never reached.
     """
+    unit = ""
+    if isinstance(merges, MergeTree):
+        unit = " (nats)" if merges.criterion == "evidence" else ""
+        merges = [(step.kept, step.absorbed, step.cost) for step in merges.merges]
     if ax is None:
         ax = blank_axes(float(np.clip(2 + 0.16 * len(merges), 6.5, 17)), 4.6)
-    tidy(ax, "component", "cost of joining")
+    tidy(ax, "cluster", f"cost of joining{unit}")
     ax.spines["bottom"].set_visible(False)
     if not len(merges):
         headline(ax, "Nothing to merge")
         return ax
-    heights = np.maximum.accumulate([float(cost) for _, _, cost in merges])
+    costs = np.array([float(cost) for _, _, cost in merges])
+    heights = np.maximum.accumulate(np.maximum(costs, 0.0))
     trees = _grow(merges, heights)
     leaves = [leaf for tree in trees for leaf in tree.leaves]
     if num_clusters is not None and not len(trees) <= num_clusters <= len(leaves):
@@ -71,11 +82,11 @@ def merge_tree(
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.8, len(leaves) - 0.2)
     ax.set_ylim(0, float(heights[-1]) * 1.06 or 1.0)
-    whole = f"{plural(len(leaves), 'component')} joined into {plural(len(leaves) - joined, 'group')}"
+    whole = f"{plural(len(leaves), 'cluster')} joined into {plural(len(leaves) - joined, 'group')}"
     if joined < len(heights):
         headline(ax, whole, "below the dashed line: one colour a group; above it, grey: what further joins would cost")
     else:
-        headline(ax, whole, f"first join at cost {heights[0]:.3g}, last at {heights[-1]:.3g}")
+        headline(ax, whole, f"first join at cost {costs[0]:.3g}, last at {costs[-1]:.3g}".replace("-", "−"))
     return ax
 
 
@@ -85,7 +96,7 @@ def _grow(merges: Sequence[tuple[int, int, float]], heights: NDArray[np.float64]
     for time, (left, right, _) in enumerate(merges):
         parts = tuple(owner.get(int(leaf), _Group(-1, 0.0, (), (int(leaf),))) for leaf in (left, right))
         if int(left) == int(right) or parts[0] is parts[1]:
-            raise UserError(f"components {left} and {right} are already in one group: each merge must join two")
+            raise UserError(f"clusters {left} and {right} are already in one group: each merge must join two")
         group = _Group(time, float(heights[time]), parts, parts[0].leaves + parts[1].leaves)
         owner.update(dict.fromkeys(group.leaves, group))
     return list({group.time: group for group in owner.values()}.values())

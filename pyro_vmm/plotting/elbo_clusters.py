@@ -1,6 +1,7 @@
-"""ELBO against the number of clusters, for one fit or several."""
+"""ELBO against the number of components in use, for one fit or several."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.plotting.canvas import CAPTION_SIZE, blank_axes, headline, one_line, plural, settle, tidy
+from pyro_vmm.plotting.history import History, as_table
 from pyro_vmm.plotting.label_placement import spread_labels
 from pyro_vmm.plotting.palette import INK, PRIMARY, cluster_colours
 from pyro_vmm.plotting.training import robust_limits
@@ -17,18 +19,20 @@ from pyro_vmm.plotting.training import robust_limits
 MOST_NAMED = 20
 
 
-def elbo_against_clusters(histories: pd.DataFrame | Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
-    """Draw each fit's way through clusters in use and ELBO, with a marker where it came out.
+def elbo_against_clusters(histories: History | Mapping[str, History], *, ax: Axes | None = None) -> Axes:
+    """Draw each fit's way through components in use and ELBO, with a marker where it came out.
 
     The marker stands at the epoch of the best validation ELBO, the state that a fit keeps, or at the last epoch where
     nothing was held out. Of one fit the bulk and the end of the way are in view, as in ``training_curves``; of several,
-    where they came out: the beginnings of their ways then lie outside.
+    where they came out: the beginnings of their ways then lie outside. Components that are one
+    cluster are joined only after training: clusters may be fewer.
 
     Parameters
     ----------
-    histories : pandas.DataFrame or mapping of str to pandas.DataFrame
-        History of one fit, or of several by name: columns ``clusters_in_use`` and ``validation_elbo`` or ``elbo``, in
-        nats an observation. Where any of several fits has no validation ELBO, training ELBOs are drawn.
+    histories : history or mapping of str to history
+        ``VMM.history_`` or ``SingleCellVMM.history`` of one fit, or of several by name; or columns ``clusters_in_use`` and
+        ``validation_elbo`` or ``elbo``, in nats an observation. Where any of several fits has no validation ELBO, training
+        ELBOs are drawn.
     ax : Axes, optional
         Where to draw; a new figure where absent.
 
@@ -37,7 +41,10 @@ def elbo_against_clusters(histories: pd.DataFrame | Mapping[str, pd.DataFrame], 
     UserError
         Where a column is missing, or there is no finite value.
     """
-    several = {"": histories} if isinstance(histories, pd.DataFrame) else dict(histories)
+    if isinstance(histories, pd.DataFrame) or "elbo_train" in histories:
+        several = {"": as_table(cast(History, histories))}
+    else:
+        several = {str(name): as_table(history) for name, history in histories.items()}
     validation = all("validation_elbo" in each and each["validation_elbo"].notna().any() for each in several.values())
     column = "validation_elbo" if validation else "elbo"
     ways = {one_line(name, 30): _way(name, history, column) for name, history in several.items()}
@@ -45,7 +52,11 @@ def elbo_against_clusters(histories: pd.DataFrame | Mapping[str, pd.DataFrame], 
         raise UserError("There is no fit to draw: pass at least one history")
     if ax is None:
         ax = blank_axes(7.5, 5.0)
-    tidy(ax, "clusters in use", f"{'validation' if validation else 'training'} ELBO per observation (nats)")
+    tidy(
+        ax,
+        "components in use (before joining)",
+        f"{'validation' if validation else 'training'} ELBO per observation (nats)",
+    )
     colours = list(cluster_colours(range(len(ways))).values()) if len(ways) > 1 else [PRIMARY]
     ends = np.array([_end(way, validation) for way in ways.values()])
     for (name, way), end, colour in zip(ways.items(), ends, colours, strict=True):
@@ -55,10 +66,10 @@ def elbo_against_clusters(histories: pd.DataFrame | Mapping[str, pd.DataFrame], 
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     state = "the best validation ELBO, the state that is kept" if validation else "the last epoch"
     if len(ways) == 1:
-        clusters, elbo = ends[0]
-        title = f"ELBO {elbo:,.5g} with {plural(int(clusters), 'cluster')} in use".replace("-", "−")
+        components, elbo = ends[0]
+        title = f"ELBO {elbo:,.5g} with {plural(int(components), 'component')} in use".replace("-", "−")
     else:
-        title = f"{plural(len(ways), 'fit')}, from {ends[:, 0].min():.0f} to {ends[:, 0].max():.0f} clusters in use"
+        title = f"{plural(len(ways), 'fit')}, from {ends[:, 0].min():.0f} to {ends[:, 0].max():.0f} components in use"
     headline(ax, title, f"line: a fit's way, epoch by epoch; marker: {state}")
     if 1 < len(ways) <= MOST_NAMED:
         _write_names(ax, list(ways), ends)
@@ -66,7 +77,7 @@ def elbo_against_clusters(histories: pd.DataFrame | Mapping[str, pd.DataFrame], 
 
 
 def _way(name: str, history: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """Clusters and ELBO [T, 2] of the epochs where both are finite."""
+    """Components and ELBO [T, 2] of the epochs where both are finite."""
     missing = {"clusters_in_use", column} - set(history.columns)
     if missing:
         raise UserError(

@@ -8,7 +8,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.plotting.canvas import blank_axes, headline, plural, settle, tidy
+from pyro_vmm.plotting.canvas import blank_axes, headline, named, plural, settle, tidy
 from pyro_vmm.plotting.label_placement import spread_labels
 from pyro_vmm.plotting.palette import FAINT, INK, MUTED, cluster_colours
 from pyro_vmm.plotting.points import MAX_POINTS, DrawnPoints, checked_latent, choose_points, scatter_points
@@ -24,6 +24,7 @@ def latent_space(
     colours: Mapping[int, str] | None = None,
     max_points: int = MAX_POINTS,
     seed: int = 0,
+    title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the latent space in two dimensions, coloured by cluster, with each cluster's number at its median.
@@ -48,6 +49,8 @@ def latent_space(
         At most this many observations, drawn at random, become points; projection and medians use all.
     seed : int
         Seed of the drawing order (and of UMAP and MDE).
+    title : str
+        Name of the picture, which stands before the finding.
     ax : Axes, optional
         Where to draw; a new figure where absent.
 
@@ -82,7 +85,7 @@ def latent_space(
     elif number:
         ax.set_aspect("equal", adjustable="datalim")
     in_use = plural(len(ids), "cluster") + " in use" + (f" of {num_components}" if num_components else "")
-    headline(ax, in_use if number else "No observations", drawn.told)
+    headline(ax, named(title, in_use if number else "No observations"), drawn.told)
     _write_numbers(ax, medians, ids)
     return ax
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.plotting.canvas import CAPTION_SIZE, blank_axes, headline, one_line, percent, plural, tidy
+from pyro_vmm.plotting.canvas import CAPTION_SIZE, blank_axes, headline, named, one_line, percent, plural, tidy
 from pyro_vmm.plotting.palette import FAINT, cluster_colours
 from pyro_vmm.plotting.points import MAX_POINTS, DrawnPoints, choose_points, scatter_points
 from pyro_vmm.plotting.projection import Method, Plane
@@ -28,6 +28,7 @@ def latent_by_category(
     method: Method = "auto",
     max_points: int = MAX_POINTS,
     seed: int = 0,
+    title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the latent space in two dimensions, coloured by a category of each observation, with a key.
@@ -42,7 +43,7 @@ def latent_by_category(
         Batch, label, ... of each observation; None and NaN are grey.
     name : str
         What the categories are, in the singular.
-    method, max_points, seed
+    method, max_points, seed, title
         As for :func:`~pyro_vmm.plotting.latent.latent_space`.
     ax : Axes, optional
         Where to draw; a new figure where absent.
@@ -71,8 +72,8 @@ def latent_by_category(
     if entries:
         _draw_key(ax, entries)
     note = f"; the key leaves out {len(left_out):,} smaller ones" if left_out else ""
-    title = plural(len(names), one_line(name, 40), PLURALS.get(name)) if len(codes) else "No observations"
-    headline(ax, title, drawn.told + note)
+    finding = plural(len(names), one_line(name, 40), PLURALS.get(name)) if len(codes) else "No observations"
+    headline(ax, named(title, finding), drawn.told + note)
     return ax
 
 
@@ -85,6 +86,7 @@ def latent_by_value(
     method: Method = "auto",
     max_points: int = MAX_POINTS,
     seed: int = 0,
+    title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the latent space in two dimensions, coloured by a number of each observation.
@@ -99,7 +101,7 @@ def latent_by_value(
         What the numbers are.
     limits : tuple of float, optional
         Values of the ends of the colour scale; the smallest and the largest value where absent.
-    method, max_points, seed
+    method, max_points, seed, title
         As for :func:`~pyro_vmm.plotting.latent.latent_space`.
     ax : Axes, optional
         Where to draw; a new figure where absent.
@@ -122,7 +124,7 @@ def latent_by_value(
         ax, drawn, c=np.ma.masked_invalid(number[drawn.order]), cmap=scale, vmin=low, vmax=high, plotnonfinite=True
     )
     if not finite.size:
-        headline(ax, "No observations" if not len(number) else f"No {name} is finite", drawn.told)
+        headline(ax, named(title, f"No {name} is finite" if len(number) else "No observations"), drawn.told)
         return ax
     bar = ax.figure.colorbar(points, ax=ax, shrink=0.7, pad=0.02)
     if bar.solids is not None:
@@ -133,7 +135,7 @@ def latent_by_value(
     middle = low + 0.5 * (high - low)
     headline(
         ax,
-        f"Median {one_line(name, 40)} {np.median(finite):.3g}",
+        named(title, f"Median {one_line(name, 40)} {np.median(finite):.3g}"),
         f"{percent(float(np.mean(finite < middle)))} below {middle:.3g}, the middle of the scale; {drawn.told}",
     )
     return ax

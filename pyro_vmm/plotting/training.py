@@ -1,4 +1,4 @@
-"""How a fit went: the ELBO and the number of clusters in use, over training steps."""
+"""How a fit went: the ELBO and the number of components in use, over training steps."""
 
 import numpy as np
 import pandas as pd
@@ -9,33 +9,37 @@ from numpy.typing import NDArray
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.plotting.canvas import CAPTION_SIZE, headline, plural, tidy
+from pyro_vmm.plotting.history import History, as_table
 from pyro_vmm.plotting.palette import PRIMARY, SECONDARY
 
 
-def training_curves(history: pd.DataFrame, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
-    """Draw the ELBO and the clusters in use over training steps, one above the other.
+def training_curves(history: History, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
+    """Draw the ELBO and the components in use over training steps, one above the other.
 
     The first steps of a fit are often worse by orders of magnitude. The vertical range follows the bulk and the end of
     the curves, and a note counts the values that it leaves out; a collapse at the end is therefore never hidden.
 
+    Components are counted, since those that are one cluster are joined only after training: clusters may be fewer.
+
     Parameters
     ----------
-    history : pandas.DataFrame [T rows]
-        Columns ``step``, ``elbo`` and optionally ``validation_elbo`` and ``clusters_in_use``. Values that are not
-        finite are skipped: validation need not happen at every row.
+    history : pandas.DataFrame [T rows] or mapping of str to pandas.DataFrame
+        ``VMM.history_`` or ``SingleCellVMM.history``; or columns ``step``, ``elbo`` and optionally ``validation_elbo`` and
+        ``clusters_in_use``. Values that are not finite are skipped: validation need not happen at every row.
     axes : pair of Axes, optional
         Upper and lower axes; a new figure where absent.
 
     Returns
     -------
     tuple of Axes
-        The upper (ELBO) and the lower (clusters) axes.
+        The upper (ELBO) and the lower (components) axes.
 
     Raises
     ------
     UserError
         Where ``step`` or ``elbo`` is missing.
     """
+    history = as_table(history)
     missing = {"step", "elbo"} - set(history.columns)
     if missing:
         raise UserError(f"history lacks the column {sorted(missing)[0]!r}: pass the history that a fit returned")
@@ -46,7 +50,7 @@ def training_curves(history: pd.DataFrame, axes: tuple[Axes, Axes] | None = None
     else:
         upper, lower = axes
     _draw_elbo(history, upper)
-    _draw_clusters(history, lower)
+    _draw_components(history, lower)
     return upper, lower
 
 
@@ -121,15 +125,19 @@ def _draw_elbo(history: pd.DataFrame, ax: Axes) -> None:
     )
 
 
-def _draw_clusters(history: pd.DataFrame, ax: Axes) -> None:
+def _draw_components(history: pd.DataFrame, ax: Axes) -> None:
     steps, counts = _finite(history, "clusters_in_use")
-    tidy(ax, "training step", "clusters in use")
+    tidy(ax, "training step", "components in use")
     if not len(counts):
-        headline(ax, "Clusters in use were not recorded")
+        headline(ax, "Components in use were not recorded")
         return
     marker = "o" if len(counts) == 1 else None
     ax.plot(steps, counts, color=PRIMARY, linewidth=1.6, drawstyle="steps-post", marker=marker, rasterized=True)
     ax.set_ylim(0, counts.max() * 1.08 + 0.5)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    headline(ax, f"{plural(int(counts[-1]), 'cluster')} in use at the end")
+    headline(
+        ax,
+        f"{plural(int(counts[-1]), 'component')} in use at the end",
+        "before joining: clusters may be fewer",
+    )

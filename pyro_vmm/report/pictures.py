@@ -18,10 +18,6 @@ from pyro_vmm.report.observations import Observations
 
 CELLS_A_CLUSTER = 40
 """Cells whose denoised expression is averaged to show what a cluster is."""
-JOINED = (
-    "During training every component in use is counted. Afterwards those that cannot be told apart are joined, so that "
-    "the clusters found may be fewer."
-)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -74,17 +70,16 @@ def colours_of(fit: FitFolder, seen: Observations) -> dict[int, str]:
 
 
 def pictures_of_training(fit: FitFolder) -> Iterator[Picture]:
-    """ELBO and clusters over steps, and against each other."""
+    """ELBO and components in use over steps, and against each other."""
     if not len(fit.history):
         return
-    note = JOINED if fit.of_cells and fit.config["estimator"].get("merge_cutoff") is not None else ""
     upper, lower = plotting.training_curves(fit.history)
-    yield _picture("training", "How the fit went", upper, lower, note=note)
+    yield _picture("training", "How the fit went", upper, lower)
     try:
         ax = plotting.elbo_against_clusters(fit.history)
     except UserError:  # clusters were not recorded
         return
-    yield _picture("elbo-clusters", "ELBO against the number of clusters", ax, note=note)
+    yield _picture("elbo-clusters", "ELBO against the number of components", ax)
 
 
 def pictures_of_clusters(fit: FitFolder, seen: Observations) -> Iterator[Picture]:
@@ -113,9 +108,9 @@ def pictures_of_clusters(fit: FitFolder, seen: Observations) -> Iterator[Picture
     if seen.model is not None:
         used = np.isin(np.arange(len(seen.model.weights_)), clusters)
         yield _picture("weights", "Mixture weights", plotting.mixture_weights(seen.model.weights_, used))
-        merges = [(step.kept, step.absorbed, step.cost) for step in seen.model.merge_tree_.merges]
-        if merges:
-            yield _picture("merge-tree", "Which clusters would join next", plotting.merge_tree(merges))
+        tree = seen.model.merge_tree_
+        if tree.merges:
+            yield _picture("merge-tree", "Which clusters would join next", plotting.merge_tree(tree))
     yield from _stored(fit, "entropy", "How certain clusters are", "Histogram of the entropy of the responsibilities.")
     surgery = (fit.scores or {}).get("elbo_surgery")
     if surgery:

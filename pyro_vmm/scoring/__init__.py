@@ -1,4 +1,4 @@
-"""How good a fit is: clusters against labels, the parts of the ELBO, and tables of scores."""
+"""How good a fit is: clusters against labels, batches joined, the parts of the ELBO, and tables of scores."""
 
 from pyro_vmm.scoring.clusters import (
     cluster_scores,
@@ -8,6 +8,7 @@ from pyro_vmm.scoring.clusters import (
     purity,
 )
 from pyro_vmm.scoring.elbo_surgery import ElboSurgery, elbo_surgery
+from pyro_vmm.scoring.integration import integration_scores
 from pyro_vmm.scoring.table import format_table, write_scores
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "elbo_surgery",
     "format_table",
     "hungarian_accuracy",
+    "integration_scores",
     "many_to_one_accuracy",
     "many_to_one_labels",
     "purity",

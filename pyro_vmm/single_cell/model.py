@@ -100,7 +100,11 @@ class SingleCellVMM:
     history
         After training, ``pandas.DataFrame`` by name as in scvi-tools, a row an epoch: ``elbo_train`` and
         ``elbo_validation`` (as there, losses: the *negative* ELBO in nats a cell), ``empirical_bayes_loss``,
-        ``clusters_in_use``.
+        ``clusters_in_use`` (components, before they are joined).
+    validation_indices
+        Rows of the cells held out by every call of :meth:`train`, ``[V]`` in increasing order; None before, and after
+        :meth:`load`, which does not know them. They chose the state that was kept, so of truly new cells expect a little
+        worse.
     module, guide
         The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
     n_clusters_, component_order_, weights_, merge_tree_, gene_names
@@ -187,8 +191,19 @@ class SingleCellVMM:
         self.module: Any = None
         self.guide: Any = None
         self.history: dict[str, pd.DataFrame] = {}
+        self.validation_indices: NDArray[np.int64] | None = None
         self.is_trained_ = False
         self.stability_: Stability | None = None
+
+    def __repr__(self) -> str:
+        """What it is of, and how far it has come."""
+        cells, genes = len(self.cells.cell_names), len(self.gene_names)
+        prior = self.options["prior"]
+        fit = "not trained"
+        if self.is_trained_:
+            fit = f"trained, {self.n_clusters_:,} cluster{'' if self.n_clusters_ == 1 else 's'}"
+        name = prior if isinstance(prior, str) else type(prior).__name__
+        return f"SingleCellVMM({cells:,} cells x {genes:,} genes, prior {name}, {fit})"
 
     @staticmethod
     def setup_anndata(
@@ -306,6 +321,11 @@ class SingleCellVMM:
             )
         device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
         training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
+        if self.module is None:
+            self.validation_indices = held_out
+        elif self.validation_indices is not None:
+            # What an earlier call trained on is not held out.
+            self.validation_indices = np.intersect1d(self.validation_indices, held_out)
         steps_per_epoch = max(1, -(-len(training) // max(1, batch_size)))
         if max_epochs is None:
             max_epochs = int(np.clip(-(-STEPS // steps_per_epoch), LEAST_EPOCHS, MOST_EPOCHS))

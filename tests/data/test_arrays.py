@@ -135,6 +135,14 @@ def test_range_names_likelihood_range_place_and_mend():
         check_range(x, 0.0, np.inf, "nb")
 
 
+@pytest.mark.parametrize(("high", "mend"), [(2.0, "correct these values"), (np.inf, "give raw counts")])
+def test_of_counts_that_cannot_be_neither_scale_nor_likelihood_is_the_mend(high, mend):
+    with pytest.raises(UserError, match=mend) as raised:
+        check_range(np.array([[-1.0, 1.0]]), 0.0, high, "Genotypes", whole_numbers=True)
+    assert "normal'" not in str(raised.value)
+    assert "scale to" not in str(raised.value)
+
+
 def test_range_refuses_what_is_not_a_number():
     with pytest.raises(UserError, match="observation 0"):
         check_range(np.array([[np.nan]]), 0.0, 1.0, "bernoulli")

@@ -51,7 +51,7 @@ def test_the_marker_stands_at_the_state_that_the_fit_kept():
     way, marker = ax.lines
     np.testing.assert_array_equal(way.get_xydata(), [[40, -9.5], [20, -7.5], [12, -8]])
     np.testing.assert_array_equal(marker.get_xydata(), [[20, -7.5]])
-    assert ax.get_title(loc="left") == "ELBO −7.5 with 20 clusters in use"
+    assert ax.get_title(loc="left") == "ELBO −7.5 with 20 components in use"
     without = elbo_against_clusters(history([40, 20, 12], [-9.0, -7, -8]))
     np.testing.assert_array_equal(without.lines[1].get_xydata(), [[12, -8]])
     assert without.get_ylabel().startswith("training ELBO")
@@ -66,7 +66,7 @@ def test_several_fits_are_named_and_all_their_ends_are_in_view():
     assert all(left < x < right and bottom < y < top for x, y in ends)
     assert bottom > -100
     assert {text.get_text() for text in ax.texts} > set(fits)
-    assert ax.get_title(loc="left") == "5 fits, from 9 to 13 clusters in use"
+    assert ax.get_title(loc="left") == "5 fits, from 9 to 13 components in use"
 
 
 def test_one_fit_without_validation_has_all_drawn_by_their_training_elbo():

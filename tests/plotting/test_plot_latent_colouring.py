@@ -147,3 +147,10 @@ def test_mde_is_taken_where_it_is_installed_and_umap_is_not(monkeypatch):
         project_to_plane(z, "mde")
     with pytest.raises(UserError, match="'tsne' is unknown"):
         project_to_plane(z, "tsne")
+
+
+@pytest.mark.parametrize("draw", [latent_space, latent_by_category, latent_by_value])
+def test_a_name_of_ones_own_stands_before_the_finding(draw):
+    values = np.zeros(7, dtype=int)
+    finding = draw(Z, values).get_title(loc="left")
+    assert draw(Z, values, title="before").get_title(loc="left") == f"before: {finding}"

@@ -3,6 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from pyro_vmm.clustering import MergeStep, MergeTree
 from pyro_vmm.errors import UserError
 from pyro_vmm.plotting import merge_tree, mixture_weights, responsibility_entropy
 from pyro_vmm.plotting.entropy import entropy_in_nats
@@ -128,7 +129,7 @@ def test_a_cut_colours_the_groups_of_that_time_and_leaves_later_joins_grey():
     assert colour[0.1] == colour[0.3] != colour[0.2]
     assert MUTED not in (colour[0.1], colour[0.2])
     np.testing.assert_allclose(ax.lines[0].get_ydata(), 0.6)
-    assert ax.get_title(loc="left") == "5 components joined into 2 groups"
+    assert ax.get_title(loc="left") == "5 clusters joined into 2 groups"
 
 
 def test_a_join_cheaper_than_an_earlier_one_is_drawn_no_lower():
@@ -136,9 +137,23 @@ def test_a_join_cheaper_than_an_earlier_one_is_drawn_no_lower():
     np.testing.assert_allclose(heights, 0.5)
 
 
+def test_a_merge_tree_is_drawn_as_its_steps_and_gains_in_evidence_at_zero():
+    steps = (MergeStep(0, 2, -7.5, 2), MergeStep(0, 1, 20.0, 1))
+    tree = MergeTree("evidence", (0, 1, 2), (5.0, 4.0, 3.0), steps)
+    ax = merge_tree(tree)
+    assert {tuple(bracket[:, 1]) for bracket in np.array(_brackets(ax))} == {(0, 0, 0, 0), (0, 20, 20, 0)}
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylabel() == "cost of joining (nats)"
+    assert "first join at cost −7.5, last at 20" in _caption(ax)
+    assert merge_tree(tree, num_clusters=2).get_title(loc="left") == "3 clusters joined into 2 groups"
+    overlap = MergeTree("overlap", (0, 1), (5.0, 4.0), (MergeStep(0, 1, 0.5, 1),))
+    assert merge_tree(overlap).get_ylabel() == "cost of joining"
+    assert merge_tree(MergeTree("evidence", (0,), (5.0,), ())).get_title(loc="left") == "Nothing to merge"
+
+
 def test_trees_that_never_meet_stand_side_by_side():
     ax = merge_tree([(0, 1, 0.1), (2, 3, 0.2)])
-    assert ax.get_title(loc="left") == "4 components joined into 2 groups"
+    assert ax.get_title(loc="left") == "4 clusters joined into 2 groups"
     assert len(_brackets(ax)) == 2
 
 

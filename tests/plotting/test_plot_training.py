@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.plotting import training_curves
+from pyro_vmm.plotting import elbo_against_clusters, training_curves
 from pyro_vmm.plotting.training import robust_limits
 
 
@@ -58,7 +58,7 @@ def test_values_that_are_not_finite_are_skipped_and_the_title_tells_the_last_val
 def test_clusters_in_use_are_drawn_from_zero_and_the_last_count_is_the_title():
     _, lower = training_curves(_history(clusters_in_use=np.linspace(100, 14, 200).round()))
     assert lower.get_ylim()[0] == 0
-    assert lower.get_title(loc="left") == "14 clusters in use at the end"
+    assert lower.get_title(loc="left") == "14 components in use at the end"
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -66,10 +66,54 @@ def test_short_histories(rows):
     upper, lower = training_curves(_history(clusters_in_use=np.ones(200)).iloc[:rows])
     assert len(upper.lines) == rows
     assert lower.get_title(loc="left") == (
-        "1 cluster in use at the end" if rows else "Clusters in use were not recorded"
+        "1 component in use at the end" if rows else "Components in use were not recorded"
     )
 
 
 def test_a_history_without_elbo_is_the_callers_mistake():
     with pytest.raises(UserError, match="'elbo'"):
         training_curves(pd.DataFrame({"step": [1]}))
+
+
+def _of_cells(**more):
+    """A history as SingleCellVMM keeps it: of the same training as ``_history``, losses instead of ELBOs."""
+    table = _history(validation_elbo=np.linspace(-140, -120, 200), clusters_in_use=np.full(200, 7), **more)
+    losses = {"elbo_train": -table["elbo"], "elbo_validation": -table["validation_elbo"]}
+    return table, {name: v.to_frame(name) for name, v in losses.items()} | {
+        name: table[[name]] for name in ("step", "clusters_in_use")
+    }
+
+
+def test_the_history_of_cells_gives_the_picture_of_the_same_history_of_arrays():
+    table, of_cells = _of_cells()
+    for given, expected in zip(training_curves(of_cells), training_curves(table), strict=True):
+        assert given.get_title(loc="left") == expected.get_title(loc="left")
+        for line, other in zip(given.lines, expected.lines, strict=True):
+            np.testing.assert_allclose(line.get_xydata(), other.get_xydata())
+    assert set(of_cells["elbo_train"].columns) == {"elbo_train"}, "what is given is left alone"
+
+
+def test_training_that_was_gone_on_with_goes_on_along_the_axis():
+    _, of_cells = _of_cells()
+    twice = {name: pd.concat([frame, frame, frame]) for name, frame in of_cells.items()}
+    upper, _ = training_curves(twice)
+    np.testing.assert_array_equal(upper.lines[0].get_xdata(), np.arange(1, 601) * 10)
+
+
+def test_it_says_that_components_may_yet_be_joined():
+    _, lower = training_curves(_history(clusters_in_use=np.ones(200)))
+    assert lower.get_ylabel() == "components in use"
+    assert "before joining: clusters may be fewer" in lower.texts[0].get_text()
+
+
+def test_no_history_yet_is_the_callers_mistake():
+    with pytest.raises(UserError, match="history lacks"):
+        training_curves({})
+
+
+def test_the_elbo_against_components_takes_the_history_of_cells_too():
+    table, of_cells = _of_cells()
+    expected = elbo_against_clusters(table)
+    for given in (of_cells, {"cells": of_cells}):
+        ax = elbo_against_clusters(given)
+        np.testing.assert_allclose(ax.lines[0].get_xydata(), expected.lines[0].get_xydata())

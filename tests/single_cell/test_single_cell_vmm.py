@@ -292,6 +292,36 @@ def test_training_again_goes_on(cells: anndata.AnnData, fit: Fit) -> None:
         assert frame.index.tolist() == list(range(1, 33))
 
 
+def test_training_has_not_seen_the_validation_cells(cells: anndata.AnnData, fit: Fit, tmp_path: Path) -> None:
+    model = fit(cells)
+    held_out = model.validation_indices
+    assert held_out is not None
+    assert len(np.unique(held_out)) == 30
+    changed = cells.copy()
+    counts = cells.X.toarray()
+    counts[held_out] += 1.0
+    changed.X = csr_array(counts)
+    other = fit(changed)
+    pd.testing.assert_frame_equal(model.history["elbo_train"], other.history["elbo_train"])
+    assert not model.history["elbo_validation"].equals(other.history["elbo_validation"])
+    model.save(tmp_path)
+    assert SingleCellVMM.load(tmp_path, cells).validation_indices is None
+    # What one call has trained on is not held out because another call holds it out.
+    model.train(max_epochs=1, train_size=0.5)
+    assert len(model.validation_indices) <= 30
+    assert set(model.validation_indices) <= set(held_out)
+    model.train(max_epochs=1, train_size=1.0)
+    assert model.validation_indices.shape == (0,)
+    assert SingleCellVMM(cells).validation_indices is None
+
+
+def test_it_says_in_a_line_what_it_is_of(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
+    told = "SingleCellVMM(300 cells x 40 genes, prior vamp-mixture, "
+    assert repr(SingleCellVMM(cells)) == told + "not trained)"
+    plural = "" if fitted.n_clusters_ == 1 else "s"
+    assert repr(fitted) == told + f"trained, {fitted.n_clusters_} cluster{plural})"
+
+
 def test_a_last_minibatch_of_one_cell_is_no_trouble(cells: anndata.AnnData, fit: Fit) -> None:
     for number in (129, 2 * 64 + 1, 65):
         part = cells[:number].copy()

@@ -1,0 +1,50 @@
+"""The observations that show best what a cluster is."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyro_vmm.errors import UserError
+
+
+def typical_observations(
+    x: ArrayLike, latent: ArrayLike, clusters: ArrayLike, wanted: ArrayLike, count: int = 8
+) -> NDArray[np.float32]:
+    """The members of each cluster nearest, in their own spread, to the cluster's mean.
+
+    Parameters
+    ----------
+    x
+        Observations ``[N, F]``.
+    latent
+        Posterior means ``[N, D]``, as ``transform`` gives them.
+    clusters
+        Cluster of each observation, ``[N]``, as ``predict`` gives them.
+    wanted
+        Cluster numbers ``[C]``.
+    count
+        Observations a cluster, ``T``.
+
+    Returns
+    -------
+    ndarray
+        ``[C, T, F]``, the nearest first; NaN where a cluster has fewer members.
+
+    Raises
+    ------
+    UserError
+        If there are not as many observations as latents and clusters.
+    """
+    x, latent, clusters, wanted = np.asarray(x), np.asarray(latent), np.asarray(clusters), np.asarray(wanted)
+    if not len(x) == len(latent) == len(clusters):
+        raise UserError(
+            f"x has {len(x)} rows, latent {len(latent)} and clusters {len(clusters)}: give one an observation in each."
+        )
+    chosen = np.full((len(wanted), count, *x.shape[1:]), np.nan, dtype=np.float32)
+    for row, cluster in enumerate(wanted):
+        members = np.flatnonzero(clusters == cluster)
+        if len(members):
+            offset = latent[members] - latent[members].mean(0)
+            spread = offset.std(0) + 1e-12
+            nearest = members[np.argsort(((offset / spread) ** 2).sum(1), kind="stable")[:count]]
+            chosen[row, : len(nearest)] = x[nearest]
+    return chosen

@@ -1,0 +1,26 @@
+"""The histories of both facades as one kind of table."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import pandas as pd
+
+History: TypeAlias = pd.DataFrame | Mapping[str, pd.DataFrame]
+"""``VMM.history_``, or ``SingleCellVMM.history``: frames by name, in which the ELBO is a loss."""
+
+
+def as_table(history: History) -> pd.DataFrame:
+    """A row an epoch, with ``step``, ``elbo``, ``validation_elbo`` and whatever else there is; higher ELBOs are better.
+
+    Training that was gone on with counts its steps anew in ``SingleCellVMM.history``; here they go on.
+    """
+    if isinstance(history, pd.DataFrame):
+        return history
+    table = pd.concat(history.values(), axis=1) if history else pd.DataFrame()
+    for ours, theirs in (("elbo", "elbo_train"), ("validation_elbo", "elbo_validation")):
+        if theirs in table:
+            table[ours] = -table[theirs]
+    if "step" in table:
+        before = table["step"].shift().where(table["step"].diff() < 0, 0)
+        table["step"] += before.cumsum()
+    return table
