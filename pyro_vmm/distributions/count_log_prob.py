@@ -14,8 +14,8 @@ from torch import Tensor
 ValueAndPartials = tuple[Tensor, tuple[Tensor, ...]]
 """A log-probability and its derivative with respect to each parameter; no derivatives where none were asked for."""
 
-# Elements worked on at once by each thread of a CPU: few enough that the cheap pass stays in its cache, and for the others,
-# of which each operation is a small one, enough to make it worth its call.
+# Elements worked on at once by each thread of a CPU, to bound the memory of some twenty temporaries: few in the cheap pass,
+# whose pages might else be handed back to the operating system; more of the special ones, whose many operations are short.
 _PIECE, _SPECIAL_PIECE = 2**16, 2**18
 
 
