@@ -5,7 +5,6 @@ all entries which is right at the common zeros, redoes the others in double prec
 derivatives found on the way.
 """
 
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,9 +14,9 @@ from torch import Tensor
 ValueAndPartials = tuple[Tensor, tuple[Tensor, ...]]
 """A log-probability and its derivative with respect to each parameter; no derivatives where none were asked for."""
 
-# Elements worked on at once by each thread of a CPU, to bound the memory of some twenty temporaries: pages handed back to
-# the operating system and fetched again cost more than the arithmetic. A quarter or four times as many are slower.
-_PIECE = 2**18
+# Elements worked on at once by each thread of a CPU, to bound the memory of some twenty temporaries: few in the cheap pass,
+# whose pages might else be handed back to the operating system; more of the special ones, whose many operations are short.
+_PIECE, _SPECIAL_PIECE = 2**16, 2**18
 
 
 class CountFormula(Protocol):
@@ -87,46 +86,50 @@ def _evaluate(
     """Log-probability, then its partial derivatives if asked for; all of value's shape and of the given dtype."""
     sources = [value.reshape(-1), *(parameter.reshape(-1) for parameter in parameters)]
     results = [sources[0].new_empty(value.numel(), dtype=dtype) for _ in range(1 + len(parameters) * with_partials)]
-    for part in _pieces(value):
-        _evaluate_piece(
-            formula, [source[part] for source in sources], [r[part] for r in results], with_partials=with_partials
-        )
+    special = torch.empty_like(sources[0], dtype=torch.bool)
+    for tensors in zip(*(_pieces(tensor, _PIECE) for tensor in (special, *sources, *results)), strict=True):
+        mask, counts, *rest = tensors
+        _as_common_zeros(formula, counts, rest[: len(parameters)], rest[len(parameters) :], mask)
+    for index in _pieces(_where(special), _SPECIAL_PIECE):
+        _at_special_counts(formula, sources, results, index)
     return tuple(result.view(value.shape) for result in results)
 
 
-def _evaluate_piece(
-    formula: CountFormula, sources: list[Tensor], results: list[Tensor], *, with_partials: bool
+def _as_common_zeros(
+    formula: CountFormula, counts: Tensor, parameters: list[Tensor], results: list[Tensor], special: Tensor
 ) -> None:
-    """Write log-probability and partial derivatives of ``sources``, counts and parameters, into ``results``; all 1-d."""
-    counts, *parameters = sources
+    """Write log-probability and partial derivatives at zero into ``results``, and where they are not right into ``special``."""
     dtype = results[0].dtype
     common_dtype = dtype if dtype == torch.float64 else torch.float32
     log_prob, partials, doubtful = formula.at_common_zero(
-        *(parameter.to(common_dtype) for parameter in parameters), with_partials=with_partials
+        *(parameter.to(common_dtype) for parameter in parameters), with_partials=len(results) > 1
     )
     for result, found in zip(results, (log_prob, *partials), strict=True):
         result.copy_(found)
+    # Each made Boolean first: operations that mix dtypes take several times as long.
+    torch.logical_or(doubtful.bool(), counts.bool(), out=special)
 
+
+def _at_special_counts(formula: CountFormula, sources: list[Tensor], results: list[Tensor], special: Tensor) -> None:
+    """Write log-probability and partial derivatives at the indices ``special`` of ``sources``, counts and parameters."""
+    counts, *parameters = sources
     working = _double(counts.device)
-    special = _where(doubtful.bool().logical_or_(counts.bool()))
     special_counts = counts.index_select(0, special)
-    is_one = special_counts == 1
-    others = _where(~is_one)
-    is_zero = special_counts.index_select(0, others) == 0
+    is_one, is_zero = special_counts == 1, special_counts == 0
     for case, chosen in (
-        (formula.at_one, _where(is_one)),
-        (formula.at_doubtful_zero, others[is_zero]),
-        (formula.above_one, others[~is_zero]),
+        (formula.at_one, is_one),
+        (formula.at_doubtful_zero, is_zero),
+        (formula.above_one, ~(is_one | is_zero)),
     ):
-        if not len(chosen):
+        index = special.index_select(0, _where(chosen))
+        if not len(index):
             continue
-        index = special.index_select(0, chosen)
         needed = sources if case == formula.above_one else parameters
         log_prob, partials = case(
-            *(source.index_select(0, index).to(working) for source in needed), with_partials=with_partials
+            *(source.index_select(0, index).to(working) for source in needed), with_partials=len(results) > 1
         )
         for result, found in zip(results, (log_prob, *partials), strict=True):
-            result.scatter_(0, index, found.to(dtype))
+            result.scatter_(0, index, found.to(result.dtype))
 
 
 def _where(mask: Tensor) -> Tensor:
@@ -136,11 +139,11 @@ def _where(mask: Tensor) -> Tensor:
     return mask.nonzero().squeeze(-1)
 
 
-def _pieces(entries: Tensor) -> Iterator[slice]:
-    """Slices that cover the flattened entries: ``_PIECE`` per thread on a CPU, else everything at once."""
-    number = entries.numel()
-    step = _PIECE * torch.get_num_threads() if entries.device.type == "cpu" else max(number, 1)
-    return (slice(start, start + step) for start in range(0, number, step))
+def _pieces(entries: Tensor, size: int) -> list[Tensor]:
+    """Cut a 1-d tensor: ``size`` elements per thread on a CPU, else everything at once."""
+    size = size * torch.get_num_threads() if entries.device.type == "cpu" else max(len(entries), 1)
+    # Not Tensor.split, whose views may not be written into where torch.jit.trace has gradients on.
+    return [entries[start : start + size] for start in range(0, len(entries), size)]
 
 
 class _CountLogProb(torch.autograd.Function):

@@ -1,5 +1,6 @@
 """Negative binomial distribution of counts, given by its mean and its inverse dispersion."""
 
+import math
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from pyro_vmm.distributions.gamma_remainders import (
 )
 from pyro_vmm.distributions.poisson import sample_poisson
 
+_FEW = 8
+_LOG_FACTORIALS = [math.lgamma(count + 1.0) for count in range(_FEW + 1)]
+
 
 class NegativeBinomialFormula:
     """Log-probability of the negative binomial and its derivatives in (mean, inverse_dispersion)."""
@@ -30,28 +34,69 @@ class NegativeBinomialFormula:
     def at_doubtful_zero(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
         """See :class:`CountFormula`: ``-theta log1p(mean / theta)``, every log-gamma term cancels."""
         mean, theta = parameters
-        log_growth = _log_growth(mean, theta)
+        log_growth, share, stay = growth(mean, theta)
         log_prob = (theta * log_growth).neg_()
         if not with_partials:
             return log_prob, ()
-        share, stay = _share_and_stay(mean, theta)
         return log_prob, (stay.neg_(), log_growth_beyond_share(share, log_growth).neg_())
 
     def at_one(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
         """See :class:`CountFormula`: ``log mean - (theta + 1) log1p(mean / theta)``."""
         mean, theta = parameters
-        log_growth = _log_growth(mean, theta)
+        log_growth, share, stay = growth(mean, theta)
         log_prob = torch.log(mean) - (theta + 1.0) * log_growth
         if not with_partials:
             return log_prob, ()
-        share, stay = _share_and_stay(mean, theta)
         # digamma(theta + 1) - digamma(theta) = 1 / theta, whose large part cancels against that of (1 - mean) / total.
         by_theta = share / theta - log_growth_beyond_share(share, log_growth)
         return log_prob, ((1.0 - mean) / mean * stay, by_theta)
 
     def above_one(self, count: Tensor, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
-        """See :class:`CountFormula`: Loader's saddle-point form, a sum of terms which do not cancel."""
+        """See :class:`CountFormula`."""
         mean, theta = parameters
+        many = ((count < 1.0) | (count > _FEW) | (count != count.floor())).nonzero().squeeze(-1)
+        if 2 * len(many) > len(count) or count.dtype != torch.float64:
+            return self._many(count, mean, theta, with_partials=with_partials)
+        value, partials = self._few(
+            count.clamp(1, _FEW).floor_().nan_to_num_(1.0), mean, theta, with_partials=with_partials
+        )
+        if len(many):
+            found = self._many(*(given[many] for given in (count, mean, theta)), with_partials=with_partials)
+            for whole, part in zip((value, *partials), (found[0], *found[1]), strict=True):
+                whole.index_copy_(0, many, part)
+        return value, partials
+
+    @staticmethod
+    def _few(count: Tensor, mean: Tensor, theta: Tensor, *, with_partials: bool) -> ValueAndPartials:
+        """``Gamma(theta + count) / Gamma(theta)`` as the product ``theta (theta + 1) .. (theta + count - 1)``: a third of the cost.
+
+        For whole counts of 1 to ``_FEW`` in double precision, which can afford that terms of a few hundred cancel. The sums
+        over ``1 / (theta + i)`` and ``i / (theta + i)`` keep apart what would cancel in the derivative at a large theta.
+        """
+        log_growth, share, stay = growth(mean, theta)
+        last = count - 1.0
+        rising, inverses, shares = theta.clone(), theta.reciprocal(), torch.zeros_like(theta)
+        for number in range(1, _FEW):
+            # Beyond the count its last factor comes again, for all entries to go the same way; it is taken out below.
+            step = last.clamp(max=number)
+            factor = theta + step
+            rising.mul_(factor)
+            inverse = factor.reciprocal_()
+            inverses.add_(inverse)
+            shares.addcmul_(step, inverse)
+        again, last_factor = _FEW - count, theta + last
+        log_prob = torch.log(rising) - again * torch.log(last_factor) - theta * log_growth
+        log_prob += count * torch.log(mean / (theta + mean)) - count.new_tensor(_LOG_FACTORIALS)[count.long()]
+        if not with_partials:
+            return log_prob, ()
+        again /= last_factor
+        by_theta = (mean * (inverses - again) - (shares - again * last)) / (theta + mean)
+        by_theta -= log_growth_beyond_share(share, log_growth)
+        return log_prob, ((count - mean) / mean * stay, by_theta)
+
+    @staticmethod
+    def _many(count: Tensor, mean: Tensor, theta: Tensor, *, with_partials: bool) -> ValueAndPartials:
+        """Loader's saddle-point form, a sum of terms which do not cancel."""
         total, grown = theta + mean, theta + count
         excess = (count - mean) / total
         deviance = excess_over_log1p(excess, torch.log(grown / total))
@@ -75,15 +120,12 @@ class NegativeBinomialFormula:
         return (count - mean) * theta / (mean * total), by_theta
 
 
-def _log_growth(mean: Tensor, theta: Tensor) -> Tensor:
-    """``log1p(mean / theta)``, finite also where the ratio overflows."""
-    return (mean / theta).clamp_(max=torch.finfo(mean.dtype).max).log1p_()
-
-
-def _share_and_stay(mean: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """``mean / (theta + mean)`` and ``theta / (theta + mean)``."""
-    total = theta + mean
-    return mean / total, theta / total
+def growth(mean: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``log1p(mean / theta)``, ``mean / (theta + mean)`` and ``theta / (theta + mean)``, finite where the ratio overflows."""
+    ratio = (mean / theta).clamp_(max=torch.finfo(mean.dtype).max)
+    stay = (ratio + 1.0).reciprocal_()
+    share = stay * ratio
+    return ratio.log1p_(), share, stay
 
 
 _FORMULA = NegativeBinomialFormula()

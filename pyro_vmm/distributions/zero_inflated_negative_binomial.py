@@ -10,7 +10,8 @@ from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
 from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
-from pyro_vmm.distributions.negative_binomial import NegativeBinomial, NegativeBinomialFormula
+from pyro_vmm.distributions.gamma_remainders import log_growth_beyond_share
+from pyro_vmm.distributions.negative_binomial import NegativeBinomial, NegativeBinomialFormula, growth
 
 
 class ZeroInflatedNegativeBinomialFormula:
@@ -21,7 +22,8 @@ class ZeroInflatedNegativeBinomialFormula:
     def at_common_zero(self, *parameters: Tensor, with_partials: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """See :class:`CountFormula`: ``log1p(-(1 - p(0)))``, doubtful where the counts alone rarely give a zero."""
         mean, theta, gate_logits = parameters
-        base, base_partials = self.negative_binomial.at_doubtful_zero(mean, theta, with_partials=with_partials)
+        log_growth, share, stay = growth(mean, theta)
+        base = (theta * log_growth).neg_()
         kept = gate_logits.neg().sigmoid_()
         fewer = torch.expm1(base)
         minus_more = fewer * kept
@@ -31,11 +33,11 @@ class ZeroInflatedNegativeBinomialFormula:
         if not with_partials:
             return log_prob, (), doubtful
         # With p(0) = 1 + minus_more, the counts' share of it is kept (1 + fewer) / p(0), the dropout's sigmoid(g) / p(0).
-        probability = minus_more + 1.0
-        by_gate = torch.sigmoid(gate_logits).mul_(minus_more).div_(probability).neg_()
-        from_counts = fewer.add_(1.0).mul_(kept).div_(probability)
-        by_mean, by_theta = base_partials
-        return log_prob, (by_mean.mul_(from_counts), by_theta.mul_(from_counts), by_gate), doubtful
+        minus_inverse = torch.rsub(minus_more, -1.0).reciprocal_()
+        by_gate = minus_more.mul_(minus_inverse).mul_(torch.sigmoid(gate_logits))
+        minus_from_counts = fewer.add_(1.0).mul_(kept).mul_(minus_inverse)
+        by_theta = log_growth_beyond_share(share, log_growth).mul_(minus_from_counts)
+        return log_prob, (stay.mul_(minus_from_counts), by_theta, by_gate), doubtful
 
     def at_doubtful_zero(self, *parameters: Tensor, with_partials: bool) -> ValueAndPartials:
         """See :class:`CountFormula`: the log of ``sigmoid(g) + sigmoid(-g) NB(0)``."""

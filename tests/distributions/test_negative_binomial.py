@@ -27,9 +27,11 @@ def log_prob_and_gradients(count: list[int], parameters: list[list[float]], dtyp
     return [log_prob.detach(), *torch.autograd.grad(log_prob.sum(), leaves)]
 
 
-@pytest.fixture(scope="module")
-def box():
+@pytest.fixture(scope="module", params=["any count", "small counts"])
+def box(request):
     points = [point[:3] for point in points_of_the_box(seed=0, number=3000)]
+    if request.param == "small counts":  # which have a formula of their own, where they are the most
+        points = [(2 + number % 7, *point[1:]) for number, point in enumerate(points[::3])]
     exact = list(zip(*(exact_negative_binomial(*point) for point in points), strict=True))
     return points, exact
 
@@ -181,6 +183,31 @@ def test_shapes_dtypes_and_expand():
     assert NegativeBinomial(torch.ones(0), 1.0).log_prob(torch.zeros(0)).shape == (0,)
 
 
+@pytest.mark.parametrize("theta", [1e-8, 1e-3, 1.0, 1e3, 1e8])
+def test_a_count_is_worth_the_same_among_small_and_among_large_ones(theta):
+    # Small counts go another way than large ones, and a few large ones among them a third.
+    counts = torch.arange(2.0, 12.0)
+    mean, theta = torch.tensor([0.01, 3.0, 50.0], requires_grad=True), torch.full((1,), theta, requires_grad=True)
+
+    def found(counts: Tensor) -> tuple[Tensor, ...]:
+        log_prob = NegativeBinomial(mean.unsqueeze(-1), theta).log_prob(counts)
+        return log_prob[:, :10], *torch.autograd.grad(log_prob[:, :10].sum(), (mean, theta))
+
+    among_large = found(torch.cat([counts, torch.full((100,), 1e3)]))
+    for ours, theirs in zip(found(torch.cat([counts, torch.full((100,), 2.0)])), among_large, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=0)
+
+
+def test_what_is_no_count_is_no_small_one():
+    fractions = torch.tensor([2.5, 7.5])
+    plain = NegativeBinomial(3.0, 2.0, validate_args=False)
+    alone = plain.log_prob(fractions)
+    mixed = plain.log_prob(torch.cat([fractions, torch.tensor([float("nan"), -1.0]), torch.full((9,), 2.0)]))
+    torch.testing.assert_close(mixed[:2], alone, rtol=1e-6, atol=0)
+    assert mixed[2:4].isnan().all()
+    assert mixed[4:].isfinite().all()
+
+
 @pytest.mark.parametrize("size", [7, 10**6])
 def test_the_pieces_do_not_matter(monkeypatch, size):
     torch.manual_seed(1)
@@ -193,6 +220,7 @@ def test_the_pieces_do_not_matter(monkeypatch, size):
         ]
     )
     monkeypatch.setattr(count_log_prob, "_PIECE", size)
+    monkeypatch.setattr(count_log_prob, "_SPECIAL_PIECE", size)
     torch.testing.assert_close(NegativeBinomial(mean, theta).log_prob(count).view(-1), truth, rtol=1e-6, atol=0)
 
 
