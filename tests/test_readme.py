@@ -50,7 +50,7 @@ def test_python_blocks_run(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_COMMANDS)
 def test_commands_exist(name: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for line in "\n".join(blocks(name, *COMMANDS)).replace("\\\n", " ").splitlines():
         words = shlex.split(line.removeprefix("$ "), comments=True)
         if words[:1] == ["pyro-vmm"]:

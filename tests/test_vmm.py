@@ -73,7 +73,7 @@ def test_components_of_one_gaussian_are_one_cluster(fitted: VMM, blobs: tuple[np
     assert apart.n_clusters_ > fitted.n_clusters_ == 3
     assert adjusted_rand_score(y, fitted.labels_) > 0.95
     np.testing.assert_array_equal(apart.transform(x), fitted.transform(x))
-    np.testing.assert_allclose(fitted.weights_[:3].sum(), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(fitted.weights_.sum(), 1.0, rtol=1e-6)
     several = next(c for c in range(3) if len(fitted.clusters_.members(c)) > 1)
     torch.manual_seed(0)
     drawn = apart.predict(fitted.sample(300, component=several))

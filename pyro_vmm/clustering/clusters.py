@@ -77,7 +77,11 @@ class Clusters:
             See :class:`pyro_vmm.VMM`.
         """
         tree = merge_tree(responsibilities, criterion="evidence", latents=latents, evidence_weight=evidence_weight)
-        representatives = tree.joined_below(0.0) if merging == "evidence" else np.arange(len(weights))
+        representatives = np.arange(len(weights))
+        if merging == "evidence":
+            # A component that is nobody's likeliest stands alone: added to a neighbour, its mass could make that everybody's.
+            used = list(tree.utilised)
+            representatives[used] = tree.joined_below(0.0)[used]
         sums = joined(responsibilities, representatives)
         masses = np.bincount(representatives, weights, minlength=len(weights))
         order = component_order(sums, masses)

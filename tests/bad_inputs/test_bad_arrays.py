@@ -156,8 +156,7 @@ for likelihood in ("poisson", "nb", "zinb"):
     VALUES[f"{likelihood}: negative"] = (
         with_value(-1),
         {"likelihood": likelihood},
-        f"likelihood='{likelihood}' {NEGATIVE}, where the value is -1: remove the negative values or choose "
-        "likelihood='normal'.",
+        f"likelihood='{likelihood}' {NEGATIVE}, where the value is -1: give raw counts, not normalised values.",
     )
     VALUES[f"{likelihood}: a count that float32 would round"] = (
         np.where(np.arange(200).reshape(40, 5) == 17, 2**24 + 1, 1),

@@ -39,7 +39,7 @@ MISTAKES = [
     (["nonsense"], ["nonsense"]),
     (["cells.h5ad"], ["h5ad"]),
     (["good.npy", "--likelihood", "bernoulli"], ["ernoulli", "1]"]),
-    (["good.npy", "--likelihood", "nb"], ["'nb'", "observation 0", "negative"]),
+    (["good.npy", "--likelihood", "nb"], ["'nb'", "observation 0", "raw counts"]),
     (["normalised.npy", "--likelihood", "nb"], ["'nb'", "observation 0", "raw counts, not normalised"]),
     (["good.npy", "--likelihood", "gaussian"], ["'gaussian'", "normal"]),
     (["good.npy", "--prior", "vampire"], ["'vampire'", "vamp-mixture"]),
