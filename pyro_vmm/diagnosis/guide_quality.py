@@ -35,6 +35,9 @@ def guide_quality(log_ratios: ArrayLike, num_observations: int) -> Finding:
         f"{np.median(k):.2f}; {told(len(k), num_observations)})."
     )
     if share > MANY:
-        advice = "Read importance-weighted log p(x) and posterior uncertainty with care; covariance='full' may help where it is 'diagonal'."
+        advice = (
+            "Read importance-weighted log p(x) and posterior uncertainty with care; covariance='full' may help where it is "
+            "'diagonal'."
+        )
         return Finding(NAME, "notice", sentence, advice, share)
     return Finding(NAME, "fine", sentence, value=share)
