@@ -18,7 +18,16 @@ from torch import Tensor, nn
 
 from pyro_vmm import persistence
 from pyro_vmm.assembly import Assembly
-from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Criterion, MergeTree, Merging, check_merging, merge_tree
+from pyro_vmm.clustering import (
+    EVIDENCE_WEIGHT,
+    Clusters,
+    Criterion,
+    FoundClusters,
+    MergeTree,
+    Merging,
+    check_merging,
+    merge_tree,
+)
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.data.arrays import check_whole_numbers, without_values
 from pyro_vmm.devices import choose_device, resident
@@ -38,7 +47,7 @@ from pyro_vmm.priors import Prior
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, resume_training, split_rows
 
 
-class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """VampPrior mixture model: an embedding and the clusters in it, their number found rather than given.
 
     Parameters
@@ -501,33 +510,6 @@ class VMM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseE
         return tags
 
     # ---- inside ------------------------------------------------------------------------------------------------------
-
-    @property
-    def n_clusters_(self) -> int:
-        """Clusters in use among the training data."""
-        return self._found.number
-
-    @property
-    def component_order_(self) -> NDArray[np.int64]:
-        """The prior's component behind each column of :meth:`predict_proba`, ``[K]``."""
-        return self._found.order
-
-    @property
-    def weights_(self) -> NDArray[np.float64]:
-        """Mixture weights in that order, ``[K]``; a cluster of several components has their sum."""
-        return self._found.weights
-
-    @property
-    def merge_tree_(self) -> MergeTree:
-        """How the clusters of the training data would go on joining."""
-        return self._found.merge_tree
-
-    @property
-    def _found(self) -> Clusters:
-        if not hasattr(self, "clusters_"):
-            # As scikit-learn expects of what a fit alone gives.
-            raise AttributeError("This VMM is not fitted yet: call fit first.")
-        return self.clusters_
 
     @property
     def _prior_weights(self) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """What to do with the responsibilities of a fitted mixture, without labels: joining components, and showing clusters."""
 
 from pyro_vmm.clustering.clusters import Clusters, Merging, check_merging
+from pyro_vmm.clustering.found_clusters import FoundClusters
 from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT, Criterion, MergeStep, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.clustering.typical import typical_observations
@@ -9,6 +10,7 @@ __all__ = [
     "EVIDENCE_WEIGHT",
     "Clusters",
     "Criterion",
+    "FoundClusters",
     "MergeStep",
     "MergeTree",
     "Merging",

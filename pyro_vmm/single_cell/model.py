@@ -17,7 +17,7 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
 from pyro_vmm import persistence
-from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, MergeTree, Merging, check_merging
+from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, FoundClusters, Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.devices import choose_device
@@ -54,7 +54,7 @@ STEPS, LEAST_EPOCHS, MOST_EPOCHS = 5000, 50, 1000
 """By default training lasts for this many steps, but no fewer and no more epochs than these."""
 
 
-class SingleCellVMM:
+class SingleCellVMM(FoundClusters):
     """VampPrior mixture model of single-cell counts: clusters, an integrated embedding and a generative model in one fit.
 
     The names are those of scvi-tools: :meth:`setup_anndata`, :meth:`train`, ``get_*``.
@@ -644,26 +644,6 @@ class SingleCellVMM:
     def gene_names(self) -> NDArray[np.str_]:
         """Genes of the model, ``[G]``."""
         return self.cells.gene_names
-
-    @property
-    def n_clusters_(self) -> int:
-        """Clusters in use among the cells fitted."""
-        return self._found.number
-
-    @property
-    def component_order_(self) -> NDArray[np.int64]:
-        """The prior's component behind each column of :meth:`predict_proba`, ``[K]``."""
-        return self._found.order
-
-    @property
-    def weights_(self) -> NDArray[np.float64]:
-        """Mixture weights in that order, ``[K]``; a cluster of several components has their sum."""
-        return self._found.weights
-
-    @property
-    def merge_tree_(self) -> MergeTree:
-        """How the clusters of the cells fitted would go on joining."""
-        return self._found.merge_tree
 
     @property
     def _found(self) -> Clusters:

@@ -1,0 +1,37 @@
+"""What a fitted estimator says of the clusters it found."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.clustering.clusters import Clusters
+from pyro_vmm.clustering.merge_tree import MergeTree
+
+
+class FoundClusters:
+    """Answers of an estimator that leaves its :class:`Clusters` in ``clusters_``; both facades inherit them."""
+
+    clusters_: Clusters
+
+    @property
+    def n_clusters_(self) -> int:
+        """Clusters in use among the observations fitted."""
+        return self._found.number
+
+    @property
+    def component_order_(self) -> NDArray[np.int64]:
+        """The prior's component behind each column of ``predict_proba``, ``[K]``."""
+        return self._found.order
+
+    @property
+    def weights_(self) -> NDArray[np.float64]:
+        """Mixture weights in that order, ``[K]``; a cluster of several components has their sum."""
+        return self._found.weights
+
+    @property
+    def merge_tree_(self) -> MergeTree:
+        """How the clusters of the observations fitted would go on joining."""
+        return self._found.merge_tree
+
+    @property
+    def _found(self) -> Clusters:
+        return self.clusters_
