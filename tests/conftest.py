@@ -130,9 +130,16 @@ def build_svi() -> Callable[..., EmpiricalBayesSVI]:
     return build
 
 
+@pytest.fixture(autouse=True)
+def _no_parameters_left_by_another_test() -> Iterator[None]:
+    """Pyro's parameter store is global: what a test puts there must not depend on which tests ran before it."""
+    pyro.clear_param_store()
+    yield
+    pyro.clear_param_store()
+
+
 @pytest.fixture
 def empty_param_store() -> Iterator[None]:
-    """Start from an empty global parameter store, and insist that the test leaves it empty."""
-    pyro.clear_param_store()
+    """Insist that the test leaves the global parameter store empty."""
     yield
     assert not list(pyro.get_param_store().keys())

@@ -21,7 +21,7 @@ def integration_scores(
 
     Parameters
     ----------
-    counts : scipy.sparse.csr_array [N, G]
+    counts : scipy.sparse.csr_array or csr_matrix [N, G]
         Raw counts; their principal components, log-normalised, stand for the cells before integration.
     latent : array_like [N, D]
         The embedding to score.
@@ -64,9 +64,11 @@ def integration_scores(
 
 def _principal_components(counts: Any) -> NDArray[np.float32]:
     """Of ``log(1 + 10,000 x / library size)``, without making it dense."""
+    from scipy.sparse import csr_array
     from sklearn.decomposition import PCA
+    from sklearn.preprocessing import normalize
 
-    scaled = counts.astype(np.float64).multiply(1e4 / np.asarray(counts.sum(1), dtype=np.float64)[:, None]).tocsr()
-    scaled.data = np.log1p(scaled.data)
+    scaled = normalize(csr_array(counts, dtype=np.float64), norm="l1")
+    scaled.data = np.log1p(1e4 * scaled.data)
     number = min(PRINCIPAL_COMPONENTS, min(counts.shape) - 1)
     return np.asarray(PCA(number, svd_solver="arpack", random_state=0).fit_transform(scaled), dtype=np.float32)

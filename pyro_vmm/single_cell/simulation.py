@@ -62,7 +62,7 @@ def simulate_cells(
     """
     import pandas as pd
     from anndata import AnnData
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_matrix
 
     sizes = {"num_cells": num_cells, "num_genes": num_genes, "num_groups": num_groups, "num_batches": num_batches}
     for name, size in (sizes | {"latent_dim": latent_dim}).items():
@@ -83,7 +83,7 @@ def simulate_cells(
     # No cell may be empty: it would have no library size.
     counts[counts.sum(1) == 0, 0] = 1
     return AnnData(
-        csr_array(counts.astype(np.float32)),
+        csr_matrix(counts.astype(np.float32)),
         obs=pd.DataFrame(
             {
                 "group": pd.Categorical([f"group {code}" for code in group]),

@@ -193,7 +193,6 @@ def test_validation():
 
 def test_svi_finds_the_parameters_of_simulated_counts():
     torch.manual_seed(0)
-    pyro.clear_param_store()
     truth = {"mean": 5.0, "theta": 2.0, "gate": -0.5}
     count = ZeroInflatedNegativeBinomial(*truth.values()).sample((4000, 2))
 

@@ -28,7 +28,6 @@ MIXTURES = ["gaussian-mixture", "vamp-mixture"]
 @pytest.fixture(autouse=True)
 def _store_stays_empty():
     """Nothing that these tests do may leave a parameter in Pyro's global store."""
-    pyro.clear_param_store()
     pyro.set_rng_seed(0)
     yield
     assert not list(pyro.get_param_store().keys())

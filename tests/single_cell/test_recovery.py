@@ -32,7 +32,7 @@ def test_the_dispersions_are_found(truth: anndata.AnnData, model: SingleCellVMM)
     found = model.module.likelihood.inverse_dispersion.log_value[0].detach().numpy()
     true = np.log(truth.var["inverse_dispersion"].to_numpy())
     # Counts of a gene that is hardly expressed are Poisson's whatever its theta.
-    totals = truth.X.sum(0)
+    totals = truth.X.toarray().sum(0)
     expressed = totals > np.median(totals)
     assert np.corrcoef(found[expressed], true[expressed])[0, 1] > 0.6
     assert np.abs(np.median((found - true)[expressed])) < 0.3
@@ -72,7 +72,7 @@ def test_held_out_cells_are_as_likely_as_under_a_fit_can_be(truth: anndata.AnnDa
     """The bound is below, and the importance-weighted estimate above it, and not far from the truth's own likelihood."""
     elbo, evidence = model.get_elbo(), model.get_marginal_ll(n_mc_samples=50)
     assert elbo < evidence < elbo + 5.0
-    mean = truth.layers["share"] * truth.X.sum(1)[:, None]
+    mean = truth.layers["share"] * truth.X.toarray().sum(1)[:, None]
     theta = truth.var["inverse_dispersion"].to_numpy()
     import torch
 
