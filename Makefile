@@ -33,14 +33,18 @@ test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
 
-# Each Python that is on the PATH, in an environment of its own.
+# Each Python that is on the PATH or among pyenv's, in an environment of its own.
 PYTHONS := 3.11 3.12 3.13 3.14
 test-pythons:
 	@for version in $(PYTHONS); do \
-		if python$$version --version >/dev/null 2>&1; then \
-			$(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+		for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+			"$$python" --version >/dev/null 2>&1 && break; \
+			python=; \
+		done; \
+		if [ -n "$$python" ]; then \
+			$(MAKE) test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
 		else \
-			echo "python$$version is absent: not tested"; \
+			echo "Python $$version is absent: not tested"; \
 		fi; \
 	done
 

@@ -14,7 +14,7 @@ from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks import ConvDecoder, ConvEncoder, Log1pInput, MLPDecoder, MLPEncoder
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
-from pyro_vmm.option_checks import check_whole_number
+from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
 from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
 from pyro_vmm.priors.pseudo_inputs import Domain
 
@@ -57,8 +57,8 @@ class Assembly:
         UserError
             For an unknown name, an object that does not fit, or more pseudo-inputs than observations.
         """
-        for name in ("latent_dim", "num_components"):
-            check_whole_number(getattr(self, name), name)
+        check_whole_number(self.latent_dim, "latent_dim", most=LARGEST_LATENT_DIM)
+        check_whole_number(self.num_components, "num_components")
         likelihood = self.make_likelihood()
         encoder = self._encoder()
         if isinstance(self.encoder, nn.Module) and x is not None:

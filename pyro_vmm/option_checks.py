@@ -12,8 +12,11 @@ from pyro_vmm.errors import UserError
 LARGEST = 2**31 - 1
 """Largest whole number taken: more is a slip, and overflows what it is multiplied with."""
 
+LARGEST_LATENT_DIM = 2**15
+"""A covariance of the latents has the square of their number of entries."""
 
-def check_whole_number(value: Any, name: str, *, least: int = 1, or_none: str = "") -> None:
+
+def check_whole_number(value: Any, name: str, *, least: int = 1, most: int = LARGEST, or_none: str = "") -> None:
     """Raise :class:`UserError` unless ``value`` is a whole number of at least ``least`` (Python's or NumPy's, no Boolean).
 
     Parameters
@@ -22,8 +25,8 @@ def check_whole_number(value: Any, name: str, *, least: int = 1, or_none: str = 
         The option.
     name
         What messages call it.
-    least
-        Smallest value taken.
+    least, most
+        Smallest and largest value taken.
     or_none
         What None means, where None is taken, too.
     """
@@ -32,8 +35,8 @@ def check_whole_number(value: Any, name: str, *, least: int = 1, or_none: str = 
     alternative = f", or None {or_none}" if or_none else ""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise UserError(f"{name} is {value!r}: it must be a whole number, at least {least}{alternative}.")
-    if int(value) > LARGEST:
-        raise UserError(f"{name} is {value!r}: it must be a whole number, at most {LARGEST}{alternative}.")
+    if int(value) > most:
+        raise UserError(f"{name} is {value!r}: it must be a whole number, at most {most}{alternative}.")
 
 
 def check_positive(value: Any, name: str, noun: str = "number", *, finite: bool = True) -> None:

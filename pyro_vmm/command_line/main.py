@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -199,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finished = demo(options.output, options.seed) if options.command == "demo" else fit(options)
         return 0 if finished else INTERRUPTED
     except UserError as error:
-        print(f"pyro-vmm: {' '.join(str(error).split())}", file=sys.stderr)
+        _tell(str(error))
         return USER_MISTAKE
     except BrokenPipeError:
         # Whoever read our output (head, say) has seen enough; Python would complain once more when it closes stdout.
@@ -209,11 +210,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = failure(error)
         if told is None:
             raise
-        print(f"pyro-vmm: {' '.join(told.split())}", file=sys.stderr)
+        _tell(told)
         return FAILED
     except KeyboardInterrupt:
-        print("pyro-vmm: interrupted.", file=sys.stderr)
+        _tell("interrupted.")
         return INTERRUPTED
+
+
+def _tell(sentence: str) -> None:
+    """One line on stderr; where that is a file on the full disk which the sentence is about, the exit status has to do."""
+    with suppress(OSError):
+        print(f"pyro-vmm: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

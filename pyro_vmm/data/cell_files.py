@@ -62,8 +62,10 @@ def write_cells(adata: "AnnData", path: Path) -> None:
 
     Raises
     ------
+    OSError
+        If the disk or the folder does not let it be written.
     UserError
-        If it cannot be written.
+        If ``adata`` holds something that no ``.h5ad`` takes.
     """
     import anndata
 
@@ -78,6 +80,11 @@ def write_cells(adata: "AnnData", path: Path) -> None:
         os.replace(temporary, path)
     except MemoryError:
         raise
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # HDF5 tells pages of itself.
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
     except Exception as error:
         raise UserError(f"{path} cannot be written ({_first_line(str(error))}).") from None
     finally:

@@ -8,7 +8,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.option_checks import check_whole_number
+from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
 
 FittedBy = Literal["nothing", "elbo", "empirical-bayes"]
 
@@ -32,8 +32,8 @@ class Prior(nn.Module, ABC):
 
     def __init__(self, latent_dim: int, num_components: int = 1) -> None:
         super().__init__()
-        for name, value in (("latent_dim", latent_dim), ("num_components", num_components)):
-            check_whole_number(value, name)
+        check_whole_number(latent_dim, "latent_dim", most=LARGEST_LATENT_DIM)
+        check_whole_number(num_components, "num_components")
         self.latent_dim, self.num_components = latent_dim, num_components
 
     @abstractmethod

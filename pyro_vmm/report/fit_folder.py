@@ -126,7 +126,7 @@ def _read_scores(path: Path) -> dict[str, Any] | None:
         scores = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         scores = None
     if not isinstance(scores, dict) or not isinstance(scores.get("clusters"), dict):
         raise UserError(f"{path} is damaged: run pyro-vmm score again, or remove it.")

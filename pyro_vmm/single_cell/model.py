@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,15 @@ from pyro_vmm.diagnosis.refits import refit_cells
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
-from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
+from pyro_vmm.option_checks import (
+    LARGEST_LATENT_DIM,
+    as_folder,
+    check_names,
+    check_positive,
+    check_seed,
+    check_whole_number,
+    is_number,
+)
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.assembly import CountAssembly
 from pyro_vmm.single_cell.covariates import CovariateEncoding
@@ -168,7 +177,8 @@ class SingleCellVMM(FoundClusters):
         return model
 
     def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:
-        for name in ("n_latent", "num_components", "n_hidden", "n_layers"):
+        check_whole_number(options["n_latent"], "n_latent", most=LARGEST_LATENT_DIM)
+        for name in ("num_components", "n_hidden", "n_layers"):
             check_whole_number(options[name], name)
         check_merging(options["merging"], options["evidence_weight"])
         check_seed(options["random_state"], "random_state")
@@ -321,11 +331,6 @@ class SingleCellVMM(FoundClusters):
             )
         device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
         training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
-        if self.module is None:
-            self.validation_indices = held_out
-        elif self.validation_indices is not None:
-            # What an earlier call trained on is not held out.
-            self.validation_indices = np.intersect1d(self.validation_indices, held_out)
         steps_per_epoch = max(1, -(-len(training) // max(1, batch_size)))
         if max_epochs is None:
             max_epochs = int(np.clip(-(-STEPS // steps_per_epoch), LEAST_EPOCHS, MOST_EPOCHS))
@@ -337,7 +342,11 @@ class SingleCellVMM(FoundClusters):
         with self._undone_if_it_fails(), torch.random.fork_rng(rng_devices):
             torch.manual_seed(self.random_state)
             if self.module is None:
+                self.validation_indices = held_out
                 self._build(training)
+            elif self.validation_indices is not None:
+                # What an earlier call trained on is not held out.
+                self.validation_indices = np.intersect1d(self.validation_indices, held_out)
             self.module.to(device)
             self.guide.to(device)
             svi = EmpiricalBayesSVI(
@@ -375,13 +384,15 @@ class SingleCellVMM(FoundClusters):
 
     @contextmanager
     def _undone_if_it_fails(self) -> Iterator[None]:
-        """After a first training that fails, the next one starts where it did."""
-        untrained = self.module is None
+        """A training that fails leaves the model as it was."""
+        module, guide, held_out = self.module, self.guide, self.validation_indices
+        states = [(part, deepcopy(part.state_dict())) for part in (module, guide) if part is not None]
         try:
             yield
         except BaseException:
-            if untrained:
-                self.module = self.guide = None
+            self.module, self.guide, self.validation_indices = module, guide, held_out
+            for part, state in states:
+                part.load_state_dict(state)
             raise
 
     def _build(self, training: NDArray[np.int64]) -> None:

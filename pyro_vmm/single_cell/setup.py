@@ -45,7 +45,7 @@ def noted_setup(adata: AnnData) -> tuple[CountSetup, bool]:
         noted = dict(json.loads(str(uns[SETUP_KEY])))
         allow_non_counts = bool(noted.pop("allow_non_counts"))
         return CountSetup.from_dict(noted), allow_non_counts
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise UserError(
             f"adata.uns[{SETUP_KEY!r}] is damaged: call SingleCellVMM.setup_anndata(adata, ...) again."
         ) from None

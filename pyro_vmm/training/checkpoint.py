@@ -145,7 +145,7 @@ def _read_pair(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         header = json.loads(path.read_text())
         found = (header["format"], int(header["version"]))
         checksum, facts = header["sha256"], header["facts"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path.name} is damaged.") from None
     if found[0] != FORMAT:
         raise UserError(f"{path.name} is no checkpoint of pyro-vmm.")

@@ -201,7 +201,7 @@ NETWORKS = "is not known: choose 'mlp' or 'conv' or give a torch module."
 SEED = "it must be a whole number from 0 to 4294967295."
 OPTIONS: list[tuple[str, Any, str]] = [
     *(("latent_dim", value, f"latent_dim is {value!r}: {WHOLE}.") for value in (0, -1, 2.5, "2", None, True)),
-    ("latent_dim", 10**12, "latent_dim is 1000000000000: it must be a whole number, at most 2147483647."),
+    ("latent_dim", 10**12, "latent_dim is 1000000000000: it must be a whole number, at most 32768."),
     *(("num_components", value, f"num_components is {value!r}: {WHOLE}.") for value in (0, 2.5, "4", None, True)),
     (
         "num_components",

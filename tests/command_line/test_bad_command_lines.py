@@ -49,6 +49,7 @@ MISTAKES = [
     (["good.npy", "--num-components", "50"], ["num_components=50", "36"]),
     (["good.npy", "--num-components", "0"], ["num_components"]),
     (["good.npy", "--latent-dim", "0"], ["latent_dim"]),
+    (["good.npy", "--latent-dim", "1000000000"], ["latent_dim", "at most 32768"]),
     (["good.npy", "--prior-weight", "0"], ["prior_weight"]),
     (["good.npy", "--prior-weight", "nan"], ["prior_weight"]),
     (["good.npy", "--learning-rate", "-1"], ["-1"]),

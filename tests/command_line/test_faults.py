@@ -1,5 +1,7 @@
 """Fits that are struck down: what they say, what they leave, and that they end in the bits of an undisturbed one."""
 
+import errno
+import io
 import json
 import subprocess
 import sys
@@ -92,6 +94,23 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_the_checkpoint_before(
     assert main([*fit, str(tmp_path / "cut"), "--resume"]) == 0
     assert main([*fit, str(tmp_path / "whole")]) == 0
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_where_nothing_can_be_told_the_exit_status_tells(
+    fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard error may be a file on the very disk that is full."""
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(CheckpointWriter, "step_ended", full)
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert main([*fit, str(tmp_path / "out")]) == FAILED
 
 
 @pytest.mark.parametrize(

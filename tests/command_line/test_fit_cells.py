@@ -1,5 +1,6 @@
 """Single cells on the command line: one small fit, its folder, its scores, its resumption, and mistakes."""
 
+import errno
 import functools
 import importlib
 import json
@@ -24,6 +25,7 @@ from pyro_vmm.command_line.main import INTERRUPTED, main
 from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.data.cell_files import read_cells, write_cells
 from pyro_vmm.scoring import integration
+from pyro_vmm.single_cell import simulate_cells
 from pyro_vmm.single_cell.annotation import annotate
 
 SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
@@ -626,6 +628,16 @@ def test_cells_are_written_whole_or_not_at_all(cells: Path, tmp_path: Path) -> N
         write_cells(adata, path)
     assert path.read_bytes() == cells.read_bytes()
     assert os.listdir(tmp_path) == ["cells.h5ad"]
+
+
+def test_a_full_disk_is_told_of_cells_as_of_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "Unable to synchronously create file (errno = 28, total write size = 96)")
+
+    adata = simulate_cells(10, 5, num_groups=2)
+    monkeypatch.setattr(anndata.AnnData, "write_h5ad", full)
+    with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: '.*cells\.h5ad'$"):
+        write_cells(adata, tmp_path / "cells.h5ad")
 
 
 def test_the_digest_sees_everything_that_is_fitted_and_nothing_else() -> None:

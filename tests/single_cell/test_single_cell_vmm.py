@@ -17,6 +17,7 @@ from pyro_vmm import SingleCellVMM, UserError
 from pyro_vmm.infer import partition_parameters
 from pyro_vmm.single_cell.setup import SETUP_KEY
 from pyro_vmm.single_cell.simulation import simulate_cells
+from pyro_vmm.training import Trainer
 
 Fit = Callable[..., SingleCellVMM]
 
@@ -290,6 +291,23 @@ def test_training_again_goes_on(cells: anndata.AnnData, fit: Fit) -> None:
     assert model.get_elbo() > before
     for frame in model.history.values():
         assert frame.index.tolist() == list(range(1, 33))
+
+
+def test_training_that_fails_leaves_the_model_as_it_was(cells: anndata.AnnData, fit: Fit) -> None:
+    class Falling:
+        def step_ended(self, trainer: Trainer) -> None:
+            if trainer.svi.steps_taken > 2:
+                raise MemoryError
+
+        def epoch_ended(self, trainer: Trainer) -> None: ...
+
+    model = fit(cells)
+    latent, clusters, held_out = model.get_latent_representation(), model.predict(), model.validation_indices
+    with pytest.raises(MemoryError):
+        model.train(max_epochs=5, batch_size=64, train_size=0.5, watchers=[Falling()])
+    np.testing.assert_array_equal(model.get_latent_representation(), latent)
+    np.testing.assert_array_equal(model.predict(), clusters)
+    np.testing.assert_array_equal(model.validation_indices, held_out)
 
 
 def test_training_has_not_seen_the_validation_cells(cells: anndata.AnnData, fit: Fit, tmp_path: Path) -> None:

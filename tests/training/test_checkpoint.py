@@ -94,6 +94,7 @@ DAMAGE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "JSON empty": (lambda t, j: j.write_bytes(b""), r"state-0000000020\.json is damaged"),
     "JSON of zeros": (lambda t, j: j.write_bytes(bytes(200)), r"state-0000000020\.json is damaged"),
     "JSON of other bytes": (lambda t, j: j.write_bytes(b"\xff\xfe" * 50), r"state-0000000020\.json is damaged"),
+    "JSON nested too deeply": (lambda t, j: j.write_text("[" * 200_000), r"state-0000000020\.json is damaged"),
     "JSON a list": (lambda t, j: j.write_text("[1, 2]"), r"state-0000000020\.json is damaged"),
     "JSON without checksum": (
         lambda t, j: j.write_text('{"format": "pyro-vmm-checkpoint", "version": 1, "facts": {}}'),
