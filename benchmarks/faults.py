@@ -269,10 +269,13 @@ def strike(fault: str, child: int, folder: Path, chooser: random.Random) -> Call
             return filler.unlink
         elif fault == "read-only":
             checkpoint = folder / "checkpoint"
-            if checkpoint.is_dir():
+            # Busy while the fit has a file open there that it writes.
+            for _ in range(20 if checkpoint.is_dir() else 0):
                 subprocess.run(["mount", "--bind", checkpoint, checkpoint], check=True)
-                subprocess.run(["mount", "-o", "remount,bind,ro", checkpoint], check=True)
-                return lambda: subprocess.run(["umount", "-l", checkpoint], check=True) and None
+                made = subprocess.run(["mount", "-o", "remount,bind,ro", checkpoint], capture_output=True)
+                if made.returncode == 0:
+                    return lambda: subprocess.run(["umount", "-l", checkpoint], check=True) and None
+                subprocess.run(["umount", "-l", checkpoint], check=True)
     except (ProcessLookupError, FileNotFoundError):
         pass  # it had ended
     return None

@@ -9,7 +9,7 @@ def failure(error: BaseException) -> str | None:
         epochs = getattr(error, "epochs", 0)
         keep = f"; --resume --max-epochs {epochs} ends the fit with the epochs done" if epochs else ""
         return f"{error} The last good state is kept: --resume tries the step again with other noise{keep}."
-    if isinstance(error, MemoryError) or _is_torchs_lack_of_memory(error):
+    if isinstance(error, MemoryError) or _is_lack_of_memory_elsewhere(error):
         return (
             f"There is not enough memory ({_first_line(error)}): free some, or fit in smaller minibatches (--batch-size) "
             f"or with fewer components; with the same options {GOING_ON}."
@@ -20,8 +20,11 @@ def failure(error: BaseException) -> str | None:
     return None
 
 
-def _is_torchs_lack_of_memory(error: BaseException) -> bool:
+def _is_lack_of_memory_elsewhere(error: BaseException) -> bool:
+    """PyTorch's own, or of the loader of shared libraries."""
     told = str(error)
+    if isinstance(error, ImportError):
+        return "failed to map segment" in told or "Cannot allocate memory" in told
     return isinstance(error, RuntimeError) and any(
         words in told for words in ("can't allocate memory", "out of memory", "not enough memory", "bad_alloc")
     )

@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output (head, say) has seen enough; Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ArithmeticError, OSError, MemoryError, RuntimeError) as error:
+    except (ArithmeticError, ImportError, OSError, MemoryError, RuntimeError) as error:
         told = failure(error)
         if told is None:
             raise

@@ -119,6 +119,7 @@ def test_where_nothing_can_be_told_the_exit_status_tells(
         MemoryError("Unable to allocate 7. GiB"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory\nat x"),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        ImportError("_csr.cpython-311-x86_64-linux-gnu.so: failed to map segment from shared object"),
     ],
     ids=lambda error: type(error).__name__,
 )
