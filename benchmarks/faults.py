@@ -232,7 +232,9 @@ def complaint(
     after: tuple[int, str | None] | None,
 ) -> str | None:
     """What was wrong with how a fit took a blow."""
-    if (status not in STATUSES and "pyro_vmm" in told) or (fault is None and status):
+    if fault == "memory" and status in (-signal.SIGSEGV, -signal.SIGABRT):
+        told = ""  # compiled code without memory dies as by a signal, and takes what it was telling with it
+    elif (status not in STATUSES and "pyro_vmm" in told) or (fault is None and status):
         return f"exit status {status}: {told[-2000:]}"
     # Python, struck while it starts and before it has read a line of ours, has a traceback of its own.
     if "Traceback" in told and "pyro_vmm" in told:

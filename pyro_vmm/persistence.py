@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
 from pyro_vmm.stored_shapes import check_stored_shapes
-from pyro_vmm.training.checkpoint import write_atomically
 
 if TYPE_CHECKING:
     from pyro_vmm.vmm import VMM

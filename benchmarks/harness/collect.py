@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.harness.page import page
 from benchmarks.harness.trial import Trial, finished
-from pyro_vmm.training.checkpoint import write_atomically
+from pyro_vmm.atomic_writing import write_atomically
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
-from pyro_vmm.training.checkpoint import write_atomically
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from pyro_vmm import persistence
+from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import typical_observations
 from pyro_vmm.data import Dataset
 from pyro_vmm.errors import UserError
-from pyro_vmm.training.checkpoint import holds_checkpoint, write_atomically
+from pyro_vmm.training.checkpoint import holds_checkpoint
 from pyro_vmm.vmm import VMM
 
 LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device", "accelerator"}

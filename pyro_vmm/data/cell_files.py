@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.data.claimed_sizes import check_hdf5, check_zarr
 from pyro_vmm.data.inputs import check_file
 from pyro_vmm.errors import UserError
@@ -68,27 +70,21 @@ def write_cells(adata: "AnnData", path: Path) -> None:
         If ``adata`` holds something that no ``.h5ad`` takes.
     """
     import anndata
+    import h5py
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Composed in memory: on a full disk HDF5 does not fail, it crashes the process.
+    content = io.BytesIO()
     try:
         with warnings.catch_warnings(), anndata.settings.override(allow_write_nullable_strings=True):
             warnings.simplefilter("ignore")
-            # Columns of text stay what they are.
-            adata.write_h5ad(temporary, convert_strings_to_categoricals=False, compression="gzip")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            with h5py.File(content, "w") as file:
+                # Columns of text stay what they are.
+                anndata.io.write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip"})
     except MemoryError:
         raise
-    except OSError as error:
-        if error.errno is None:
-            raise
-        # HDF5 tells pages of itself.
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
     except Exception as error:
         raise UserError(f"{path} cannot be written ({_first_line(str(error))}).") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, content.getvalue())
 
 
 def _check_zarr(path: Path) -> None:

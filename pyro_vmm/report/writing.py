@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
 from pyro_vmm.report.cluster_table import cluster_rows
 from pyro_vmm.report.contents import Contents, facts_of, history_rows, options_of, score_tables, told
@@ -11,7 +12,6 @@ from pyro_vmm.report.observations import Observations, observe
 from pyro_vmm.report.page import render
 from pyro_vmm.report.pictures import colours_of, pictures_of_clusters, pictures_of_training
 from pyro_vmm.scoring import cluster_scores
-from pyro_vmm.training.checkpoint import write_atomically
 
 UNFINISHED = (
     "This fit has not come to its end: what follows is its training so far. The same command with --resume goes on; "

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import time
 import warnings
@@ -15,35 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
 from pyro_vmm.training.trainer import Trainer
 
 FORMAT, VERSION = "pyro-vmm-checkpoint", 1
 _NAME = re.compile(r"state-(\d{10})\.json")
 _ANY_FILE = re.compile(r"\.?(state-\d{10})\.(json|safetensors)")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is, at every moment, either the old one or the whole new one, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        # Until the folder is on disk, too, a power cut may undo the renaming, but not what is removed after it.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        # A write that fails does not say of what.
-        error.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_checkpoint(directory: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, step: int) -> Path:

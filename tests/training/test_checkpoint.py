@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from pyro_vmm import UserError
+from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.training import read_checkpoint, write_checkpoint
-from pyro_vmm.training.checkpoint import write_atomically
 
 FACTS = {"history": [{"elbo": -0.1, "validation_elbo": float("nan")}], "best": -float("inf"), "seed": 3}
 
