@@ -321,7 +321,7 @@ def _stored_counts(adata: "AnnData", setup: CountSetup) -> tuple[Any, Any]:
     layer = setup.layer
     if layer is None:
         if adata.X is None:
-            mend = f"give a layer, {listed(list(adata.layers))}" if adata.layers else "put the counts there"
+            mend = f"give a layer, {listed(_layers(adata))}" if _layers(adata) else "put the counts there"
             raise UserError(f"adata.X is empty (None): {mend}.")
         return adata.X, adata.var_names
     if layer == "raw" and "raw" in adata.layers:
@@ -335,9 +335,14 @@ def _stored_counts(adata: "AnnData", setup: CountSetup) -> tuple[Any, Any]:
     return adata.layers[layer], adata.var_names
 
 
+def _layers(adata: "AnnData") -> list[Any]:
+    """Names of layers; since anndata 0.13 the X is one, too, called None."""
+    return [name for name in adata.layers if name is not None]
+
+
 def _choices(adata: "AnnData") -> str:
     """Every value of ``layer`` that ``adata`` can serve, for a message."""
-    choices = [repr(str(name)) for name in adata.layers if name != "raw"]
+    choices = [repr(str(name)) for name in _layers(adata) if name != "raw"]
     if adata.X is not None:
         choices.append("None for adata.X")
     if adata.raw is not None:
@@ -346,7 +351,7 @@ def _choices(adata: "AnnData") -> str:
 
 
 def _other_sources(adata: "AnnData", setup: CountSetup) -> str:
-    others = [f"layer={str(name)!r}" for name in adata.layers if name not in ("raw", setup.layer)]
+    others = [f"layer={str(name)!r}" for name in _layers(adata) if name not in ("raw", setup.layer)]
     if setup.layer is not None and adata.X is not None:
         others.append("layer=None")
     if setup.layer != "raw" and adata.raw is not None:

@@ -99,15 +99,14 @@ def _read_csv(path: Path) -> "pd.DataFrame":
     with csv_rows(path) as rows:
         header = next(rows, [])
     _check_header(path, header)
+    # Rows longer or shorter than the header would be shifted, cut or filled up by pandas, mostly without a word.
+    _check_row_lengths(path, len(header))
     try:
         # In a table of one column a blank line is a missing value; in a wider one it says nothing.
-        frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, skip_blank_lines=len(header) > 1)
+        blank = len(header) > 1
+        frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, skip_blank_lines=blank, index_col=False)
     except (ValueError, OverflowError) as error:
-        _check_row_lengths(path, len(header))
         raise UserError(f"{path} is not a well-formed CSV file ({' '.join(str(error).split())}).") from error
-    # pandas makes an index of what exceeds the header, and fills a short row up with missing values.
-    if not isinstance(frame.index, pd.RangeIndex) or frame.iloc[:, -1].isna().any():
-        _check_row_lengths(path, len(header))
     return frame.set_axis(header, axis=1)
 
 

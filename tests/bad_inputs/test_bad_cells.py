@@ -15,6 +15,7 @@ from pyro_vmm import SingleCellVMM, UserError
 from pyro_vmm.single_cell.simulation import simulate_cells
 from pyro_vmm.training import CheckpointWriter
 
+TEXT = pd.Series(["text"]).dtype  # object before pandas 3
 SMALL: dict[str, Any] = {"n_latent": 2, "num_components": 4, "n_hidden": 8}
 SHORT: dict[str, Any] = {"max_epochs": 1, "batch_size": 20}
 
@@ -92,7 +93,7 @@ COVARIATES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "factor of text": (
         ["a"] * 60,
         {"size_factor_key": "k"},
-        f"{FACTOR} is not numeric (dtype object, first value 'a'): {CONVERT}.",
+        f"{FACTOR} is not numeric (dtype {TEXT}, first value 'a'): {CONVERT}.",
     ),
     "factor infinite": (
         [np.inf] * 60,

@@ -73,7 +73,7 @@ def test_held_out_cells_are_as_likely_as_under_a_fit_can_be(truth: anndata.AnnDa
     elbo, evidence = model.get_elbo(), model.get_marginal_ll(n_mc_samples=50)
     assert elbo < evidence < elbo + 5.0
     mean = truth.layers["share"] * truth.X.toarray().sum(1)[:, None]
-    theta = truth.var["inverse_dispersion"].to_numpy()
+    theta = truth.var["inverse_dispersion"].to_numpy(copy=True)
     import torch
 
     from pyro_vmm.distributions import NegativeBinomial
