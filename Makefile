@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # Two cores, often shared: threads that wait by spinning slow each other several times over.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test test-pythons test-lowest check docs format clean
+.PHONY: demo test tests test-pythons test-lowest check docs format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,7 +16,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make check   lint and type-check, then the tests"
 	@echo "make docs    build the documentation into site/"
-	@echo "make test-pythons, make test-lowest   the tests with other Pythons, and with the lowest dependencies"
+	@echo "make test-pythons, make test-lowest   the tests (no notebooks) with other Pythons, and with the lowest dependencies"
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'pyro-vmm needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
@@ -29,9 +29,11 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/pyro-vmm demo --output demo-output
 
-test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
+
+tests: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Each Python that is on the PATH or among pyenv's, in an environment of its own.
 PYTHONS := 3.11 3.12 3.13 3.14
@@ -41,10 +43,12 @@ test-pythons:
 			"$$python" --version >/dev/null 2>&1 && break; \
 			python=; \
 		done; \
-		if [ -n "$$python" ]; then \
-			$(MAKE) test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
-		else \
+		if [ -z "$$python" ]; then \
 			echo "Python $$version is absent: not tested"; \
+		elif ! $(MAKE) .venv-$$version/.installed PYTHON="$$python" VENV=.venv-$$version; then \
+			echo "Python $$version is here, but what we need could not be installed for it: not tested"; \
+		else \
+			$(MAKE) tests PYTHON="$$python" VENV=.venv-$$version || exit 1; \
 		fi; \
 	done
 
