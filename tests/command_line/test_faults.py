@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import pyro_vmm
+from pyro_vmm import atomic_writing
 from pyro_vmm.command_line.determinism import determinism
 from pyro_vmm.command_line.main import FAILED, INTERRUPTED, main
 from pyro_vmm.infer import EmpiricalBayesSVI
-from pyro_vmm.training import CheckpointWriter, Trainer, checkpoint, read_checkpoint
+from pyro_vmm.training import CheckpointWriter, Trainer, read_checkpoint
 
 BENCHMARKS = Path(pyro_vmm.__file__).parents[1] / "benchmarks"
 SMALL = ["--num-components", "4", "--latent-dim", "2", "--batch-size", "20", "--device", "cpu", "--quiet"]
@@ -73,7 +74,7 @@ def test_a_fit_stopped_before_its_first_checkpoint_begins_anew(
 def test_a_full_disk_is_told_with_the_file_and_leaves_the_checkpoint_before(
     fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fsync, calls = checkpoint.os.fsync, []
+    fsync, calls = atomic_writing.os.fsync, []
 
     def full(descriptor: int) -> None:
         calls.append(descriptor)
@@ -82,7 +83,7 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_the_checkpoint_before(
         fsync(descriptor)
 
     with monkeypatch.context() as context:
-        context.setattr(checkpoint.os, "fsync", full)
+        context.setattr(atomic_writing.os, "fsync", full)
         assert main([*fit, str(tmp_path / "cut")]) == FAILED
     told = one_line(capsys)
     for words in ("/checkpoint/state-", "No space left on device", "with --resume goes on"):

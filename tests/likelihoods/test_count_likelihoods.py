@@ -68,6 +68,13 @@ def test_each_batch_has_its_own_dispersion(kind):
     torch.testing.assert_close(base.inverse_dispersion.detach(), theta[which].expand(5, B, F))
 
 
+@pytest.mark.parametrize("kind", [NegativeBinomial, ZeroInflatedNegativeBinomial])
+def test_between_batches_the_dispersion_is_the_geometric_mean(kind):
+    likelihood, theta = with_dispersions(kind, 2)
+    base = likelihood(torch.randn(1, kind.outputs_per_feature * F), batch=torch.tensor([[0.25, 0.75]])).base_dist
+    torch.testing.assert_close(base.inverse_dispersion.detach()[0], theta[0] ** 0.25 * theta[1] ** 0.75)
+
+
 def test_without_a_library_size_means_are_exponentials_that_cannot_overflow():
     moderate = torch.linspace(-2.0, 2.0, 9)
     torch.testing.assert_close(Poisson()(moderate).mean, moderate.exp(), rtol=0.01, atol=0.0)

@@ -1,5 +1,8 @@
 """VaDE: its estimator, its preparation, and that it clusters."""
 
+from typing import cast
+
+import pyro.distributions as dist
 import pytest
 import torch
 from pyro.infer import Trace_ELBO
@@ -37,6 +40,26 @@ def test_with_one_component_the_estimator_is_the_elbo() -> None:
     torch.manual_seed(1)
     summed = -Trace_ELBO().differentiable_loss(model.fitted, guide.forward, x) / len(x)
     assert abs(own.item() - summed.item()) < 0.05
+
+
+class NarrowGuide:
+    """Of nearly exact posteriors at two entries of the observations."""
+
+    def posterior(self, x: torch.Tensor) -> dist.Independent:
+        return dist.Normal(x[:, :2], 1e-6).to_event(1)
+
+
+def test_with_exact_posteriors_the_estimator_sums_the_components_out() -> None:
+    """Whichever the responsibilities: what the assignment has in entropy it must not lose."""
+    model, _ = pair(torch.float64)
+    with torch.no_grad():
+        model.prior.loc.copy_(torch.randn(4, 2, dtype=torch.float64))
+    guide, x = NarrowGuide(), torch.randn(8, 6, dtype=torch.float64)
+    z, posterior = x[:, :2], guide.posterior(x)
+    assert model.prior.responsibilities(z).max(-1).values.min() < 0.9
+    expected = model.log_likelihood(x, z) + model.prior.distribution().log_prob(z) + posterior.entropy()
+    found = model.negative_elbo(cast(AmortizedNormal, guide), x)
+    assert found.item() == pytest.approx(-expected.mean().item(), abs=1e-3)
 
 
 def test_prior_is_fitted_by_the_elbo() -> None:

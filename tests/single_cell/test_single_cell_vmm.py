@@ -14,6 +14,7 @@ from scipy.sparse import csc_array, csr_array
 
 import pyro_vmm
 from pyro_vmm import SingleCellVMM, UserError
+from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import partition_parameters
 from pyro_vmm.single_cell.setup import SETUP_KEY
 from pyro_vmm.single_cell.simulation import simulate_cells
@@ -136,6 +137,14 @@ def test_library_size_and_dispersion(observed: bool, dispersion: str, cells: ann
     assert model.get_marginal_ll(n_mc_samples=5) >= model.get_elbo() - 1.0
 
 
+def test_the_marginal_likelihood_is_the_mean_ratio_of_the_samples(
+    cells: anndata.AnnData, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ratios = np.log([[1.0, 3.0], [5.0, 7.0]])
+    monkeypatch.setattr(Evaluation, "log_ratios", lambda *arguments, **options: (ratios, ratios))
+    assert fit(cells).get_marginal_ll(n_mc_samples=2) == pytest.approx(np.log([2.0, 6.0]).mean())
+
+
 def test_an_inferred_library_size_is_nearer_the_truth_than_total_counts(cells: anndata.AnnData, fit: Fit) -> None:
     model = fit(cells, use_observed_lib_size=False, gene_likelihood="nb", train={"max_epochs": 60})
     inferred = np.log(model.get_normalized_expression(library_size="latent").sum(axis=1).to_numpy())
@@ -233,7 +242,7 @@ def test_pseudo_inputs_are_counts_with_a_place_among_the_batches_that_is_learned
 def test_size_factors_take_the_place_of_total_counts(cells: anndata.AnnData, fit: Fit) -> None:
     adata = cells.copy()
     totals = np.asarray(cells.X.sum(1)).ravel()
-    adata.obs["factor"] = totals / totals.mean()
+    adata.obs["factor"] = totals / 7.0  # in any unit
     SingleCellVMM.setup_anndata(adata, batch_key="batch", size_factor_key="factor")
     expected = fit(cells).get_latent_representation()
     # The same numbers but for rounding, which two epochs of Adam make larger.
