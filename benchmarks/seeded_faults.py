@@ -314,6 +314,18 @@ INFERENCE = [
     ),
     Fault(
         "infer/empirical_bayes_svi.py",
+        "if self.steps_taken < self.standard_normal_steps:",
+        "if self.steps_taken <= self.standard_normal_steps:",
+        "infer/test_empirical_bayes_svi.py",
+    ),
+    Fault(
+        "priors/mixture.py",
+        "self.precisions.set_cholesky(identity / scale)",
+        "self.precisions.set_cholesky(identity / scale**2)",
+        "single_cell/test_single_cell_vmm.py",
+    ),
+    Fault(
+        "infer/empirical_bayes_svi.py",
         "self._switch.only(name)",
         "self._switch.both()",
         "infer/test_empirical_bayes_svi.py",

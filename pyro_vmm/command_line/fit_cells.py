@@ -52,6 +52,7 @@ OF_TRAINING = {
     "weight_rate": "weight_rate",
     "learning_rate_schedule": "learning_rate_schedule",
     "kl_warmup_steps": "kl_warmup_steps",
+    "standard_normal_steps": "standard_normal_steps",
     "batch_size": "batch_size",
     "max_epochs": "max_epochs",
     "patience": "patience",
@@ -68,6 +69,7 @@ FOR_CELLS = (
     "infer_library_size",
     "allow_non_counts",
     "weight_rate",
+    "standard_normal_steps",
 )
 """Options that mean nothing elsewhere."""
 IN_THE_COMMANDS_WORDS = {

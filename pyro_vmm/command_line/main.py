@@ -111,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         help="learning rate of the mixture weights, as a multiple of the prior's (default 1)",
     )
+    cells.add_argument(
+        "--standard-normal-steps",
+        type=int,
+        metavar="STEPS",
+        help="train under a standard normal prior first, to join batches (default 500 with batches or covariates, else 0)",
+    )
 
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")
     score.add_argument("directory", type=Path, metavar="DIR")

@@ -1,5 +1,6 @@
 """Stochastic variational inference that alternates with empirical-Bayes steps for the prior."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -27,6 +28,8 @@ from pyro_vmm.infer.partition import ParameterSwitch, Partition, partition_param
 from pyro_vmm.infer.schedules import Constant, Schedule
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
+from pyro_vmm.option_checks import check_whole_number
+from pyro_vmm.priors import StandardNormal
 
 OptimizerFactory: TypeAlias = Callable[[Iterable[nn.Parameter]], Optimizer]
 OptimizerChoice: TypeAlias = float | OptimizerFactory | PyroOptim
@@ -82,6 +85,10 @@ class EmpiricalBayesSVI:
         normalisation, where the two would differ by more than one update.
     kl_schedule, learning_rate_schedule
         Multipliers, by step, of the log-densities of ``z`` in the ELBO and of both learning rates.
+    standard_normal_steps
+        For so many steps at first the ELBO's prior is ``Normal(0, I)``, while the empirical-Bayes step fits the model's own
+        to the latents that this gives. A mixture pays for parting what need not be parted (batches that the decoder is told
+        of) until its components are apart, and no more then; ``Normal(0, I)`` pays by the squared distance, however far.
 
     Raises
     ------
@@ -101,7 +108,9 @@ class EmpiricalBayesSVI:
         latents: Latents = "auto",
         kl_schedule: Schedule | None = None,
         learning_rate_schedule: Schedule | None = None,
+        standard_normal_steps: int = 0,
     ) -> None:
+        check_whole_number(standard_normal_steps, "standard_normal_steps", least=0)
         if latents not in ("auto", "reused", "fresh"):
             raise UserError(f"latents={latents!r} is not known: choose 'auto', 'reused' or 'fresh'.")
         self.model, self.guide = model, guide
@@ -120,6 +129,7 @@ class EmpiricalBayesSVI:
         self.kl_schedule = kl_schedule or Constant()
         self.learning_rate_schedule = learning_rate_schedule or Constant()
         self.reuses_latents = not differs_in_evaluation(guide) if latents == "auto" else latents == "reused"
+        self.standard_normal_steps = standard_normal_steps
         self.steps_taken = 0
         self._switch = ParameterSwitch(self.partition)
         self._statistics = RunningStatistics(model, guide)
@@ -181,13 +191,25 @@ class EmpiricalBayesSVI:
             self._latents = z.detach()
             return z
 
+        model = self.model.fitted
+        if self.steps_taken < self.standard_normal_steps:
+            model = functools.partial(model, prior=self._standard_normal())
         factor = self.kl_schedule(self.steps_taken)
         if factor == 1.0:
-            loss = self.loss.differentiable_loss(self.model.fitted, guide, x, **covariates)
+            loss = self.loss.differentiable_loss(model, guide, x, **covariates)
         else:
             with ScaleSite("z", factor):
-                loss = self.loss.differentiable_loss(self.model.fitted, guide, x, **covariates)
+                loss = self.loss.differentiable_loss(model, guide, x, **covariates)
         return loss / len(x)
+
+    def _standard_normal(self) -> StandardNormal:
+        return StandardNormal(self.model.prior.latent_dim).to(next(iter(self.partition.elbo.values())))
+
+    @property
+    def settled_at(self) -> int:
+        """The first step from which the ELBO is that of the model itself, at full KL weight and learning rates."""
+        schedules = (self.kl_schedule, self.learning_rate_schedule)
+        return max(self.standard_normal_steps, *(schedule.settled_at for schedule in schedules))
 
     def evaluate_loss(self, x: Tensor, **covariates: Tensor) -> float:
         """Negative ELBO per observation in evaluation mode and at full KL weight; moves nothing."""

@@ -94,10 +94,15 @@ class LatentMixtureModel(LocalPyroModule):
         *,
         num_observations: int = 1,
         assignments: Assignments = "summed",
+        prior: Prior | None = None,
         **covariates: Tensor,
     ) -> Tensor:
-        """Tell the story given the prior's present parameters: sites ``z`` and ``x`` (and ``assignment``), as :meth:`forward`."""
-        return self._observe(self.prior.distribution(), x, num_observations, assignments, covariates)
+        """Tell the story given the prior's present parameters: sites ``z`` and ``x`` (and ``assignment``), as :meth:`forward`.
+
+        ``prior`` stands in for the model's own.
+        """
+        distribution = (self.prior if prior is None else prior).distribution()
+        return self._observe(distribution, x, num_observations, assignments, covariates)
 
     def _observe(
         self,

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pyro
 import pyro.distributions as dist
+import torch
 from torch import Tensor
 
 from pyro_vmm.distributions import GaussianMixture as GaussianMixtureDistribution
@@ -93,6 +94,11 @@ class MixturePrior(Prior):
         return GaussianMixtureDistribution(
             log_weights, loc, precision_cholesky=precision_cholesky, extra_scale=centre_scale, validate_args=False
         )
+
+    def set_component_scale(self, scale: float) -> None:
+        """Give every ``Lambda_k^-1`` the value ``scale^2 I``."""
+        identity = torch.eye(self.latent_dim).expand(self.num_components, -1, -1)
+        self.precisions.set_cholesky(identity / scale)
 
     def expected_component_log_prob(self, z: Tensor) -> Tensor:
         """``E_{q(mu_k)}[log Normal(z; mu_k, Lambda_k^-1)]`` of ``[..., D]``, as ``[..., K]`` (section 4)."""

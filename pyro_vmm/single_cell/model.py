@@ -34,6 +34,7 @@ from pyro_vmm.option_checks import (
     check_whole_number,
     is_number,
 )
+from pyro_vmm.priors import MixturePrior
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.answers import AnswersOfCells
 from pyro_vmm.single_cell.assembly import CountAssembly
@@ -58,6 +59,10 @@ HISTORY = ("epoch", "step", "elbo", "validation_elbo", "empirical_bayes_loss", "
 
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 5000, 50, 1000
 """By default training lasts for this many steps, but no fewer and no more epochs than these."""
+STANDARD_NORMAL_STEPS = 500
+"""By default, where there are batches or other covariates, so many steps are taken under ``Normal(0, I)`` at first."""
+SCALE_UNDER_STANDARD_NORMAL = 1.0 / 3.0
+"""Standard deviation from which components then start: as wide as all latents together, they would overlap and merge."""
 
 
 class SingleCellVMM(AnswersOfCells):
@@ -268,6 +273,7 @@ class SingleCellVMM(AnswersOfCells):
         weight_rate: float = 1.0,
         learning_rate_schedule: str = "constant",
         kl_warmup_steps: int = 0,
+        standard_normal_steps: int | None = None,
         enable_progress_bar: bool = False,
         watchers: Sequence[Watcher] = (),
         resume: Path | None = None,
@@ -298,6 +304,13 @@ class SingleCellVMM(AnswersOfCells):
             ``"constant"``, or ``"cosine"``: both fall to zero over ``max_epochs``.
         kl_warmup_steps
             Steps over which the KL term rises from 0 to full weight.
+        standard_normal_steps
+            Steps at first in which encoder and decoder are trained under ``Normal(0, I)``, while the prior is fitted to
+            their latents; the mixture takes over then, and early stopping waits for it (a training of fewer steps never
+            gets there). It joins batches, which a mixture from the start leaves apart (see
+            :class:`~pyro_vmm.infer.EmpiricalBayesSVI`). The components of a new model, if its prior was named and not
+            given, then start at a third of that normal's width. None for 500 where the model is not trained yet and there
+            are batches or other covariates, else 0.
         enable_progress_bar
             Show ELBO, clusters in use and time left.
         watchers
@@ -316,6 +329,7 @@ class SingleCellVMM(AnswersOfCells):
             raise UserError(f"train_size is {train_size!r}: it must be above 0 and at most 1.")
         check_whole_number(batch_size, "batch_size")
         check_whole_number(kl_warmup_steps, "kl_warmup_steps", least=0)
+        check_whole_number(standard_normal_steps, "standard_normal_steps", least=0, or_none="for the default")
         check_whole_number(max_epochs, "max_epochs", or_none="for enough")
         check_whole_number(patience, "patience", or_none="for 500 steps")
         check_positive(learning_rate, "learning_rate", "learning rate")
@@ -341,6 +355,7 @@ class SingleCellVMM(AnswersOfCells):
             if self.module is None:
                 self.validation_indices = held_out
                 self._build(training)
+                standard_normal_steps = self._begin(standard_normal_steps)
             elif self.validation_indices is not None:
                 # What an earlier call trained on is not held out.
                 self.validation_indices = np.intersect1d(self.validation_indices, held_out)
@@ -355,6 +370,7 @@ class SingleCellVMM(AnswersOfCells):
                 loss=TraceMeanField_ELBO(),
                 kl_schedule=LinearWarmup(kl_warmup_steps) if kl_warmup_steps else None,
                 learning_rate_schedule=schedule,
+                standard_normal_steps=standard_normal_steps or 0,
             )
             x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
             trainer = Trainer(
@@ -399,6 +415,16 @@ class SingleCellVMM(AnswersOfCells):
             num_batches=len(self.batch_categories),
             pseudo_inputs=pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
         )
+
+    def _begin(self, standard_normal_steps: int | None) -> int:
+        """Steps that the untrained model begins with under a standard normal; its mixture is made ready for them."""
+        prior = self.module.prior
+        if standard_normal_steps is None:
+            to_join = bool(self.encoding.widths) and prior.fitted_by == "empirical-bayes"
+            standard_normal_steps = STANDARD_NORMAL_STEPS if to_join else 0
+        if standard_normal_steps and isinstance(prior, MixturePrior) and isinstance(self.options["prior"], str):
+            prior.set_component_scale(SCALE_UNDER_STANDARD_NORMAL)
+        return standard_normal_steps
 
     def _note_history(self, rows: Sequence[Mapping[str, float]], earlier: dict[str, pd.DataFrame] | None) -> None:
         table = pd.DataFrame(rows, columns=list(HISTORY)).set_index("epoch")

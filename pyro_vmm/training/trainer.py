@@ -101,8 +101,7 @@ class Trainer:
         for name in ("batch_size", "max_epochs"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
-        settled = max(self.svi.kl_schedule.settled_at, self.svi.learning_rate_schedule.settled_at)
-        self.early_stopping.not_before = max(self.early_stopping.not_before, settled)
+        self.early_stopping.not_before = max(self.early_stopping.not_before, self.svi.settled_at)
         self._best: dict[str, Tensor] = {}
         self._started = time.monotonic()
 
@@ -272,6 +271,7 @@ class Trainer:
             "early_stopping": asdict(self.early_stopping),
             "history": self.history,
             "steps_taken": self.svi.steps_taken,
+            "standard_normal_steps": self.svi.standard_normal_steps,
             "seed": self.seed,
             "batch_size": self.batch_size,
             "num_observations": len(self.x),
@@ -315,6 +315,8 @@ class Trainer:
         self.progress.finished = self.progress.epoch >= self.max_epochs or self.early_stopping.should_stop
         self.history = [dict(row) for row in facts["history"]]
         self.svi.steps_taken = facts["steps_taken"]
+        # Absent from earlier checkpoints. The caller cannot know it: its default depends on whether the model was new.
+        self.svi.standard_normal_steps = facts.get("standard_normal_steps", 0)
         torch.set_rng_state(tensors["random.cpu"].cpu())
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)

@@ -198,6 +198,14 @@ TRAINING: list[tuple[str, Any, str]] = [
         for v in (0, -1, "a", None, float("nan"))
     ),
     *(("kl_warmup_steps", v, f"kl_warmup_steps is {v!r}: {FROM_0}") for v in (-1, 2.5, "a", None)),
+    *(
+        (
+            "standard_normal_steps",
+            v,
+            f"standard_normal_steps is {v!r}: it must be a whole number, at least 0, or None for the default.",
+        )
+        for v in (-1, 2.5, "a")
+    ),
     *(("accelerator", v, f"accelerator={v!r} is not known: choose 'auto', 'cpu' or 'cuda'.") for v in (None, 3, "tpu")),
     ("resume", 3, "directory is 3: give the path of a folder."),
 ]

@@ -221,8 +221,8 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
         "--layer raw --batch-key donor --covariates age kind --size-factor-key factor --dispersion gene-batch "
         "--likelihood nb --prior gaussian-mixture --prior-inference map --weights dirichlet --prior-weight 32 "
         "--responsibility-gradient differentiated --num-components 5 --latent-dim 4 --learning-rate 0.002 "
-        "--prior-learning-rate 0.003 --learning-rate-schedule cosine --kl-warmup-steps 2 --batch-size 100 --max-epochs 1 "
-        "--patience 7 --seed 3 --device cpu --quiet"
+        "--prior-learning-rate 0.003 --learning-rate-schedule cosine --kl-warmup-steps 2 --standard-normal-steps 3 "
+        "--batch-size 100 --max-epochs 1 --patience 7 --seed 3 --device cpu --quiet"
     )
     assert main(["fit", str(cells), "--output", str(tmp_path / "run"), *given.split()]) == 0
     model = trained["model"]
@@ -247,6 +247,7 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
         "prior_learning_rate": 0.003,
         "learning_rate_schedule": "cosine",
         "kl_warmup_steps": 2,
+        "standard_normal_steps": 3,
         "batch_size": 100,
         "max_epochs": 1,
         "patience": 7,

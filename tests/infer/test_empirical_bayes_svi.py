@@ -445,6 +445,32 @@ def test_evaluation_is_at_full_kl_weight_and_moves_nothing(prior_kind: str, buil
         assert all(part.training for part in module.modules())
 
 
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+def test_a_standard_normal_stands_in_for_the_prior_at_first(
+    mixture_kind: str, covariance: str, build_svi: Any, make_data: Any
+) -> None:
+    x = make_data(16, dtype=F64)
+    svi = build_svi(mixture_kind, dtype=F64, covariance=covariance, svi={"standard_normal_steps": 3})
+    assert svi.settled_at == 3
+    for step in range(5):
+        torch.manual_seed(6)
+        posterior = svi.guide.posterior(x)
+        z = posterior.rsample()
+        under = dist.Normal(torch.zeros_like(z), 1.0).to_event(1) if step < 3 else svi.model.prior
+        expected = -(svi.model.log_likelihood(x, z) + under.log_prob(z) - posterior.log_prob(z)).mean().item()
+        torch.manual_seed(6)
+        assert svi.elbo_loss(x).item() == pytest.approx(expected, rel=1e-12)
+        torch.manual_seed(7)
+        evaluated = svi.evaluate_loss(x)
+        svi.steps_taken, now = 3, step
+        torch.manual_seed(7)
+        assert svi.evaluate_loss(x) == evaluated  # always under the model's own
+        svi.steps_taken = now
+        own = values(svi.partition.prior)
+        svi.step(x)
+        assert unchanged(own, svi.partition.prior) == []  # fitted from the first step on
+
+
 # ---- what cannot be ----------------------------------------------------------------------------------------------
 
 

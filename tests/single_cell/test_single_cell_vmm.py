@@ -15,7 +15,10 @@ from scipy.sparse import csc_array, csr_array
 import pyro_vmm
 from pyro_vmm import SingleCellVMM, UserError
 from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.infer import partition_parameters
+from pyro_vmm.infer import EmpiricalBayesSVI, partition_parameters
+from pyro_vmm.priors import GaussianMixture
+from pyro_vmm.single_cell import model as single_cell_model
+from pyro_vmm.single_cell.model import STANDARD_NORMAL_STEPS
 from pyro_vmm.single_cell.setup import SETUP_KEY
 from pyro_vmm.single_cell.simulation import simulate_cells
 from pyro_vmm.training import Trainer
@@ -317,6 +320,49 @@ def test_training_that_fails_leaves_the_model_as_it_was(cells: anndata.AnnData, 
     np.testing.assert_array_equal(model.get_latent_representation(), latent)
     np.testing.assert_array_equal(model.predict(), clusters)
     np.testing.assert_array_equal(model.validation_indices, held_out)
+
+
+def test_training_begins_under_a_standard_normal_where_there_is_something_to_join(
+    cells: anndata.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, float | None]] = []
+
+    class Noting(EmpiricalBayesSVI):
+        def __init__(self, *modules: Any, standard_normal_steps: int, **options: Any) -> None:
+            precisions = getattr(modules[0].prior, "precisions", None)
+            deviation = None if precisions is None else round(1.0 / float(precisions.cholesky().detach()[0, 0, 0]), 4)
+            seen.append((standard_normal_steps, deviation))
+            super().__init__(*modules, standard_normal_steps=standard_normal_steps, **options)
+
+    monkeypatch.setattr(single_cell_model, "EmpiricalBayesSVI", Noting)
+
+    def begun(model: SingleCellVMM, **options: Any) -> tuple[int, float | None]:
+        model.train(max_epochs=1, learning_rate=1e-6, **options)
+        return seen.pop()
+
+    def new(adata: anndata.AnnData = cells, **options: Any) -> SingleCellVMM:
+        return SingleCellVMM(adata, n_latent=3, num_components=12, n_hidden=32, **options)
+
+    alone, with_depth = cells.copy(), cells.copy()
+    with_depth.obs["depth"] = np.linspace(0.0, 1.0, cells.n_obs)
+    SingleCellVMM.setup_anndata(alone)
+    SingleCellVMM.setup_anndata(with_depth, continuous_covariate_keys=["depth"])
+    model, narrow = new(), 0.3333
+    assert begun(model) == (STANDARD_NORMAL_STEPS, narrow)
+    with torch.no_grad():
+        model.module.prior.set_component_scale(2.0)
+    assert begun(model) == (0, 2.0)  # it goes on from where it is
+    assert begun(model, standard_normal_steps=7) == (7, 2.0)
+    assert begun(new(with_depth)) == (STANDARD_NORMAL_STEPS, narrow)
+    assert begun(new(prior="gaussian-mixture")) == (STANDARD_NORMAL_STEPS, narrow)
+    assert begun(new(), standard_normal_steps=0) == (0, 1.0)
+    assert begun(new(alone)) == (0, 1.0)
+    assert begun(new(alone), standard_normal_steps=7) == (7, narrow)
+    assert begun(new(prior="vamp-prior")) == (0, None)
+    assert begun(new(prior="standard-normal")) == (0, None)
+    own = GaussianMixture(3, 12)
+    own.set_component_scale(0.5)
+    assert begun(new(prior=own)) == (STANDARD_NORMAL_STEPS, 0.5)  # its owner has put it there
 
 
 def test_training_has_not_seen_the_validation_cells(cells: anndata.AnnData, fit: Fit, tmp_path: Path) -> None:

@@ -126,11 +126,12 @@ OPTIMIZERS: dict[str, Any] = {
 def test_resumed_training_equals_uninterrupted_training_bitwise(
     kind: str, network: str, optimizer: str, make_trainer: Any, tmp_path: Path
 ) -> None:
-    def trainer(**options: Any) -> Trainer:
+    def trainer(standard_normal_steps: int = 8, **options: Any) -> Trainer:
         svi = {
             "optim": OPTIMIZERS[optimizer],
             "kl_schedule": LinearWarmup(7, start=0.1),
             "learning_rate_schedule": CosineDecay(30, warmup=3, end=0.1),
+            "standard_normal_steps": standard_normal_steps,
         }
         return make_trainer(kind, network=NETWORKS[network], svi=svi, **options)
 
@@ -148,8 +149,9 @@ def test_resumed_training_equals_uninterrupted_training_bitwise(
         part.run()
         assert part.svi.steps_taken == stop
         write_checkpoint(tmp_path, *part.state_dict(), step=stop)
-        # Nothing of what was is to be of use: other initial values, another state of the random numbers.
-        part = trainer(model_seed=number + 50, watchers=[StopAt(tuple(other for other in stops if other > stop))])
+        # Nothing of what was is to be of use: other initial values, another state of the random numbers, and the
+        # standard normal that a model begins under, of which the caller who resumes may not know.
+        part = trainer(0, model_seed=number + 50, watchers=[StopAt(tuple(other for other in stops if other > stop))])
         torch.manual_seed(number + 99)
         part.load_state_dict(*read_checkpoint(tmp_path)[:2])
     part.run()
@@ -312,6 +314,14 @@ def test_early_stopping_waits_for_the_warm_up_then_restores_the_best(make_traine
     assert trainer.early_stopping.best == -4.0
     assert same(parameters(trainer), diary.epochs[6])
     assert not same(diary.epochs[6], diary.epochs[9])
+
+
+def test_early_stopping_waits_for_the_models_own_prior(make_trainer: Any) -> None:
+    trainer = make_trainer(svi={"kl_schedule": LinearWarmup(4), "standard_normal_steps": 9}, max_epochs=8)
+    assert trainer.early_stopping.not_before == 9
+    trainer.run()
+    counted = [row["validation_elbo"] for row in trainer.history if row["step"] >= 9]
+    assert trainer.early_stopping.best == max(counted)
 
 
 def test_the_restored_state_has_the_best_validation_elbo_of_the_history(make_trainer: Any) -> None:
