@@ -124,7 +124,8 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
     n_clusters_
         Clusters in use.
     history_
-        ``pandas.DataFrame``, a row an epoch; its ``clusters_in_use`` are components, before they are joined.
+        ``pandas.DataFrame``, a row an epoch; its ``clusters_in_use`` are components, before they are joined, counted on the
+        same 1,000 training observations every epoch.
     validation_rows_
         Row numbers held out for the validation ELBO, ``[V]`` in increasing order; None after :meth:`load`, which does not
         know them. They chose the state that was kept, so of truly new data expect a little worse.

@@ -111,7 +111,7 @@ class SingleCellVMM(AnswersOfCells):
     history
         After training, ``pandas.DataFrame`` by name as in scvi-tools, a row an epoch: ``elbo_train`` and
         ``elbo_validation`` (as there, losses: the *negative* ELBO in nats a cell), ``empirical_bayes_loss``,
-        ``clusters_in_use`` (components, before they are joined).
+        ``clusters_in_use`` (components, before they are joined; counted on the same 1,000 cells every epoch).
     validation_indices
         Rows of the cells held out by every call of :meth:`train`, ``[V]`` in increasing order; None before, and after
         :meth:`load`, which does not know them. They chose the state that was kept, so of truly new cells expect a little

@@ -78,7 +78,8 @@ class Trainer:
         Told of every step and epoch.
     history
         One row an epoch: epoch, step, elbo, validation_elbo, empirical_bayes_loss, clusters_in_use, seconds. ELBOs are
-        nats per observation; clusters are counted on at most ``count_clusters_on`` observations.
+        nats per observation. Clusters are counted on ``count_clusters_on`` training observations, the same ones in every
+        epoch (all, where there are fewer): one that holds less than a few thousandths may be missed.
     """
 
     svi: EmpiricalBayesSVI
@@ -92,7 +93,7 @@ class Trainer:
     row_numbers: Sequence[int] | NDArray[np.int64] | None = None
     seed: int = 0
     watchers: Sequence[Watcher] = ()
-    count_clusters_on: int = 10_000
+    count_clusters_on: int = 1_000
     progress: Progress = field(default_factory=Progress)
     history: list[dict[str, float]] = field(default_factory=list)
     stop_requested: bool = False
@@ -223,19 +224,17 @@ class Trainer:
         return total / len(self.validation_x)
 
     def clusters_in_use(self) -> int:
-        """Distinct arg-max components at the posterior means of (at most ``count_clusters_on``) training observations."""
+        """Distinct arg-max components at the posterior means of ``count_clusters_on`` training observations drawn by ``seed``."""
         guide, prior = self.svi.guide, self.svi.model.prior
         if prior.num_components == 1:
             return 1
         with torch.no_grad(), evaluation_mode(guide):
-            blocks = torch.arange(min(len(self.x), self.count_clusters_on)).split(self.batch_size)
+            order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(self.seed))
             means = [
                 guide.posterior(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows)).mean
-                for rows in blocks
+                for rows in order[: self.count_clusters_on].split(self.batch_size)
             ]
-            # In larger blocks than the encoder's: each of them encodes all pseudo-inputs.
-            clusters = [prior.responsibilities(block).argmax(-1) for block in torch.cat(means).split(2048)]
-        return len(torch.cat(clusters).unique())
+            return len(prior.responsibilities(torch.cat(means)).argmax(-1).unique())
 
     def _at(self, x: Rows, rows: Tensor) -> tuple[Tensor]:
         return (dense_rows(x, rows, self.device),)

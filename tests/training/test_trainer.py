@@ -399,6 +399,24 @@ def test_the_history_is_the_mean_over_the_observations(make_trainer: Any) -> Non
     assert (row["epoch"], row["step"]) == (1, STEPS_PER_EPOCH)
 
 
+def test_clusters_are_counted_on_the_same_part_of_the_observations(make_trainer: Any) -> None:
+    trainer = make_trainer(max_epochs=1, validation=False)
+    trainer.count_clusters_on = 9
+    seen, posterior = [], trainer.svi.guide.posterior
+
+    def recorded(x: Tensor) -> Any:
+        seen.append(x)
+        return posterior(x)
+
+    trainer.svi.guide.posterior = recorded
+    assert 1 <= trainer.clusters_in_use() == trainer.clusters_in_use() <= 9
+    first, second = torch.cat(seen).chunk(2)
+    assert torch.equal(first, second)
+    places = [(trainer.x == row).all(-1).nonzero().item() for row in first]
+    assert len(set(places)) == 9
+    assert max(places) >= 9  # data often come sorted
+
+
 # ---- minibatches -----------------------------------------------------------------------------------------------------
 
 
