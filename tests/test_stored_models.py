@@ -133,5 +133,8 @@ def test_two_fits_of_cells_are_the_same_bit_by_bit_and_the_stored_one(tmp_path: 
     assert_same_state(tmp_path / "a", tmp_path / "b")
     np.testing.assert_array_equal(models[0].predict_proba(), models[1].predict_proba())
     stored = expected(LATEST, "cells")
+    written_with = json.loads((LATEST / "cells" / "config.json").read_text())["versions"]["torch"]
+    # Releases of torch draw dropout differently.
+    tolerance = GOLDEN if torch.__version__.startswith(written_with) else {"rtol": 3e-2}
     for name in ("elbo_train", "elbo_validation"):
-        np.testing.assert_allclose(models[0].history[name][name], stored[name], **GOLDEN)
+        np.testing.assert_allclose(models[0].history[name][name], stored[name], **tolerance)

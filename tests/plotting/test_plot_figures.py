@@ -64,7 +64,7 @@ mixture_weights([1.0], [True])
 merge_tree([(0, 1, 0.5)])
 assert "matplotlib.pyplot" not in sys.modules, "pyplot was imported"
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+    subprocess.run([sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program], check=True)
 
 
 def test_pictures_agree_on_what_is_in_use_and_on_the_colour_of_a_component(tmp_path, monkeypatch):
