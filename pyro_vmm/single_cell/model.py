@@ -60,7 +60,7 @@ HISTORY = ("epoch", "step", "elbo", "validation_elbo", "empirical_bayes_loss", "
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 5000, 50, 1000
 """By default training lasts for this many steps, but no fewer and no more epochs than these."""
 STANDARD_NORMAL_STEPS = 500
-"""By default, where there are batches or other covariates, so many steps are taken under ``Normal(0, I)`` at first."""
+"""By default, where there are batches or other covariates, so many steps (at most half of all) are under ``Normal(0, I)``."""
 SCALE_UNDER_STANDARD_NORMAL = 1.0 / 3.0
 """Standard deviation from which components then start: as wide as all latents together, they would overlap and merge."""
 
@@ -306,11 +306,11 @@ class SingleCellVMM(AnswersOfCells):
             Steps over which the KL term rises from 0 to full weight.
         standard_normal_steps
             Steps at first in which encoder and decoder are trained under ``Normal(0, I)``, while the prior is fitted to
-            their latents; the mixture takes over then, and early stopping waits for it (a training of fewer steps never
-            gets there). It joins batches, which a mixture from the start leaves apart (see
-            :class:`~pyro_vmm.infer.EmpiricalBayesSVI`). The components of a new model, if its prior was named and not
-            given, then start at a third of that normal's width. None for 500 where the model is not trained yet and there
-            are batches or other covariates, else 0.
+            their latents; the mixture takes over then, and early stopping waits for it. This joins batches, which a
+            mixture from the start leaves apart (see :class:`~pyro_vmm.infer.EmpiricalBayesSVI`). The components of a new
+            model, if its prior was named and not given, then start at a third of that normal's width. None for 500, and
+            at most half of the steps that ``max_epochs`` have, where the model is not trained yet and there are batches
+            or other covariates, else 0.
         enable_progress_bar
             Show ELBO, clusters in use and time left.
         watchers
@@ -355,7 +355,7 @@ class SingleCellVMM(AnswersOfCells):
             if self.module is None:
                 self.validation_indices = held_out
                 self._build(training)
-                standard_normal_steps = self._begin(standard_normal_steps)
+                standard_normal_steps = self._begin(standard_normal_steps, max_epochs * steps_per_epoch)
             elif self.validation_indices is not None:
                 # What an earlier call trained on is not held out.
                 self.validation_indices = np.intersect1d(self.validation_indices, held_out)
@@ -416,12 +416,12 @@ class SingleCellVMM(AnswersOfCells):
             pseudo_inputs=pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
         )
 
-    def _begin(self, standard_normal_steps: int | None) -> int:
+    def _begin(self, standard_normal_steps: int | None, all_steps: int) -> int:
         """Steps that the untrained model begins with under a standard normal; its mixture is made ready for them."""
         prior = self.module.prior
         if standard_normal_steps is None:
             to_join = bool(self.encoding.widths) and prior.fitted_by == "empirical-bayes"
-            standard_normal_steps = STANDARD_NORMAL_STEPS if to_join else 0
+            standard_normal_steps = min(STANDARD_NORMAL_STEPS, all_steps // 2) if to_join else 0
         if standard_normal_steps and isinstance(prior, MixturePrior) and isinstance(self.options["prior"], str):
             prior.set_component_scale(SCALE_UNDER_STANDARD_NORMAL)
         return standard_normal_steps

@@ -284,7 +284,7 @@ def test_what_is_remarked_on_is_told_in_one_line_each(
 def test_a_longer_fit_resumed_is_the_same_as_one_never_stopped(
     cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = ["fit", str(cells), *SETUP, *SMALL]
+    base = ["fit", str(cells), *SETUP, *SMALL, "--standard-normal-steps", "3"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main([*base, "--output", str(whole), "--max-epochs", "4"]) == 0
     assert main([*base, "--output", str(parts), "--max-epochs", "2"]) == 0

@@ -337,7 +337,7 @@ def test_training_begins_under_a_standard_normal_where_there_is_something_to_joi
     monkeypatch.setattr(single_cell_model, "EmpiricalBayesSVI", Noting)
 
     def begun(model: SingleCellVMM, **options: Any) -> tuple[int, float | None]:
-        model.train(max_epochs=1, learning_rate=1e-6, **options)
+        model.train(max_epochs=1, learning_rate=1e-6, **options)  # of two steps
         return seen.pop()
 
     def new(adata: anndata.AnnData = cells, **options: Any) -> SingleCellVMM:
@@ -348,21 +348,22 @@ def test_training_begins_under_a_standard_normal_where_there_is_something_to_joi
     SingleCellVMM.setup_anndata(alone)
     SingleCellVMM.setup_anndata(with_depth, continuous_covariate_keys=["depth"])
     model, narrow = new(), 0.3333
-    assert begun(model) == (STANDARD_NORMAL_STEPS, narrow)
+    assert begun(model) == (1, narrow)
     with torch.no_grad():
         model.module.prior.set_component_scale(2.0)
     assert begun(model) == (0, 2.0)  # it goes on from where it is
     assert begun(model, standard_normal_steps=7) == (7, 2.0)
-    assert begun(new(with_depth)) == (STANDARD_NORMAL_STEPS, narrow)
-    assert begun(new(prior="gaussian-mixture")) == (STANDARD_NORMAL_STEPS, narrow)
+    assert begun(new(with_depth)) == (1, narrow)
+    assert begun(new(prior="gaussian-mixture")) == (1, narrow)
     assert begun(new(), standard_normal_steps=0) == (0, 1.0)
     assert begun(new(alone)) == (0, 1.0)
     assert begun(new(alone), standard_normal_steps=7) == (7, narrow)
     assert begun(new(prior="vamp-prior")) == (0, None)
     assert begun(new(prior="standard-normal")) == (0, None)
+    assert model._begin(None, 10 * STANDARD_NORMAL_STEPS) == STANDARD_NORMAL_STEPS
     own = GaussianMixture(3, 12)
     own.set_component_scale(0.5)
-    assert begun(new(prior=own)) == (STANDARD_NORMAL_STEPS, 0.5)  # its owner has put it there
+    assert begun(new(prior=own)) == (1, 0.5)  # its owner has put it there
 
 
 def test_training_has_not_seen_the_validation_cells(cells: anndata.AnnData, fit: Fit, tmp_path: Path) -> None:
