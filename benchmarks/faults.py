@@ -239,7 +239,9 @@ def complaint(
     # Python, struck while it starts and before it has read a line of ours, has a traceback of its own.
     if "Traceback" in told and "pyro_vmm" in told:
         return f"a traceback: {told[-2000:]}"
-    if status == FAILED and len([line for line in told.splitlines() if line.startswith("pyro-vmm: ")]) < 1:
+    # A log that has reached the limit of file size already takes no more words.
+    lines = [line for line in told.splitlines() if line.startswith("pyro-vmm: ")]
+    if status == FAILED and not lines and not (fault == "file size" and told):
         return f"not told in one line: {told[-2000:]}"
     if after is None:
         return None if before is None else "its checkpoints have gone"
