@@ -45,8 +45,6 @@ test-pythons:
 		done; \
 		if [ -z "$$python" ]; then \
 			echo "Python $$version is absent: not tested"; \
-		elif ! $(MAKE) .venv-$$version/.installed PYTHON="$$python" VENV=.venv-$$version; then \
-			echo "Python $$version is here, but what we need could not be installed for it: not tested"; \
 		else \
 			$(MAKE) tests PYTHON="$$python" VENV=.venv-$$version || exit 1; \
 		fi; \
