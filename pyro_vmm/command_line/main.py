@@ -115,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
         "--standard-normal-steps",
         type=int,
         metavar="STEPS",
-        help="train under a standard normal prior first, to join batches (default with batches or covariates: 500, at most half of all)",
+        help="train under a standard normal prior first, to join batches (with batches or covariates: 500, at most half of all)",
     )
 
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")
