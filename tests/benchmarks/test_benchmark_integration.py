@@ -1,5 +1,6 @@
 """The integration benchmark by the common command, with methods that stand in for the slow ones."""
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,11 @@ def test_each_prior_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     own = {name: integration_methods.METHODS[name](None, 0).clusters is not None for name in integration_methods.OURS}
     assert own == {"normal": False, "vamp-prior": True, "dp-gmm": True, "vmm": True}
     assert fitted == ["standard-normal", "vamp-prior", "gaussian-mixture", "vamp-mixture"]
+
+
+def test_time_of_a_method_in_another_process_counts() -> None:
+    """R works in a process of its own, whose time this one's clock does not know."""
+    before = integration.cpu_seconds()
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    assert integration.cpu_seconds() - before >= 0.25

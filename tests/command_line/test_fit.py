@@ -129,7 +129,7 @@ def test_interruption_leaves_a_fit_that_resumes(images: Path, tmp_path: Path) ->
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(fitted: Path) -> None:
-    command = f"{sys.executable} -m pyro_vmm.command_line.main score {fitted} --labels labels --no-surgery | true"
+    command = f"{sys.executable} -m pyro_vmm score {fitted} --labels labels --no-surgery | true"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0
