@@ -60,7 +60,8 @@ def fit_stopping_on_labels(
         Of the fit.
     """
     estimator = VMM(
-        **{"likelihood": "normal", "learning_rate": 1e-4, "merging": "none"} | dict(options["model"]),
+        **{"likelihood": "normal", "learning_rate": 1e-4, "prior_learning_rate": 1e-4, "merging": "none"}
+        | dict(options["model"]),
         patience=None,
         validation_fraction=VALIDATION_FRACTION,
         random_state=seed,

@@ -66,7 +66,10 @@ def trials(quick: bool, seed: int) -> list[Trial]:
             "prior_weight": float(model.get("batch_size", 256)),
         }
         # Adam's 1e-4 would need ten times the steps that the quick form has.
-        rate = {"learning_rate": 1e-3, "max_epochs": 30} if quick else {"learning_rate": 1e-4}
+        learning_rate = 1e-3 if quick else 1e-4
+        rate = {"learning_rate": learning_rate, "prior_learning_rate": learning_rate} | (
+            {"max_epochs": 30} if quick else {}
+        )
         for method in ("VMM", "DP-GMM", "VampPrior"):
             found.append(
                 trial(

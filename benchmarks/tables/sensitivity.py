@@ -6,7 +6,7 @@ import pandas as pd
 
 from benchmarks.harness import Column, Table, Trial
 from benchmarks.harness.collect import ACCURACIES, CLUSTERS, ELBO, SECONDS
-from benchmarks.tables.settings import DIGITS_MODEL, cells_trial, digits_trial
+from benchmarks.tables.settings import CELLS_LEARNING_RATE, DIGITS_MODEL, cells_trial, digits_trial
 
 DEFAULT = "the default"
 QUICK = {
@@ -61,7 +61,7 @@ def of_cells(name: str, value: float) -> dict[str, Any]:
         "minibatch B": {"train": {"batch_size": value}},
         "prior weight M": {"model": {"prior_weight": float(value)}},
         "latent dimension D": {"model": {"n_latent": value}},
-        "learning-rate ratio": {"train": {"prior_learning_rate": 1e-3 * value}},
+        "learning-rate ratio": {"train": {"prior_learning_rate": CELLS_LEARNING_RATE * value}},
     }[name]
 
 

@@ -13,6 +13,9 @@ DIGITS_MODEL: dict[str, Any] = {
 }
 """As ``pyro-vmm fit digits``, but for 50 components."""
 
+CELLS_LEARNING_RATE = 1e-3
+"""As ``SingleCellVMM.train`` comes."""
+
 IMAGES: dict[str, dict[str, Any]] = {
     "MNIST": {"source": {"kind": "mnist"}, "model": {"latent_dim": 10, "max_epochs": 200}},
     "Fashion-MNIST": {"source": {"kind": "fashion-mnist"}, "model": {"latent_dim": 30, "max_epochs": 200}},

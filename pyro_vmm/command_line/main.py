@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         help="count at most so many observations when components are compared: larger is finer (default 2000)",
     )
     fit.add_argument("--learning-rate", type=float)
-    fit.add_argument("--prior-learning-rate", type=float)
+    fit.add_argument("--prior-learning-rate", type=float, help="of the mixture (default 0.3 times the networks')")
     fit.add_argument("--learning-rate-schedule", help="constant (default) or cosine, to zero at the last epoch")
     fit.add_argument("--kl-warmup-steps", type=int, metavar="STEPS", help="the KL term rises to full weight over these")
     fit.add_argument("--batch-size", type=int, metavar="B")

@@ -296,7 +296,7 @@ class SingleCellVMM(AnswersOfCells):
         patience
             Epochs; None for as many as hold 500 steps, and at least 15.
         learning_rate, prior_learning_rate
-            Adam's, for the ELBO step and for the empirical-Bayes step (the same when None).
+            Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when None).
         weight_rate
             Learning rate of the mixture weights as a multiple of the prior's. Above 1, duplicated components die sooner
             while centres and precisions keep the encoder's pace; where counts are few, components that are needed die, too.
@@ -365,7 +365,7 @@ class SingleCellVMM(AnswersOfCells):
                 self.module,
                 self.guide,
                 optim=learning_rate,
-                prior_optim=learning_rate if prior_learning_rate is None else prior_learning_rate,
+                prior_optim=prior_learning_rate,
                 weight_rate=weight_rate,
                 loss=TraceMeanField_ELBO(),
                 kl_schedule=LinearWarmup(kl_warmup_steps) if kl_warmup_steps else None,
