@@ -96,7 +96,8 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         their own; not for counts). Samples and decoded centres come back in the data's units; likelihoods are of the
         standardised data.
     learning_rate, prior_learning_rate
-        Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when ``None``).
+        Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when ``None``; in trainings of a few
+        hundred steps the prior has to learn as fast as the networks).
     batch_size, max_epochs
         Minibatch size; last epoch (``None``: enough for 5,000 steps, between 40 and 400).
     patience

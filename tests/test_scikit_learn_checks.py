@@ -21,6 +21,7 @@ def small() -> VMM:
         hidden=(16,),
         standardize=True,
         learning_rate=1e-2,
+        prior_learning_rate=1e-2,
         max_epochs=60,
         batch_size=64,
         validation_fraction=0.0,

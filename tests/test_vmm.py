@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "likelihood": "normal",
     "hidden": (32,),
     "learning_rate": 1e-2,
+    "prior_learning_rate": 1e-2,
     "batch_size": 64,
     "max_epochs": 30,
     "standardize": True,

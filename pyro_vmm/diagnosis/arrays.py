@@ -29,7 +29,7 @@ def diagnose_arrays(model: VMM, X: Any = None) -> Diagnosis:
 
 def _findings(model: VMM, X: Any) -> Iterator[Finding]:
     sizes = np.bincount(model.labels_)
-    yield from of_clusters(sizes, model.merge_tree_, len(sizes), model.model_.prior.num_components)
+    yield from of_clusters(sizes, model.merge_tree_, model.model_.prior.num_components)
     yield from of_training(model.history_)
     if model.stability_ is not None:
         yield unstable(model.stability_)

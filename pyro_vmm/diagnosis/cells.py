@@ -59,9 +59,8 @@ def _findings(
 
     responsibilities = evaluation.by_rows(of_block, torch.from_numpy(posteriors.loc).float())
     clusters = model.clusters_.arrange(responsibilities).argmax(1)
-    in_use = len(np.unique(responsibilities.argmax(1)))
     sizes = np.bincount(clusters)
-    yield from of_clusters(sizes, model.merge_tree_, in_use, model.module.prior.num_components)
+    yield from of_clusters(sizes, model.merge_tree_, model.module.prior.num_components)
     yield from of_training(_history(model))
     if model.stability_ is not None:
         yield unstable(model.stability_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
@@ -37,7 +38,7 @@ def of_training(history: pd.DataFrame) -> Iterator[Finding]:
             yield finding
 
 
-def of_clusters(sizes: ArrayLike, tree: MergeTree, in_use: int, num_components: int) -> Iterator[Finding]:
+def of_clusters(sizes: ArrayLike, tree: MergeTree, num_components: int) -> Iterator[Finding]:
     """What the clusters of the data fitted say: their number, sizes ``[C]`` and overlap.
 
     Parameters
@@ -46,14 +47,14 @@ def of_clusters(sizes: ArrayLike, tree: MergeTree, in_use: int, num_components: 
         Observations in each cluster, ``[C]``.
     tree
         How the clusters would go on joining.
-    in_use, num_components
-        Components in use, and all of them.
+    num_components
+        Truncation ``K``.
     """
     yield one_cluster(sizes, num_components)
     if num_components > 1:
         yield overlapping_clusters(tree)
         yield small_clusters(sizes)
-        yield truncation(in_use, num_components)
+        yield truncation(int(np.count_nonzero(sizes)), num_components)
 
 
 def of_observations(

@@ -296,7 +296,8 @@ class SingleCellVMM(AnswersOfCells):
         patience
             Epochs; None for as many as hold 500 steps, and at least 15.
         learning_rate, prior_learning_rate
-            Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when None).
+            Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when None; in trainings of a few
+            hundred steps the prior has to learn as fast as the networks).
         weight_rate
             Learning rate of the mixture weights as a multiple of the prior's. Above 1, duplicated components die sooner
             while centres and precisions keep the encoder's pace; where counts are few, components that are needed die, too.

@@ -8,6 +8,7 @@ import pytest
 from pyro_vmm.clustering import merge_tree
 from pyro_vmm.diagnosis.one_cluster import one_cluster
 from pyro_vmm.diagnosis.overlapping_clusters import overlapping_clusters
+from pyro_vmm.diagnosis.questions import of_clusters
 from pyro_vmm.diagnosis.small_clusters import small_clusters
 from pyro_vmm.diagnosis.truncation import truncation
 
@@ -90,9 +91,17 @@ def test_small_clusters_are_named_with_their_sizes() -> None:
     assert "The smallest of 3 clusters has 10 observations" in sound.sentence
 
 
-def test_truncation_binds_when_all_components_are_in_use() -> None:
+def test_truncation_binds_when_there_are_as_many_clusters_as_components() -> None:
     assert truncation(20, 20).severity == "warning"
     assert "num_components=40" in truncation(20, 20).advice
     assert truncation(19, 20).severity == "notice"
     assert truncation(18, 20).severity == "fine"
     assert truncation(1, 1).severity == "fine"
+
+
+def test_components_that_are_joined_or_empty_leave_room() -> None:
+    told = {
+        finding.name: finding for finding in of_clusters([40, 30, 0, 20], merge_tree(responsibilities(number=3)), 5)
+    }
+    assert told["truncation"].sentence == "The 5 components make 3 clusters."
+    assert told["truncation"].severity == "fine"

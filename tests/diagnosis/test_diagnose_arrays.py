@@ -18,6 +18,7 @@ OPTIONS: dict[str, Any] = {
     "likelihood": "normal",
     "hidden": (32,),
     "learning_rate": 1e-2,
+    "prior_learning_rate": 1e-2,
     "batch_size": 64,
     "max_epochs": 12,
     "standardize": True,

@@ -504,18 +504,21 @@ def test_every_kind_of_optimiser_takes_the_same_step(build_svi: Any, make_data: 
     assert unchanged(*ends) == list(ends[0])
     ends = []
     for optim in (0.01, lambda params: torch.optim.Adam(params, lr=0.01), pyro.optim.Adam({"lr": 0.01})):
-        ends.append(train(build_svi("vamp-mixture", svi={"optim": optim}), x, 0, range(3)))
+        ends.append(train(build_svi("vamp-mixture", svi={"optim": optim, "prior_optim": optim}), x, 0, range(3)))
     for other in ends[1:]:
         for name, value in ends[0].items():
             torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-6)
 
 
-def test_prior_optim_defaults_to_optim(build_svi: Any) -> None:
+def test_prior_optim_defaults_to_a_share_of_optim(build_svi: Any) -> None:
+    """A share of a learning rate; any other choice is taken as it is."""
+
     def rates(svi: EmpiricalBayesSVI) -> list[float]:
         return [svi.optimizers[name].param_groups[0]["lr"] for name in ("elbo", "prior")]
 
-    assert rates(build_svi("vamp-mixture", svi={"optim": 0.02})) == [0.02, 0.02]
+    assert rates(build_svi("vamp-mixture", svi={"optim": 0.02})) == pytest.approx([0.02, 0.006])
     assert rates(build_svi("vamp-mixture", svi={"optim": 0.02, "prior_optim": 0.2})) == [0.02, 0.2]
+    assert rates(build_svi("vamp-mixture", svi={"optim": pyro.optim.Adam({"lr": 0.02})})) == [0.02, 0.02]
 
 
 @pytest.mark.parametrize(
