@@ -77,7 +77,12 @@ def save(folder: Path, fitted: Fitted, facts: dict[str, Any]) -> None:
     np.save(unfinished / "clusters_leiden.npy", by_leiden)
     np.save(unfinished / "clusters.npy", by_leiden if fitted.clusters is None else fitted.clusters)
     write_json(unfinished / "facts.json", facts)
-    unfinished.rename(folder)
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(unfinished)  # another process was quicker
 
 
 def runs(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, Path]]:

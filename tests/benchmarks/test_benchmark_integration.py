@@ -109,3 +109,13 @@ def test_time_of_a_method_in_another_process_counts() -> None:
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", busy], check=True)
     assert integration.cpu_seconds() - before >= 0.25
+
+
+def test_of_two_processes_at_one_fit_the_second_leaves_the_first_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integration, "leiden", lambda embedding, seed: np.zeros(len(embedding)))
+    for number in (1.0, 2.0):
+        integration.save(tmp_path / "fit", Fitted(np.full((3, 2), number)), {"seed": 0})
+    assert np.load(tmp_path / "fit" / "embedding.npy")[0, 0] == 1.0
+    assert [path.name for path in tmp_path.iterdir()] == ["fit"]
