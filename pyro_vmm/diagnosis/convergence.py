@@ -79,7 +79,7 @@ def falling_clusters(history: pd.DataFrame) -> Finding | None:
     last = used[-window:]
     slope, error = _slope(last)
     fall = -slope * (window - 1)
-    sentence = f"Clusters in use went from {last[0]:.0f} to {last[-1]:.0f} over the last {window} of {epochs} epochs."
+    sentence = f"Components in use went from {last[0]:.0f} to {last[-1]:.0f} over the last {window} of {epochs} epochs."
     # A single cluster gone may be chance; one that comes and goes is the error of the slope.
     if slope < -NOISE * error and fall > max(1.0, LEAST_FALL * last[0]):
         return Finding(FALLING, "notice", sentence, "Train longer, with a larger patience, if fewer are wanted.", fall)
