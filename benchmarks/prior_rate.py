@@ -65,7 +65,7 @@ def main() -> None:
             fits.append(json.loads(stored.read_text()))
             print(fits[-1], flush=True)
     versions = {name: version(name) for name in ("pyro-vmm", "torch", "pyro-ppl", "numpy", "anndata")}
-    command = "python benchmarks/prior_rate.py --data DATA --output benchmarks/results/prior_rate.json"
+    command = f"python benchmarks/prior_rate.py --data DATA --files {' '.join(arguments.files)}"
     write_json(arguments.output, {"command": command, "versions": versions, "cores": os.cpu_count(), "fits": fits})
 
 

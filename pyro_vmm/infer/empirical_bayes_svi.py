@@ -38,7 +38,7 @@ PRIOR_RATE = 0.3
 """The prior's learning rate, by default, as a share of the networks'.
 
 A component that dies early takes its observations to a neighbour, right or wrong, and none comes back; what lives too long is
-joined after the fit. Held-out ELBOs are better than at equal rates (benchmarks/README.md, "Rate of the prior").
+joined after the fit. Held-out ELBOs are mostly better than at equal rates (benchmarks/README.md, "Rate of the prior").
 """
 OBJECTIVES = {"elbo": "ELBO", "prior": "empirical-Bayes objective"}
 
