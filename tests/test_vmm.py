@@ -52,6 +52,15 @@ def test_separated_blobs_are_told_apart(fitted: VMM, blobs: tuple[np.ndarray, np
     assert adjusted_rand_score(y, fitted.predict(x, num_clusters=3)) > 0.95
 
 
+@pytest.mark.parametrize(("given", "rate"), [(None, 3e-3), (0.02, 0.02)])
+def test_the_prior_learns_slower_than_the_networks(
+    blobs: tuple[np.ndarray, np.ndarray], given: float | None, rate: float
+) -> None:
+    optimizers = VMM(**OPTIONS | {"prior_learning_rate": given, "max_epochs": 1}).fit(blobs[0])._svi().optimizers
+    rates = [optimizers[name].param_groups[0]["lr"] for name in ("elbo", "prior")]
+    assert rates == pytest.approx([1e-2, rate])
+
+
 def test_clusters_are_numbered_from_the_largest_without_gaps(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
     counts = np.bincount(fitted.labels_)
     assert (counts > 0).all()

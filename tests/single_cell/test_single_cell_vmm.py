@@ -322,6 +322,22 @@ def test_training_that_fails_leaves_the_model_as_it_was(cells: anndata.AnnData, 
     np.testing.assert_array_equal(model.validation_indices, held_out)
 
 
+@pytest.mark.parametrize(("options", "rate"), [({}, 3e-4), ({"prior_learning_rate": 1e-3}, 1e-3)])
+def test_the_prior_learns_slower_than_the_networks(
+    cells: anndata.AnnData, fit: Fit, monkeypatch: pytest.MonkeyPatch, options: dict[str, float], rate: float
+) -> None:
+    seen: list[list[float]] = []
+
+    class Noting(EmpiricalBayesSVI):
+        def __init__(self, *modules: Any, **given: Any) -> None:
+            super().__init__(*modules, **given)
+            seen.append([self.optimizers[name].param_groups[0]["lr"] for name in ("elbo", "prior")])
+
+    monkeypatch.setattr(single_cell_model, "EmpiricalBayesSVI", Noting)
+    fit(cells, train={"max_epochs": 1, **options})
+    assert seen == [pytest.approx([1e-3, rate])]
+
+
 def test_training_begins_under_a_standard_normal_where_there_is_something_to_join(
     cells: anndata.AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
