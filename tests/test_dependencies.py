@@ -34,7 +34,13 @@ def test_every_dependency_has_its_reason() -> None:
 
 
 def test_the_lowest_versions_are_those_of_pyproject() -> None:
-    requirements = [*PROJECT["dependencies"], *EXTRAS["test"], *EXTRAS["parquet"], *EXTRAS["arviz"]]
+    requirements = [
+        *PROJECT["dependencies"],
+        *EXTRAS["test"],
+        *EXTRAS["parquet"],
+        *EXTRAS["arviz"],
+        *EXTRAS["compiled"],
+    ]
     lowest = {f"{bound[1]}=={bound[2]}" for each in requirements if (bound := re.match(r"([\w.-]+)>=([\w.]+)", each))}
     lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
     assert {line for line in lines if not line.startswith("#")} == lowest

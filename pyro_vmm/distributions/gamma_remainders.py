@@ -22,9 +22,9 @@ SERIES_FROM = 10.0
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 # B_2k / (2k (2k - 1)) for k = 1..7, DLMF 5.11.1; the next term is below 3e-17 at SERIES_FROM.
-_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
+STIRLING_SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 # B_2k / (2k) for k = 1..7, DLMF 5.11.2.
-_DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
+DIGAMMA_SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
 # 1 / (2k + 3), the tail of atanh(r) / r after its first term.
 _ATANH_TAIL = (1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13)
 # (y + j)(y + 9 - j) = y (y + 9) + j (9 - j), j = 0..4: ten shifts in five factors.
@@ -100,7 +100,7 @@ def stirling_remainder(y: Tensor) -> Tensor:
     small = y < SERIES_FROM
     z = torch.where(small, y + SERIES_FROM, y)
     inverse = z.reciprocal()
-    series = _polynomial(inverse * inverse, _STIRLING).mul_(inverse)
+    series = _polynomial(inverse * inverse, STIRLING_SERIES).mul_(inverse)
     # Gamma(y + 1) = y Gamma(z) / prod_{j<10} (y + j) and Gamma(z) by its own Stirling formula.
     below = y.clamp(max=SERIES_FROM)
     q = below * (below + 9.0)
@@ -139,9 +139,9 @@ def digamma_remainder_difference(y: Tensor, step: Tensor) -> Tensor:
     u, v = z.reciprocal(), z_next.reciprocal()
     gap = step * u * v
     u_squared, v_squared = u * u, v * v
-    value_at_v = torch.full_like(v, _DIGAMMA[-1])
+    value_at_v = torch.full_like(v, DIGAMMA_SERIES[-1])
     divided = torch.zeros_like(v)
-    for coefficient in (*_DIGAMMA[-2::-1], 0.0):
+    for coefficient in (*DIGAMMA_SERIES[-2::-1], 0.0):
         divided.mul_(u_squared).add_(value_at_v)
         value_at_v.mul_(v_squared).add_(coefficient)
     series = gap * (divided * (u + v) + 0.5)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Gamma, constraints
 from torch.distributions.utils import broadcast_all
 
+from pyro_vmm.distributions.compiled_pass import compiled_negative_binomial
 from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
 from pyro_vmm.distributions.gamma_remainders import (
     HALF_LOG_TWO_PI,
@@ -25,6 +26,8 @@ _LOG_FACTORIALS = [math.lgamma(count + 1.0) for count in range(_FEW + 1)]
 
 class NegativeBinomialFormula:
     """Log-probability of the negative binomial and its derivatives in (mean, inverse_dispersion)."""
+
+    compiled = staticmethod(compiled_negative_binomial)
 
     def at_common_zero(self, *parameters: Tensor, with_partials: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """See :class:`CountFormula`; no zero is doubtful."""

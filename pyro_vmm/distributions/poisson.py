@@ -39,6 +39,8 @@ def sample_poisson(rate: Tensor) -> Tensor:
 class PoissonFormula:
     """Log-probability of the Poisson distribution and its derivative in its mean."""
 
+    compiled = None  # little is left to compile: a zero costs one negation
+
     def at_common_zero(self, *parameters: Tensor, with_partials: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """See :class:`CountFormula`; no zero is doubtful."""
         log_prob, partials = self.at_doubtful_zero(*parameters, with_partials=with_partials)

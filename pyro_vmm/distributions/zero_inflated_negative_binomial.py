@@ -9,6 +9,7 @@ from torch.distributions import constraints
 from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
+from pyro_vmm.distributions.compiled_pass import compiled_negative_binomial
 from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
 from pyro_vmm.distributions.gamma_remainders import log_growth_beyond_share
 from pyro_vmm.distributions.negative_binomial import NegativeBinomial, NegativeBinomialFormula, growth
@@ -18,6 +19,7 @@ class ZeroInflatedNegativeBinomialFormula:
     """Log-probability and its derivatives in (mean, inverse_dispersion, gate_logits)."""
 
     negative_binomial = NegativeBinomialFormula()
+    compiled = staticmethod(compiled_negative_binomial)
 
     def at_common_zero(self, *parameters: Tensor, with_partials: bool) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """See :class:`CountFormula`: ``log1p(-(1 - p(0)))``, doubtful where the counts alone rarely give a zero."""
