@@ -267,6 +267,7 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
             self.model_, self.guide_ = self._build(x[training])
             self.model_.to(device)
             self.guide_.to(device)
+            bars = [ProgressBar()] if self.verbose else []
             trainer = Trainer(
                 self._svi(total_steps=self._max_epochs(len(training)) * -(-len(training) // max(1, self.batch_size))),
                 resident(x[training], device),
@@ -276,7 +277,7 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
                 early_stopping=EarlyStopping(self.patience),
                 row_numbers=training,
                 seed=seed,
-                watchers=(*((ProgressBar(),) if self.verbose else ()), *watchers),
+                watchers=(*bars, *watchers),
             )
             if resume is not None:
                 resume_training(trainer, as_folder(resume))
@@ -287,6 +288,8 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         self.validation_rows_: NDArray[np.int64] | None = validation
         self.n_iter_ = len(trainer.history)
         self._number_components(x)
+        for bar in bars:
+            bar.tell_clusters(self.n_clusters_)
         return self
 
     def _check_options(self) -> None:

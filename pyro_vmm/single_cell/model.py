@@ -313,7 +313,7 @@ class SingleCellVMM(AnswersOfCells):
             at most half of the steps that ``max_epochs`` have, where the model is not trained yet and there are batches
             or other covariates, else 0.
         enable_progress_bar
-            Show ELBO, clusters in use and time left.
+            Show ELBO, components in use and time left, and the number of clusters at the end.
         watchers
             Told of every step and epoch; :class:`~pyro_vmm.training.CheckpointWriter` is one.
         resume
@@ -374,6 +374,7 @@ class SingleCellVMM(AnswersOfCells):
                 standard_normal_steps=standard_normal_steps or 0,
             )
             x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
+            bars = [ProgressBar()] if enable_progress_bar else []
             trainer = Trainer(
                 svi,
                 x.subset(torch.from_numpy(training)),
@@ -385,7 +386,7 @@ class SingleCellVMM(AnswersOfCells):
                 early_stopping=EarlyStopping(patience if early_stopping else None),
                 row_numbers=training,
                 seed=self.random_state,
-                watchers=(*((ProgressBar(),) if enable_progress_bar else ()), *watchers),
+                watchers=(*bars, *watchers),
             )
             if resume is not None:
                 resume_training(trainer, as_folder(resume))
@@ -395,6 +396,8 @@ class SingleCellVMM(AnswersOfCells):
         # A checkpoint has its whole history with it.
         self._note_history(trainer.history, None if resume is not None else self.history or None)
         self._find_clusters()
+        for bar in bars:
+            bar.tell_clusters(self.n_clusters_)
 
     @contextmanager
     def _undone_if_it_fails(self) -> Iterator[None]:

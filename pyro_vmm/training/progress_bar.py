@@ -1,4 +1,4 @@
-"""A progress bar with the ELBO, the clusters in use and the time left."""
+"""A progress bar with the ELBO, the components in use and the time left."""
 
 import sys
 import time
@@ -39,6 +39,10 @@ class ProgressBar:
             print(f"{epoch}: {_figures(trainer)}, {_time_left(trainer)} left", file=self.stream, flush=True)
             self._last_line = time.monotonic()
 
+    def tell_clusters(self, number: int) -> None:
+        """Say what came of the components, once the fit has been looked at as a whole."""
+        print(f"{number} cluster{'' if number == 1 else 's'} found", file=self.stream, flush=True)
+
     def _move(self, trainer: Trainer) -> None:
         if self._bar is None:
             self._bar = tqdm(
@@ -71,4 +75,4 @@ def _figures(trainer: Trainer) -> str:
     validation = (
         "" if row["validation_elbo"] != row["validation_elbo"] else f", validation {row['validation_elbo']:.2f}"
     )
-    return f"ELBO {row['elbo']:.2f}{validation}, {row['clusters_in_use']:.0f} clusters in use"
+    return f"ELBO {row['elbo']:.2f}{validation}, {row['clusters_in_use']:.0f} components in use"
