@@ -41,7 +41,7 @@ from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
-from pyro_vmm.networks.low_precision import LowPrecision
+from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import Prior
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, resume_training, split_rows
@@ -110,7 +110,7 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
     learning_rate_schedule
         ``"constant"``, or ``"cosine"``: both learning rates fall to zero over the steps of ``max_epochs``.
     low_precision
-        Run encoder and decoder in bfloat16 (for GPUs).
+        Multiply in bfloat16 in the wide layers of encoder and decoder: faster on GPUs and on processors that can.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     random_state
@@ -321,8 +321,8 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         assert features is not None
         model, guide = Assembly(num_features=features, **persistence.with_copies(self._assembly_options())).build(x)
         if self.low_precision:
-            guide.encoder = LowPrecision(guide.encoder)
-            model.decoder = LowPrecision(model.decoder)
+            lower_precision(guide.encoder, spare_the_last=True)
+            lower_precision(model.decoder)
         return model, guide
 
     def _svi(self, total_steps: int = 1) -> EmpiricalBayesSVI:

@@ -58,7 +58,7 @@ OF_TRAINING = {
     "patience": "patience",
     "device": "accelerator",
 }
-FOR_ARRAYS = ("network", "low_precision", "label_column", "data_root")
+FOR_ARRAYS = ("network", "label_column", "data_root")
 """Options that mean nothing here."""
 FOR_CELLS = (
     "layer",
@@ -159,7 +159,7 @@ def cells_sha256(cells: CellCounts) -> str:
 
 def _model_of(adata: "AnnData", path: Path, arguments: argparse.Namespace) -> SingleCellVMM:
     categorical, continuous = _covariates_by_kind(adata.obs, arguments.covariates or ())
-    options = _given(arguments, OF_MODEL) | {"random_state": arguments.seed}
+    options = _given(arguments, OF_MODEL) | {"random_state": arguments.seed, "low_precision": arguments.low_precision}
     if arguments.infer_library_size:
         options["use_observed_lib_size"] = False
     try:

@@ -74,7 +74,11 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--patience", type=int, metavar="P", help="epochs without a rise of the validation ELBO")
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
-    fit.add_argument("--low-precision", action="store_true", help="networks in bfloat16 (for GPUs)")
+    fit.add_argument(
+        "--low-precision",
+        action="store_true",
+        help="multiply in bfloat16 in wide layers: faster on GPUs and on processors that can",
+    )
     fit.add_argument("--threads", type=int, help="processor threads; torch's own choice by default")
     fit.add_argument(
         "--deterministic",

@@ -1,12 +1,5 @@
-"""When a compiled kernel takes the pass over all entries, and how the work is handed to it.
+"""When a compiled kernel takes the pass over all counts, and how the work is handed to it."""
 
-The package numba compiles the kernels. It is optional: without it, on a GPU and for small arrays everything is done in torch's
-operations, with the same results to rounding.
-"""
-
-import functools
-import importlib.util
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,24 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SMALLEST = 2**16
-"""Entries from which on a kernel is used: compiling takes seconds, and few entries would never earn them back."""
+from pyro_vmm.compiled import SMALLEST, can_compile
 
 NARROWEST = 64
 """Least length of a row, the last dimension: a kernel works on one row after another."""
-
-
-@functools.cache
-def can_compile() -> bool:
-    """Whether numba is installed and allowed to compile (its ``NUMBA_DISABLE_JIT`` forbids it)."""
-    if importlib.util.find_spec("numba") is None:
-        return False
-    try:
-        import numba
-    except ImportError as error:  # beside a NumPy that is too new for it, say
-        warnings.warn(f"numba cannot be imported, so that counts train more slowly: {error}", stacklevel=2)
-        return False
-    return not numba.config.DISABLE_JIT
 
 
 def compiled_negative_binomial(value: Tensor, parameters: Sequence[Tensor], results: Sequence[Tensor]) -> Tensor | None:
@@ -57,7 +36,7 @@ def compiled_negative_binomial(value: Tensor, parameters: Sequence[Tensor], resu
         return None
     if value.numel() < SMALLEST or value.shape[-1] < NARROWEST or not can_compile():
         return None
-    from pyro_vmm.distributions.compiled_counts import kernel
+    from pyro_vmm.compiled.counts import kernel
 
     columns, gated = value.shape[-1], len(parameters) == 3
     run = kernel(gated=gated)

@@ -14,6 +14,7 @@ from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.likelihoods.counts import OverdispersedCountLikelihood
 from pyro_vmm.models import CountMixtureModel, LatentMixtureModel
 from pyro_vmm.networks import Log1pInput, MLPDecoder, MLPEncoder
+from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.networks.mlp import Normalization
 from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs
 from pyro_vmm.single_cell.covariates import CovariateEncoding
@@ -42,6 +43,7 @@ class CountAssembly:
     normalization: Normalization = "batch"
     covariance: Covariance = "diagonal"
     use_observed_lib_size: bool = True
+    low_precision: bool = False
 
     def build(
         self,
@@ -92,6 +94,9 @@ class CountAssembly:
                 pseudo_inputs, domain="positive", covariates=encoding.categories, continuous=encoding.continuous
             )
 
+        if self.low_precision:
+            lower_precision(encoder, spare_the_last=True)
+            lower_precision(decoder)
         options = {name: getattr(self, name) for name in Assembly.__dataclass_fields__ if hasattr(self, name)}
         prior = Assembly(num_genes, latent_dim=self.n_latent, **options).make_prior(guide, encoded)
         if self.use_observed_lib_size:

@@ -95,6 +95,8 @@ class SingleCellVMM(AnswersOfCells):
     use_observed_lib_size
         Take each cell's total count (or its size factor) as its library size; otherwise it is inferred, with a LogNormal
         prior per batch. The totals are over the genes given: choose highly variable genes before.
+    low_precision
+        Multiply in bfloat16 in the wide layers of encoder and decoder: faster on GPUs and on processors that can.
     merging
         ``"evidence"``: components whose cells are better described as one Gaussian of the latent space than as two are one
         cluster. The pair that gains most marginal likelihood (Gaussians integrated out; see
@@ -159,6 +161,7 @@ class SingleCellVMM(AnswersOfCells):
         normalization: str = "batch",
         covariance: str = "diagonal",
         use_observed_lib_size: bool = True,
+        low_precision: bool = False,
         merging: Merging = "evidence",
         evidence_weight: float = EVIDENCE_WEIGHT,
         random_state: int = 0,
@@ -173,9 +176,11 @@ class SingleCellVMM(AnswersOfCells):
 
     @classmethod
     def _of_cells(cls, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> SingleCellVMM:
-        """A model of cells read before."""
+        """A model of cells read before; options that did not exist when it was stored have their defaults."""
+        parameters = inspect.signature(cls).parameters.values()
+        defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
         model = cls.__new__(cls)
-        model._start(cells, options, allow_non_counts)
+        model._start(cells, defaults | options, allow_non_counts)
         return model
 
     def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:
@@ -184,8 +189,9 @@ class SingleCellVMM(AnswersOfCells):
             check_whole_number(options[name], name)
         check_merging(options["merging"], options["evidence_weight"])
         check_seed(options["random_state"], "random_state")
-        if not isinstance(options["use_observed_lib_size"], bool | np.bool_):
-            raise UserError(f"use_observed_lib_size is {options['use_observed_lib_size']!r}: it must be True or False.")
+        for name in ("use_observed_lib_size", "low_precision"):
+            if not isinstance(options[name], bool | np.bool_):
+                raise UserError(f"{name} is {options[name]!r}: it must be True or False.")
         self.options, self.cells, self.setup = options, cells, cells.setup
         self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}

@@ -169,7 +169,8 @@ OPTIONS: list[tuple[str, Any, str]] = [
         for value in ("a", -1, 2.5, None, 2**70, True)
     ),
     *(
-        ("use_observed_lib_size", value, f"use_observed_lib_size is {value!r}: it must be True or False.")
+        (name, value, f"{name} is {value!r}: it must be True or False.")
+        for name in ("use_observed_lib_size", "low_precision")
         for value in ("no", None, 0)
     ),
     ("weights", [1], "weights=[1] is not known: choose one of 'stick-breaking', 'dirichlet'."),

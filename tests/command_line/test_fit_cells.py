@@ -222,7 +222,7 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
         "--likelihood nb --prior gaussian-mixture --prior-inference map --weights dirichlet --prior-weight 32 "
         "--responsibility-gradient differentiated --num-components 5 --latent-dim 4 --learning-rate 0.002 "
         "--prior-learning-rate 0.003 --learning-rate-schedule cosine --kl-warmup-steps 2 --standard-normal-steps 3 "
-        "--batch-size 100 --max-epochs 1 --patience 7 --seed 3 --device cpu --quiet"
+        "--batch-size 100 --max-epochs 1 --patience 7 --seed 3 --device cpu --low-precision --quiet"
     )
     assert main(["fit", str(cells), "--output", str(tmp_path / "run"), *given.split()]) == 0
     model = trained["model"]
@@ -240,6 +240,7 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
         "n_latent": 4,
         "random_state": 3,
         "use_observed_lib_size": True,
+        "low_precision": True,
     }
     assert wanted.items() <= model.options.items()
     wanted = {
@@ -517,7 +518,7 @@ MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str
     (None, ["--seed", "-1"], ["--seed is -1"]),
     (None, ["--resume"], ["no config.json"]),
     (None, ["--network", "conv"], ["--network cannot be used with single-cell input", "leave it out"]),
-    (None, ["--low-precision", "--data-root", "."], ["--low-precision and --data-root", "leave them out"]),
+    (None, ["--network", "mlp", "--data-root", "."], ["--network and --data-root", "leave them out"]),
     (None, ["--label-column", "kind"], ["--label-column"]),
     (with_nan, [], ["'mito'", "--covariates", "missing (NaN)"]),
     (with_negative, [], ["negative", "-1", "'g2'", "raw counts"]),
