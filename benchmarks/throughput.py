@@ -7,6 +7,7 @@ minibatches of 256 out of 90 % of the cells, on the same number of threads and i
 * ``scvi``  : scvi-tools' ``SCVI``, its usual ``train``.
 * ``normal``: ``SingleCellVMM`` with the standard normal prior.
 * ``vmm``   : ``SingleCellVMM`` as it comes, a VampPrior mixture of K = 100.
+* ``normal-low``, ``vmm-low``: the same with ``low_precision=True``, which multiplies in bfloat16.
 
 After one epoch to warm up, ``train`` is called twice, for few and for many epochs. ``cells a CPU-second`` is from the
 difference of the two calls, which is what an epoch costs; ``whole call`` is from the longer call with all that it does before and
@@ -32,7 +33,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 NUM_CELLS, NUM_GENES, NUM_TYPES, BATCH_SIZE, SEED = 10_000, 2_000, 8, 256, 0
 TRAINED_SHARE = 0.9
-CONTESTANTS = ("scvi", "normal", "vmm")
+CONTESTANTS = ("scvi", "normal", "vmm", "normal-low", "vmm-low")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 MEASUREMENTS = ("cells a CPU-second", "whole call", "peak memory, MB")
@@ -67,7 +68,8 @@ def model_of(contestant: str, adata: Any) -> Any:
     from pyro_vmm import SingleCellVMM
 
     SingleCellVMM.setup_anndata(adata)
-    return SingleCellVMM(adata, **{"prior": "standard-normal"} if contestant == "normal" else {})
+    prior = "standard-normal" if contestant.startswith("normal") else "vamp-mixture"
+    return SingleCellVMM(adata, prior=prior, low_precision=contestant.endswith("-low"))
 
 
 def measure(contestant: str, file: Path, epochs: tuple[int, int], threads: int) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def measure(contestant: str, file: Path, epochs: tuple[int, int], threads: int) 
     cells, (few, many) = TRAINED_SHARE * NUM_CELLS, epochs
     # Bytes on macOS, kilobytes elsewhere.
     unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024
-    names = ("torch", "numpy", "anndata", "scvi-tools" if contestant == "scvi" else "pyro-ppl")
+    names = ("torch", "numpy", "anndata", *(("scvi-tools",) if contestant == "scvi" else ("pyro-ppl", "numba")))
     return {
         "cells a CPU-second": cells * (many - few) / (seconds[2] - seconds[1]),
         "whole call": cells * many / seconds[2],
@@ -158,7 +160,7 @@ def main() -> None:
         for name in [*runs][first:] + [*runs][:first]:
             runs[name].append(in_own_process(name, arguments, file))
             row = "  ".join(f"{key} {runs[name][-1][key]:.0f}" for key in MEASUREMENTS)
-            print(f"repeat {repeat + 1} {name:<8}{row}", flush=True)
+            print(f"repeat {repeat + 1} {name:<12}{row}", flush=True)
 
     table = {
         name: {key: quartiles([run[key] for run in found]) for key in MEASUREMENTS} for name, found in runs.items()

@@ -8,6 +8,9 @@ from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Size, Tensor
 
+_NOTHING_BESIDE_ONE = 80.0
+"""``exp(-80)``, 2e-35, times any number of components is nothing beside 1, in float64 as well."""
+
 
 class GaussianMixture(TorchDistribution):
     """``p(z) = sum_k pi_k Normal(z; mu_k, Sigma_k)`` over ``R^D``.
@@ -113,7 +116,10 @@ class GaussianMixture(TorchDistribution):
         """``log p(z)`` of ``[..., D]``, as ``[...]``."""
         if self._validate_args:
             self._validate_sample(value)
-        log_prob = torch.logsumexp(self.log_weights + self.component_log_prob(value), -1)
+        log_joint = self.log_weights + self.component_log_prob(value)
+        # What is lost beside the largest term in any case: an exponential that underflows takes ten times as long.
+        lost = log_joint.detach().amax(-1, keepdim=True) - _NOTHING_BESIDE_ONE
+        log_prob = torch.logsumexp(torch.maximum(log_joint, lost), -1)
         return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self.batch_shape))
 
     def responsibilities(self, value: Tensor) -> Tensor:

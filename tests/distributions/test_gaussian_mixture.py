@@ -180,3 +180,17 @@ def test_validation():
         mixture.log_prob(torch.zeros(2, DIM + 1, dtype=torch.float64))
     with pytest.raises(ValueError, match="loc"):
         make("scale_tril", logits, loc * float("nan"), factor, validate_args=True)
+
+
+def test_components_too_far_to_count_change_neither_density_nor_gradient() -> None:
+    torch.manual_seed(0)
+    loc = 200.0 * torch.randn(30, 3, dtype=torch.float64)
+    z = (loc[:5] + 0.1 * torch.randn(5, 3, dtype=torch.float64)).requires_grad_()
+    log_weights = torch.randn(30, dtype=torch.float64).log_softmax(-1)
+    mixture = GaussianMixture(log_weights, loc, scale_tril=torch.eye(3, dtype=torch.float64).expand(30, 3, 3))
+    assert (mixture.component_log_prob(z).min(-1).values < -700.0).all()
+    log_prob = mixture.log_prob(z)
+    wanted = torch.logsumexp(log_weights + mixture.component_log_prob(z), -1)
+    torch.testing.assert_close(log_prob, wanted, rtol=1e-14, atol=0.0)
+    found, truth = (torch.autograd.grad(value.sum(), z, retain_graph=True)[0] for value in (log_prob, wanted))
+    torch.testing.assert_close(found, truth, rtol=1e-13, atol=1e-13)
