@@ -23,11 +23,11 @@ LEARNING_RATE = 1e-3
 RATIOS = (0.1, 0.3, 1.0)
 
 
-def fit(path: Path, prepared: Path, ratio: float, seed: int) -> dict[str, Any]:
-    """Fit one file as `SingleCellVMM` comes, but for the prior's learning rate."""
+def fit(path: Path, prepared: Path, ratio: float, seed: int, **options: Any) -> dict[str, Any]:
+    """Fit one file as `SingleCellVMM` comes, but for the prior's learning rate and the options given."""
     adata = prepare(path, prepared)
     SingleCellVMM.setup_anndata(adata, batch_key=batch_key(adata))
-    model, start = SingleCellVMM(adata, random_state=seed), time.process_time()
+    model, start = SingleCellVMM(adata, random_state=seed, **options), time.process_time()
     model.train(learning_rate=LEARNING_RATE, prior_learning_rate=ratio * LEARNING_RATE)
     history = model.history
     return {
