@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_vmm.compiled import SMALLEST, can_compile
+from pyro_vmm.distributions.compiled import SMALLEST, can_compile
 
 NARROWEST = 64
 """Least length of a row, the last dimension: a kernel works on one row after another."""
@@ -36,7 +36,7 @@ def compiled_negative_binomial(value: Tensor, parameters: Sequence[Tensor], resu
         return None
     if value.numel() < SMALLEST or value.shape[-1] < NARROWEST or not can_compile():
         return None
-    from pyro_vmm.compiled.counts import kernel
+    from pyro_vmm.distributions.compiled.counts import kernel
 
     columns, gated = value.shape[-1], len(parameters) == 3
     run = kernel(gated=gated)

@@ -14,9 +14,9 @@ from torch import Tensor
 
 pytest.importorskip("numba", reason="numba, which compiles the kernels, is not installed")
 
-from pyro_vmm.compiled import SMALLEST, can_compile, remainders
-from pyro_vmm.compiled import functions as compiled_functions
 from pyro_vmm.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial, compiled_pass
+from pyro_vmm.distributions.compiled import SMALLEST, can_compile, remainders
+from pyro_vmm.distributions.compiled import functions as compiled_functions
 from pyro_vmm.distributions.compiled_pass import compiled_negative_binomial
 
 DISTRIBUTIONS = {2: NegativeBinomial, 3: ZeroInflatedNegativeBinomial}

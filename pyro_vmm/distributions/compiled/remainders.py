@@ -2,7 +2,7 @@
 
 import math
 
-from pyro_vmm.compiled.functions import compiled
+from pyro_vmm.distributions.compiled.functions import compiled
 from pyro_vmm.distributions.gamma_remainders import DIGAMMA_SERIES, SERIES_FROM, STIRLING_SERIES
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pyro_vmm.compiled.functions import (
+from pyro_vmm.distributions.compiled.functions import (
     beyond_share_double,
     beyond_share_single,
     compiled,
@@ -23,7 +23,7 @@ from pyro_vmm.compiled.functions import (
     log1p_single,
     log_double,
 )
-from pyro_vmm.compiled.remainders import (
+from pyro_vmm.distributions.compiled.remainders import (
     digamma_remainder_difference,
     excess_over_log1p,
     stirling_remainder,
