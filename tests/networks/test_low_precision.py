@@ -26,9 +26,9 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
 
 
 def test_wide_layers_are_lowered_and_narrow_ones_and_an_encoders_last_are_not() -> None:
-    encoder = MLPEncoder(100, (80, 80, 30), num_outputs=90)
+    encoder = MLPEncoder(100, (80, 30, 80), num_outputs=90)
     lower_precision(encoder, spare_the_last=True)
-    assert kinds(encoder) == [LowPrecisionLinear, LowPrecisionLinear, nn.Linear, nn.Linear]
+    assert kinds(encoder) == [LowPrecisionLinear, nn.Linear, nn.Linear, nn.Linear]
     decoder = MLPDecoder(10, (80,), num_outputs=200)
     lower_precision(decoder)
     assert kinds(decoder) == [nn.Linear, LowPrecisionLinear]
