@@ -177,11 +177,10 @@ class SingleCellVMM(AnswersOfCells):
 
     @classmethod
     def _of_cells(cls, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> SingleCellVMM:
-        """A model of cells read before; options that did not exist when it was stored have their defaults."""
-        parameters = inspect.signature(cls).parameters.values()
-        defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+        """A model of cells read before."""
         model = cls.__new__(cls)
-        model._start(cells, defaults | options, allow_non_counts)
+        # Stored models of before there was this option are of full precision.
+        model._start(cells, {"low_precision": False} | options, allow_non_counts)
         return model
 
     def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:
