@@ -2,7 +2,7 @@
 
 A distribution of counts describes itself by a :class:`CountFormula`. :func:`count_log_prob` takes a cheap pass over
 all entries which is right at the common zeros, redoes the others in double precision, and hands autograd the
-derivatives found on the way. Where numba is installed, a compiled kernel does the same in a fourth of the time.
+derivatives found on the way. Where numba is installed, a compiled kernel does the same in a third of the time.
 """
 
 from collections.abc import Callable, Sequence

@@ -51,15 +51,14 @@ from pyro_vmm.training import (
     resume_training,
     split_rows,
 )
-from pyro_vmm.training.length import default_epochs, default_patience
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 HISTORY = ("epoch", "step", "elbo", "validation_elbo", "empirical_bayes_loss", "clusters_in_use", "seconds")
 
-LEAST_EPOCHS, MOST_EPOCHS = 50, 1000
-"""Bounds of the default number of epochs."""
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 5000, 50, 1000
+"""By default training lasts for this many steps, but no fewer and no more epochs than these."""
 STANDARD_NORMAL_STEPS = 500
 """By default, where there are batches or other covariates, so many steps (at most half of all) are under ``Normal(0, I)``."""
 SCALE_UNDER_STANDARD_NORMAL = 1.0 / 3.0
@@ -289,7 +288,7 @@ class SingleCellVMM(AnswersOfCells):
         Parameters
         ----------
         max_epochs
-            Last epoch; None for enough to take 5,000 steps (at least 50 epochs, at most 1,000 and no more than 20,000 steps take).
+            Last epoch; None for enough to take 5,000 steps (at least 50 epochs, at most 1,000).
         batch_size
             Cells in a minibatch.
         train_size
@@ -300,7 +299,7 @@ class SingleCellVMM(AnswersOfCells):
         accelerator
             ``"auto"``, ``"cpu"`` or ``"cuda"`` (also by scvi-tools' name, ``"gpu"``).
         patience
-            Epochs; None for as many as hold 500 steps, and at least 15, but no more than 5,000 steps take.
+            Epochs; None for as many as hold 500 steps, and at least 15.
         learning_rate, prior_learning_rate
             Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when None; in trainings of a few
             hundred steps the prior has to learn as fast as the networks).
@@ -351,9 +350,9 @@ class SingleCellVMM(AnswersOfCells):
         training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
         steps_per_epoch = max(1, -(-len(training) // max(1, batch_size)))
         if max_epochs is None:
-            max_epochs = default_epochs(steps_per_epoch, least=LEAST_EPOCHS, most=MOST_EPOCHS)
+            max_epochs = int(np.clip(-(-STEPS // steps_per_epoch), LEAST_EPOCHS, MOST_EPOCHS))
         if patience is None:
-            patience = default_patience(steps_per_epoch)
+            patience = max(15, -(-500 // steps_per_epoch))
         schedule = named_schedule(learning_rate_schedule, max_epochs * steps_per_epoch)
         # The caller's own stream of random numbers is left where it was.
         rng_devices = [device] if device.type == "cuda" else []
