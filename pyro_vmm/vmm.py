@@ -45,6 +45,7 @@ from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import Prior
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, resume_training, split_rows
+from pyro_vmm.training.length import default_epochs
 
 
 class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -99,7 +100,8 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when ``None``; in trainings of a few
         hundred steps the prior has to learn as fast as the networks).
     batch_size, max_epochs
-        Minibatch size; last epoch (``None``: enough for 5,000 steps, between 40 and 400).
+        Minibatch size; last epoch (``None``: enough for 5,000 steps, at least 40, of more than 200,000 observations fewer, 8
+        million observations in all, and at most 400).
     patience
         Epochs without a rise of the validation ELBO after which training stops; ``None`` trains to the last epoch. The
         best state is restored either way.
@@ -313,8 +315,7 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
     def _max_epochs(self, num_observations: int) -> int:
         if self.max_epochs is not None:
             return self.max_epochs
-        steps_per_epoch = max(1, -(-num_observations // max(1, self.batch_size)))
-        return int(np.clip(-(-5000 // steps_per_epoch), 40, 400))
+        return default_epochs(num_observations, self.batch_size, least=40, most=400)
 
     def _build(self, x: Tensor | None, num_features: int | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
         features = num_features if x is None else x.shape[1]

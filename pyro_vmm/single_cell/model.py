@@ -51,14 +51,15 @@ from pyro_vmm.training import (
     resume_training,
     split_rows,
 )
+from pyro_vmm.training.length import default_epochs
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 HISTORY = ("epoch", "step", "elbo", "validation_elbo", "empirical_bayes_loss", "clusters_in_use", "seconds")
 
-STEPS, LEAST_EPOCHS, MOST_EPOCHS = 5000, 50, 1000
-"""By default training lasts for this many steps, but no fewer and no more epochs than these."""
+LEAST_EPOCHS, MOST_EPOCHS = 50, 1000
+"""Bounds of the default number of epochs."""
 STANDARD_NORMAL_STEPS = 500
 """By default, where there are batches or other covariates, so many steps (at most half of all) are under ``Normal(0, I)``."""
 SCALE_UNDER_STANDARD_NORMAL = 1.0 / 3.0
@@ -288,7 +289,8 @@ class SingleCellVMM(AnswersOfCells):
         Parameters
         ----------
         max_epochs
-            Last epoch; None for enough to take 5,000 steps (at least 50 epochs, at most 1,000).
+            Last epoch; None for enough to take 5,000 steps, at least 50 (of more than 160,000 cells fewer, 8 million cells in
+            all, about as many as scvi-tools takes) and at most 1,000.
         batch_size
             Cells in a minibatch.
         train_size
@@ -350,7 +352,7 @@ class SingleCellVMM(AnswersOfCells):
         training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
         steps_per_epoch = max(1, -(-len(training) // max(1, batch_size)))
         if max_epochs is None:
-            max_epochs = int(np.clip(-(-STEPS // steps_per_epoch), LEAST_EPOCHS, MOST_EPOCHS))
+            max_epochs = default_epochs(len(training), batch_size, least=LEAST_EPOCHS, most=MOST_EPOCHS)
         if patience is None:
             patience = max(15, -(-500 // steps_per_epoch))
         schedule = named_schedule(learning_rate_schedule, max_epochs * steps_per_epoch)
