@@ -11,22 +11,19 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from pyro.infer import TraceMeanField_ELBO
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from pyro_vmm import persistence
+from pyro_vmm.answers import AnswersOfArrays
 from pyro_vmm.assembly import Assembly
 from pyro_vmm.clustering import (
     EVIDENCE_WEIGHT,
     Clusters,
-    Criterion,
-    FoundClusters,
-    MergeTree,
     Merging,
     check_merging,
-    merge_tree,
 )
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.data.arrays import check_whole_numbers, without_values
@@ -35,12 +32,10 @@ from pyro_vmm.diagnosis import Diagnosis, Stability
 from pyro_vmm.diagnosis.arrays import diagnose_arrays
 from pyro_vmm.diagnosis.refits import refit_arrays
 from pyro_vmm.errors import UserError
-from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
-from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import Prior
@@ -48,7 +43,7 @@ from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, resu
 from pyro_vmm.training.length import default_epochs
 
 
-class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEstimator):
     """VampPrior mixture model: an embedding and the clusters in it, their number found rather than given.
 
     Parameters
@@ -349,106 +344,9 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
         )
         self.labels_ = self.clusters_.arrange(responsibilities).argmax(1)
 
-    # ---- what a fit is for -------------------------------------------------------------------------------------------
-
-    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Posterior means of the latents, ``[N, D]``."""
-        x = self._observations(X)
-        return self._evaluation.posterior_mean(x)
-
-    def predict_proba(
-        self, X: ArrayLike, *, num_samples: int = 0, num_clusters: int | None = None
-    ) -> NDArray[np.float64]:
-        """Responsibilities, ``[N, K]``; rows sum to one.
-
-        Those of components that are one cluster (``merging``) stand summed in the column of the cluster.
-
-        Parameters
-        ----------
-        X
-            Observations ``[N, F]``.
-        num_samples
-            0: evaluated at the posterior mean of ``z``; more: averaged over so many posterior samples, which is less sure
-            of itself where the posterior straddles clusters.
-        num_clusters
-            Merge components down to so many clusters first (``[N, num_clusters]``); see :meth:`merge_tree`.
-        """
-        check_whole_number(num_samples, "num_samples", least=0)
-        x = self._observations(X)
-        responsibilities = self.clusters_.arrange(self._evaluation.responsibilities(x, num_samples))
-        if num_clusters is None:
-            return responsibilities
-        return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)
-
-    def predict(self, X: ArrayLike, *, num_clusters: int | None = None) -> NDArray[np.int64]:
-        """The most probable cluster of each observation, ``[N]``; merged down to ``num_clusters`` if that is given."""
-        return self.predict_proba(X, num_clusters=num_clusters).argmax(1)
-
     def fit_predict(self, X: ArrayLike, y: Any = None, **kwargs: Any) -> NDArray[np.int64]:
         """Fit, and return ``labels_``."""
         return self.fit(X, y, **kwargs).labels_
-
-    def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "evidence") -> MergeTree:
-        """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method).
-
-        See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
-        """
-        latents = self.transform(X) if criterion == "evidence" else None
-        return merge_tree(
-            self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=self.evidence_weight
-        )
-
-    def sample(self, n_samples: int = 1, component: int | None = None) -> NDArray[np.float32]:
-        """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its clusters.
-
-        Draws come from torch's global generator: ``torch.manual_seed`` fixes them.
-        """
-        check_is_fitted(self)
-        check_whole_number(n_samples, "n_samples")
-        if component is not None:
-            whole = isinstance(component, int | np.integer) and not isinstance(component, bool)
-            if not whole or not 0 <= component < len(self.component_order_):
-                raise UserError(
-                    f"component {component!r} does not exist: choose 0 to {len(self.component_order_) - 1}."
-                )
-        with torch.no_grad(), evaluation_mode(self.model_):
-            number = int(n_samples)
-            z = self.model_.prior.sample(number) if component is None else self._latents_of(number, int(component))
-            return self._in_data_units(self.model_.observation(z).sample())
-
-    def decoded_centres(self) -> NDArray[np.float32]:
-        """Mean observation at each cluster's centre, ``[K, F]``: that of its largest component."""
-        check_is_fitted(self)
-        members = [self.clusters_.members(column) for column in range(len(self.component_order_))]
-        with torch.no_grad(), evaluation_mode(self.model_):
-            order = torch.as_tensor([int(each[self._prior_weights[each].argmax()]) for each in members])
-            return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
-
-    def pseudo_inputs(self) -> NDArray[np.float32] | None:
-        """Pseudo-inputs that the components' centres are encoded from, ``[K, F]``, numbered as clusters.
-
-        None where the prior has none.
-        """
-        check_is_fitted(self)
-        encoded = getattr(self.model_.prior, "encoded_centres", None)
-        if encoded is None:
-            return None
-        with torch.no_grad():
-            inputs, _ = encoded.pseudo_inputs()
-            return self._in_data_units(inputs[torch.as_tensor(self.component_order_)])
-
-    def score(self, X: ArrayLike, y: Any = None) -> float:
-        """Mean ELBO per observation, in nats (a one-sample estimate each)."""
-        x = self._observations(X)
-        evaluation, svi = self._evaluation, self._svi()
-        with evaluation.own_noise():
-            losses = [svi.evaluate_loss(block.to(evaluation.device)) * len(block) for block in x.split(ROWS_AT_ONCE)]
-        return -sum(losses) / len(x)
-
-    def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:
-        """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
-        check_whole_number(num_samples, "num_samples")
-        return self._evaluation.log_evidence(self._observations(X), int(num_samples))
 
     # ---- whether it went well ----------------------------------------------------------------------------------------
 
@@ -518,32 +416,8 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     @property
-    def _prior_weights(self) -> NDArray[np.float64]:
-        weights: NDArray[np.float64] = self.model_.prior.weights.detach().double().cpu().numpy()
-        return weights
-
-    def _latents_of(self, number: int, cluster: int) -> Tensor:
-        """Draw latents ``[number, D]`` from the components of one cluster, each as often as its weight says."""
-        members = self.clusters_.members(cluster)
-        prior = self.model_.prior
-        if len(members) == 1:
-            return prior.sample(number, int(members[0]))
-        drawn = torch.as_tensor(self._prior_weights[members]).multinomial(number, replacement=True)
-        z = [
-            prior.sample(count, int(member))
-            for member, count in zip(members, drawn.bincount().tolist(), strict=False)
-            if count
-        ]
-        return torch.cat(z)[torch.randperm(number)]
-
-    @property
     def _n_features_out(self) -> int:
         return self.latent_dim
-
-    @property
-    def _evaluation(self) -> Evaluation:
-        check_is_fitted(self)
-        return Evaluation(self.model_, self.guide_)
 
     def _observations(self, X: Any, *, fitting: bool = False) -> Tensor:
         if not fitting:
@@ -588,10 +462,6 @@ class VMM(FoundClusters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clus
             check_whole_numbers(x, likelihood_name)
         # torch warns of memory that it must not write to, though nothing here would.
         return torch.from_numpy(x if x.flags.writeable else x.copy())
-
-    def _in_data_units(self, x: Tensor) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = x.float().cpu().numpy()
-        return values * self.feature_scale_ + self.feature_mean_ if self.standardize else values
 
     def _assembly_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in Assembly.__dataclass_fields__ if name != "num_features"}

@@ -25,7 +25,7 @@ LAYERS = [
     ["models"],
     ["infer"],
     ["training"],
-    ["assembly", "persistence", "stored_shapes", "vmm", "command_line"],
+    ["assembly", "persistence", "stored_shapes", "answers", "vmm", "command_line"],
 ]
 BESIDE = {
     "clustering",
