@@ -24,6 +24,9 @@ from pyro_vmm.vmm import VMM
 LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device", "accelerator"}
 """Options that may change between a fit and its resumption."""
 
+OF_EARLIER_FITS = {"low_precision": False}
+"""What options were, in fits begun before there was a choice."""
+
 SAMPLES_PER_COMPONENT = 8
 
 
@@ -99,7 +102,7 @@ class OutputFolder:
         config = persistence.read_config(self.path)
         if config.get("fit", {}).get("data_sha256") != facts["data_sha256"]:
             raise UserError(f"{self.path} holds a fit of other data than {facts['input']}: resume with the same input.")
-        before = config["estimator"] | _options_in(config["fit"])
+        before = OF_EARLIER_FITS | config["estimator"] | _options_in(config["fit"])
         now = json.loads(json.dumps(options | _options_in(facts)))
         if before.get("learning_rate_schedule") == "cosine" and before.get("max_epochs") != now["max_epochs"]:
             raise UserError(

@@ -305,6 +305,18 @@ def test_a_longer_fit_resumed_is_the_same_as_one_never_stopped(
     assert "earlier fit" in one_mistake(resume[:-1], capsys)
 
 
+def test_a_fit_begun_before_there_was_low_precision_resumes(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = ["fit", str(cells), *SETUP, *SMALL, "--output", str(tmp_path / "fit"), "--max-epochs", "2"]
+    assert main(fit) == 0
+    config = json.loads((tmp_path / "fit" / "config.json").read_text())
+    assert config["estimator"].pop("low_precision") is False
+    (tmp_path / "fit" / "config.json").write_text(json.dumps(config))
+    assert "low_precision=False, not True" in one_mistake([*fit, "--resume", "--low-precision"], capsys)
+    assert main([*fit, "--resume"]) == 0
+
+
 @pytest.mark.parametrize("step", [2, 7])
 def test_interruption_leaves_a_fit_that_resumes(
     step: int, cells: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
