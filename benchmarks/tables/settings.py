@@ -13,8 +13,8 @@ DIGITS_MODEL: dict[str, Any] = {
 }
 """As ``pyro-vmm fit digits``, but for 50 components."""
 
-CELLS_LEARNING_RATE = 1e-3
-"""As ``SingleCellVMM.train`` comes."""
+CELLS_LEARNING_RATE, CELLS_NUM_COMPONENTS = 1e-3, 100
+"""As ``SingleCellVMM`` comes."""
 
 IMAGES: dict[str, dict[str, Any]] = {
     "MNIST": {"source": {"kind": "mnist"}, "model": {"latent_dim": 10, "max_epochs": 200}},
@@ -42,7 +42,7 @@ def simulated_cells(quick: bool) -> dict[str, Any]:
 
 def cells_trial(method: str, seed: int, quick: bool, *, group: str = "", **options: Any) -> Trial:
     """``SingleCellVMM`` on simulated cells with these options; fewer components and steps in the quick form."""
-    model = {"num_components": 30 if quick else 100} | options.pop("model", {})
+    model = {"num_components": 30 if quick else CELLS_NUM_COMPONENTS} | options.pop("model", {})
     options = {"model": model, "steps": 300 if quick else 5000} | options
     return Trial("simulated cells", simulated_cells(quick), method, "single-cell-vmm", options, seed, group)
 

@@ -1,5 +1,6 @@
 """Every table in a tiny form, by the command that users type."""
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ from benchmarks import tables
 from benchmarks.harness import Column, Table, Trial, collect, result_file, write_table
 from benchmarks.harness.page import page
 from benchmarks.tables import ablation, images, scaling, sensitivity
+from pyro_vmm import VMM, SingleCellVMM
 from pyro_vmm.command_line import benchmark
 from pyro_vmm.command_line.main import main
+from pyro_vmm.infer import PRIOR_RATE
 
 SMALLER: dict[str, Any] = {"num_cells": 100, "num_genes": 10, "num_observations": 100}
 SHORTER: dict[str, Any] = {"steps": 2, "surgery": 2, "patience": 1, "pretraining_epochs": 1, "most_components": 2}
@@ -120,6 +123,26 @@ def test_verdict_on_the_minibatch_follows_from_the_numbers() -> None:
     assert "does not set the granularity" in verdict([21.0, 24.0])
     assert "still sets the granularity" in verdict([12.0, 24.0])
     assert "by 10.0" in verdict([12.0, 20.0])
+
+
+def test_sensitivity_fits_the_default_once_and_knows_what_it_is() -> None:
+    full = sensitivity.trials(quick=False, seed=0)
+    assert len(full) == len({trial.name for trial in full}) == 2 * (1 + 5 * 4)
+    for data, facade, train in (("digits", VMM, VMM), ("simulated cells", SingleCellVMM, SingleCellVMM.train)):
+        default = next(t for t in full if t.data == data and t.method == sensitivity.DEFAULT)
+        of_model, of_training = (
+            {name: option.default for name, option in inspect.signature(each).parameters.items()}
+            for each in (facade, train)
+        )
+        options = of_model | of_training | dict(default.options["model"]) | dict(default.options.get("train", {}))
+        assert sensitivity.DEFAULTS[data] == {
+            "components K": options["num_components"],
+            "minibatch B": options["batch_size"],
+            "prior weight M": options["prior_weight"],
+            "latent dimension D": options["n_latent" if "n_latent" in options else "latent_dim"],
+            "learning-rate ratio": PRIOR_RATE,
+        }
+        assert options["prior_learning_rate"] is None
 
 
 def test_ablation_is_paired_by_seed() -> None:
