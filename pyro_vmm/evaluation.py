@@ -1,7 +1,7 @@
 """What a fitted model says of observations, a block of rows at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 1024
 
 
 class Evaluation:
-    """Evaluates a model and its guide in evaluation mode, without gradients, with noise of a fixed seed.
+    """Evaluates a model and its guide in evaluation mode, without gradients, and unless told otherwise with noise of a fixed seed.
 
     The caller's stream of random numbers is left alone, and the same call gives the same numbers.
 
@@ -49,11 +49,16 @@ class Evaluation:
         x: Rows,
         covariates: Mapping[str, Tensor] | None = None,
         rows_at_once: int = ROWS_AT_ONCE,
+        own_noise: bool = True,
     ) -> NDArray[np.float64]:
-        """Apply ``function`` to blocks of ``x [N, F]`` and of the covariates, and put the results one below the other."""
+        """Apply ``function`` to blocks of ``x [N, F]`` and of the covariates, and put the results one below the other.
+
+        ``own_noise=False`` is for draws that are themselves the answer: they come from the caller's stream.
+        """
         given = covariates or {}
         blocks = []
-        with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model), self.own_noise():
+        noise = self.own_noise() if own_noise else nullcontext()
+        with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model), noise:
             for rows in torch.arange(len(x)).split(rows_at_once):
                 beside = {name: dense_rows(values, rows, self.device) for name, values in given.items()}
                 blocks.append(function(dense_rows(x, rows, self.device), **beside).double().cpu())

@@ -39,7 +39,7 @@ from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import Prior
-from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, resume_training, split_rows
+from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, num_minibatches, resume_training, split_rows
 from pyro_vmm.training.length import default_epochs
 
 
@@ -266,7 +266,9 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             self.guide_.to(device)
             bars = [ProgressBar()] if self.verbose else []
             trainer = Trainer(
-                self._svi(total_steps=self._max_epochs(len(training)) * -(-len(training) // max(1, self.batch_size))),
+                self._svi(
+                    total_steps=self._max_epochs(len(training)) * num_minibatches(len(training), self.batch_size)
+                ),
                 resident(x[training], device),
                 resident(x[validation], device) if len(validation) else None,
                 batch_size=int(self.batch_size),

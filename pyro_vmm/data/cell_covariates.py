@@ -53,7 +53,7 @@ def read_categories(
     series = _column(obs, column, role)
     _check_complete(series.isna().to_numpy(dtype=bool), obs, column, role)
     values = pd.Categorical(series).remove_unused_categories()
-    names = [_text(value) for value in values.categories]
+    names = [category_text(value) for value in values.categories]
     _check_alike(names, values.categories, column)
     codes = np.asarray(values.codes, dtype=np.int64)
     if known is None:
@@ -142,7 +142,8 @@ def _column(obs: "pd.DataFrame", column: str, role: str) -> "pd.Series[Any]":
     return obs[column]
 
 
-def _text(value: Any) -> str:
+def category_text(value: Any) -> str:
+    """A category's name: a whole number reads the same whether it is stored as an integer or as a float."""
     is_whole_float = isinstance(value, float | np.floating) and float(value).is_integer()
     return str(int(value)) if is_whole_float else str(value)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from pyro_vmm.clustering import Clusters, FoundClusters
 from pyro_vmm.data import CellCounts, CountSetup, read_counts
 from pyro_vmm.data.arrays import listed
+from pyro_vmm.data.cell_covariates import category_text
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.option_checks import check_whole_number, is_number
@@ -51,7 +52,7 @@ class AnswersOfCells(FoundClusters):
         indices
             Rows, or a Boolean mask, of the cells wanted; None for all. So everywhere below.
         give_mean
-            Mean rather than a sample.
+            Mean rather than a sample. Samples are other ones at every call; ``torch.manual_seed`` fixes them.
 
         Raises
         ------
@@ -65,7 +66,7 @@ class AnswersOfCells(FoundClusters):
         def draw(block: Tensor, **given: Tensor) -> Tensor:
             return self.guide.posterior(block, **given).sample()
 
-        return self._evaluation.by_rows(draw, x, covariates).astype(np.float32)
+        return self._evaluation.by_rows(draw, x, covariates, own_noise=False).astype(np.float32)
 
     def predict_proba(
         self,
@@ -174,7 +175,10 @@ class AnswersOfCells(FoundClusters):
         n_samples: int = 1,
         gene_list: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
-        """Counts replicated from ``p(x_new | x)``: ``[n_obs, genes]``, or ``[n_obs, genes, n_samples]`` for several."""
+        """Counts replicated from ``p(x_new | x)``: ``[n_obs, genes]``, or ``[n_obs, genes, n_samples]`` for several.
+
+        Other ones at every call; ``torch.manual_seed`` fixes them.
+        """
         check_whole_number(n_samples, "n_samples")
         x, covariates = self._cells(adata, indices)
         counts = replicate(self._evaluation, x, covariates, genes=self._genes(gene_list), num_samples=n_samples)
@@ -261,6 +265,6 @@ class AnswersOfCells(FoundClusters):
                 f"transform_batch names no batch: choose among {listed(known)}, or None for each cell's own."
             )
         for name in names:
-            if str(name) not in known:
+            if category_text(name) not in known:
                 raise UserError(f"transform_batch={name!r} is no batch of the model: choose among {listed(known)}.")
-        return [known.index(str(name)) for name in names]
+        return [known.index(category_text(name)) for name in names]

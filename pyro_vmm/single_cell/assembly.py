@@ -1,5 +1,6 @@
 """From the options of :class:`pyro_vmm.SingleCellVMM` to a model of counts and its guide."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,7 @@ class CountAssembly:
         start: StartingValues,
         *,
         num_batches: int,
-        pseudo_inputs: Tensor,
+        pseudo_inputs: Callable[[], Tensor],
     ) -> tuple[LatentMixtureModel, AmortizedNormal]:
         """Make the model and its guide, drawing initial weights from torch's global generator.
 
@@ -64,7 +65,7 @@ class CountAssembly:
         num_batches
             Batches of cells; 1 for none.
         pseudo_inputs
-            ``[K, G]``, counts from which pseudo-inputs start.
+            Gives counts ``[K, G]`` from which pseudo-inputs start, if the prior has any.
 
         Raises
         ------
@@ -91,7 +92,7 @@ class CountAssembly:
 
         def encoded() -> PseudoInputs:
             return PseudoInputs(
-                pseudo_inputs, domain="positive", covariates=encoding.categories, continuous=encoding.continuous
+                pseudo_inputs(), domain="positive", covariates=encoding.categories, continuous=encoding.continuous
             )
 
         if self.low_precision:

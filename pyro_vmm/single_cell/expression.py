@@ -86,7 +86,10 @@ def replicate(
     genes: NDArray[np.int64],
     num_samples: int,
 ) -> NDArray[np.float64]:
-    """Counts drawn from ``p(x_new | x)``, ``[N, len(genes), num_samples]``: each from a posterior draw of its cell's latents."""
+    """Counts drawn from ``p(x_new | x)``, ``[N, len(genes), num_samples]``: each from a posterior draw of its cell's latents.
+
+    Draws come from torch's global generator.
+    """
     columns = torch.from_numpy(genes)
 
     def of_block(block: Tensor, **given: Tensor) -> Tensor:
@@ -99,4 +102,4 @@ def replicate(
             draws.append(evaluation.model.observation(z, **decoded).sample()[:, columns])
         return torch.stack(draws, -1)
 
-    return evaluation.by_rows(of_block, x, covariates)
+    return evaluation.by_rows(of_block, x, covariates, own_noise=False)

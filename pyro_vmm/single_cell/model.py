@@ -48,6 +48,7 @@ from pyro_vmm.training import (
     SparseRows,
     Trainer,
     Watcher,
+    num_minibatches,
     resume_training,
     split_rows,
 )
@@ -350,7 +351,9 @@ class SingleCellVMM(AnswersOfCells):
             )
         device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
         training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
-        steps_per_epoch = max(1, -(-len(training) // max(1, batch_size)))
+        if len(training) < 2 and self.assembly.normalization == "batch":
+            raise UserError("There is one cell to train on: batch normalisation needs at least 2.")
+        steps_per_epoch = num_minibatches(len(training), batch_size)
         if max_epochs is None:
             max_epochs = default_epochs(len(training), batch_size, least=LEAST_EPOCHS, most=MOST_EPOCHS)
         if patience is None:
@@ -424,7 +427,7 @@ class SingleCellVMM(AnswersOfCells):
             self.encoding,
             StartingValues.of(self.cells, training),
             num_batches=len(self.batch_categories),
-            pseudo_inputs=pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
+            pseudo_inputs=lambda: pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
         )
 
     def _begin(self, standard_normal_steps: int | None, all_steps: int) -> int:

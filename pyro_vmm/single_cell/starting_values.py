@@ -10,6 +10,8 @@ from torch import Tensor
 from pyro_vmm.data import CellCounts
 
 LEAST_THETA, GREATEST_THETA = 0.1, 100.0
+BORROWED = 2.0
+"""Cells that each batch's library sizes are averaged with, as large and as different as those of all batches together."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class StartingValues:
         Moment estimate of ``theta``, ``[G]``: the variance beyond that of Poisson counts with the cells' own library
         sizes, ``sum (x - mu)^2 - mu = sum mu^2 / theta``, kept within 0.1 .. 100.
     library_loc, library_scale
-        Mean and standard deviation of the log library size in each batch, ``[num_batches]``.
+        Mean and standard deviation of the log library size in each batch, ``[num_batches]``, as though it had two cells more,
+        which are like all batches together: a batch of one or two cells may have none among those trained on.
     """
 
     log_shares: Tensor
@@ -46,9 +49,11 @@ class StartingValues:
         theta = np.square(shares) * squared_library / np.maximum(beyond_poisson, 1e-12)
         batch, log_library = cells.batch[rows], np.log(library)
         number = len(cells.batch_categories)
-        sizes = np.maximum(np.bincount(batch, minlength=number), 1)
-        loc = np.bincount(batch, log_library, minlength=number) / sizes
-        variance = np.bincount(batch, np.square(log_library - loc[batch]), minlength=number) / sizes
+        # A batch of few cells, or none, borrows from all together.
+        sizes = np.bincount(batch, minlength=number) + BORROWED
+        loc = (np.bincount(batch, log_library, minlength=number) + BORROWED * log_library.mean()) / sizes
+        deviations = np.bincount(batch, np.square(log_library - loc[batch]), minlength=number)
+        variance = (deviations + BORROWED * log_library.var()) / sizes
         return cls(
             log_shares=_float(np.log(shares)),
             inverse_dispersion=_float(np.clip(theta, LEAST_THETA, GREATEST_THETA)),

@@ -98,7 +98,7 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
             encoding,
             StartingValues.placeholders(len(genes), len(batches)),
             num_batches=len(batches),
-            pseudo_inputs=torch.ones(model.assembly.num_components, len(genes)),
+            pseudo_inputs=lambda: torch.ones(model.assembly.num_components, len(genes)),
         )
 
     check_stored_shapes(directory / "model.safetensors", build, num_layers=num_layers)

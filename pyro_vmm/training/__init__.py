@@ -2,7 +2,7 @@
 
 from pyro_vmm.training.checkpoint import CheckpointWriter, read_checkpoint, resume_training, write_checkpoint
 from pyro_vmm.training.early_stopping import EarlyStopping
-from pyro_vmm.training.minibatches import minibatches, split_rows
+from pyro_vmm.training.minibatches import minibatches, num_minibatches, split_rows
 from pyro_vmm.training.progress_bar import ProgressBar
 from pyro_vmm.training.sparse_rows import SparseRows
 from pyro_vmm.training.trainer import Trainer, Watcher
@@ -15,6 +15,7 @@ __all__ = [
     "Trainer",
     "Watcher",
     "minibatches",
+    "num_minibatches",
     "read_checkpoint",
     "resume_training",
     "split_rows",

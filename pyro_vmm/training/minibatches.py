@@ -6,22 +6,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def num_minibatches(num_observations: int, batch_size: int) -> int:
+    """Minibatches in an epoch: ``ceil(N / batch_size)``, or one fewer where an odd N is taken in pairs."""
+    number = max(1, -(-num_observations // max(1, batch_size)))
+    return number if batch_size < 2 else min(number, max(1, num_observations // 2))
+
+
 def minibatches(num_observations: int, batch_size: int, *, seed: int, epoch: int) -> list[Tensor]:
     """Split a fresh permutation of ``0 .. N-1`` into equal minibatches of at most ``batch_size``.
 
-    Sizes differ by at most one, so that no epoch ends on a minibatch of a single observation (which batch normalisation
-    cannot take) unless ``batch_size`` is 1 or 2. Being a function of ``seed`` and ``epoch``, the order needs no state of its
-    own in a checkpoint.
+    Sizes differ by at most one. No minibatch is a single observation, which batch normalisation cannot take, unless
+    ``batch_size`` is 1: pairs of an odd number of observations are one fewer, and one has three. Being a function of
+    ``seed`` and ``epoch``, the order needs no state of its own in a checkpoint.
 
     Returns
     -------
     list of Tensor
-        ``ceil(N / batch_size)`` long tensors that partition ``0 .. N-1``.
+        As many long tensors as :func:`num_minibatches` says, which partition ``0 .. N-1``.
     """
     entropy = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(entropy >> 1))
     order = torch.randperm(num_observations, generator=generator)
-    return list(order.tensor_split(max(1, -(-num_observations // batch_size))))
+    return list(order.tensor_split(num_minibatches(num_observations, batch_size)))
 
 
 def split_rows(num_observations: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

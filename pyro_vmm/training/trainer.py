@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,8 @@ from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
 from pyro_vmm.infer.non_finite import NonFiniteError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.training.early_stopping import EarlyStopping
-from pyro_vmm.training.minibatches import minibatches
+from pyro_vmm.training.fingerprint import fingerprint
+from pyro_vmm.training.minibatches import minibatches, num_minibatches
 from pyro_vmm.training.sparse_rows import Rows, dense_rows
 
 Covariates = Mapping[str, Tensor]
@@ -114,7 +116,7 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Minibatches in an epoch."""
-        return max(1, -(-len(self.x) // self.batch_size))
+        return num_minibatches(len(self.x), self.batch_size)
 
     def run(self) -> list[dict[str, float]]:
         """Train until the last epoch, the end of patience, or a request to stop; restore the best state; return history.
@@ -251,6 +253,26 @@ class Trainer:
             prefix = owner + "."
             module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
 
+    @cached_property
+    def _data_sha256(self) -> str:
+        return fingerprint(self.x, self.covariates)
+
+    def _check_same_model(self, tensors: Mapping[str, Tensor]) -> None:
+        mine = {name: tuple(tensor.shape) for name, tensor in self._tensors().items()}
+        theirs = {
+            name: tuple(tensor.shape) for name, tensor in tensors.items() if name.startswith(("model.", "guide."))
+        }
+        for name in [*mine, *theirs]:
+            if mine.get(name) != theirs.get(name):
+                there, here = (
+                    "missing" if shape is None else f"of shape {list(shape)}"
+                    for shape in (theirs.get(name), mine.get(name))
+                )
+                raise UserError(
+                    f"The checkpoint was made with another model: {name} is {there} in it, and {here} in this one. Resume "
+                    "with the same options."
+                )
+
     def _schedule(self) -> str:
         schedule = self.svi.learning_rate_schedule
         return repr(schedule) if is_dataclass(schedule) else type(schedule).__name__
@@ -274,6 +296,7 @@ class Trainer:
             "seed": self.seed,
             "batch_size": self.batch_size,
             "num_observations": len(self.x),
+            "data_sha256": self._data_sha256,
             "learning_rate_schedule": self._schedule(),
         }
         return tensors, facts
@@ -284,18 +307,21 @@ class Trainer:
         Raises
         ------
         UserError
-            If the state belongs to other data, another seed or another minibatch size.
+            If the state belongs to other data, another model, another seed or another minibatch size.
         """
         for name, mine in (("seed", self.seed), ("batch_size", self.batch_size), ("num_observations", len(self.x))):
             if facts[name] != mine:
                 raise UserError(f"The checkpoint was made with {name} {facts[name]}, not {mine}: resume with the same.")
-        # Absent from the checkpoints of the first weeks.
+        # Absent from earlier checkpoints, and the schedule from those of the first weeks.
+        if facts.get("data_sha256", self._data_sha256) != self._data_sha256:
+            raise UserError("The checkpoint was made with other data: resume with the same observations, or fit anew.")
         schedule = facts.get("learning_rate_schedule", self._schedule())
         if schedule != self._schedule():
             raise UserError(
                 f"The checkpoint was made with the learning-rate schedule {schedule}, not {self._schedule()}: resume with the "
                 "same schedule and, where that is a cosine, the same max_epochs."
             )
+        self._check_same_model(tensors)
         self._restore(tensors)
         self._best = {k.removeprefix("best."): v.to(self.device) for k, v in tensors.items() if k.startswith("best.")}
         for name, optimizer in self.svi.optimizers.items():

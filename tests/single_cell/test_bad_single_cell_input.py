@@ -14,6 +14,7 @@ from pyro_vmm import VMM, SingleCellVMM, UserError
 from pyro_vmm.data import DataWarning
 from pyro_vmm.single_cell.setup import SETUP_KEY
 from pyro_vmm.single_cell.simulation import simulate_cells
+from pyro_vmm.training import CheckpointWriter
 
 Fit = Callable[..., SingleCellVMM]
 
@@ -264,6 +265,26 @@ def test_bad_queries(fitted: SingleCellVMM) -> None:
     ):
         with pytest.raises(UserError, match=re.escape(sentence)):
             call()
+
+
+def test_a_checkpoint_of_another_model_or_of_other_data(cells: anndata.AnnData, fit: Fit, tmp_path: Path) -> None:
+    fit(cells, train={"watchers": [CheckpointWriter(tmp_path, every_seconds=0.0)]})
+    going_on = {"max_epochs": 3, "resume": tmp_path}
+    assert fit(cells, train=going_on).history["step"]["step"].iloc[-1] == 15
+    for options in ({"n_latent": 2}, {"num_components": 5}, {"prior": "standard-normal"}, {"gene_likelihood": "nb"}):
+        with pytest.raises(UserError, match=r"made with another model: .* Resume with the same options"):
+            fit(cells, train=going_on, **options)
+    others = cells.copy()
+    others.X.data += 1
+    with pytest.raises(UserError, match="made with other data"):
+        fit(others, train=going_on)
+
+
+def test_one_cell_cannot_be_trained_on(fitted: SingleCellVMM, cells: anndata.AnnData, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "model")
+    model = SingleCellVMM.load(tmp_path / "model", cells[:1].copy())
+    with pytest.raises(UserError, match="one cell to train on: batch normalisation needs at least 2"):
+        model.train(max_epochs=1)
 
 
 def test_folders_that_hold_no_single_cell_model(fitted: SingleCellVMM, cells: anndata.AnnData, tmp_path: Path) -> None:

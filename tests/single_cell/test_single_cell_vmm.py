@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 import pyro_vmm
@@ -21,7 +22,7 @@ from pyro_vmm.single_cell import model as single_cell_model
 from pyro_vmm.single_cell.model import STANDARD_NORMAL_STEPS
 from pyro_vmm.single_cell.setup import SETUP_KEY
 from pyro_vmm.single_cell.simulation import simulate_cells
-from pyro_vmm.training import Trainer
+from pyro_vmm.training import Trainer, split_rows
 
 Fit = Callable[..., SingleCellVMM]
 
@@ -46,6 +47,22 @@ def test_shapes_and_meanings(fitted: SingleCellVMM, cells: anndata.AnnData) -> N
     sampled = fitted.get_latent_representation(give_mean=False)
     assert sampled.shape == latent.shape
     assert not np.array_equal(sampled, latent)
+
+
+def test_samples_are_new_ones_at_every_call_and_for_every_cell(fitted: SingleCellVMM) -> None:
+    def sample(**of: Any) -> NDArray[Any]:
+        return fitted.get_latent_representation(give_mean=False, **of)
+
+    assert not np.array_equal(sample(), sample())
+    mean = fitted.get_latent_representation()
+    alone = [sample(indices=[cell])[0] - mean[cell] for cell in range(20)]
+    assert len({tuple(deviation > 0) for deviation in alone}) > 1
+    assert not np.array_equal(fitted.posterior_predictive_sample(), fitted.posterior_predictive_sample())
+    for draw in (sample, fitted.posterior_predictive_sample):
+        torch.manual_seed(3)
+        first = draw()
+        torch.manual_seed(3)
+        np.testing.assert_array_equal(draw(), first)
 
 
 def test_history_is_a_dictionary_of_frames(fitted: SingleCellVMM) -> None:
@@ -155,6 +172,46 @@ def test_an_inferred_library_size_is_nearer_the_truth_than_total_counts(cells: a
     # How they vary, not their level: a constant factor can as well be the shares'.
     assert np.corrcoef(inferred, true)[0, 1] > 0.5
     assert np.std(inferred - true) < 0.8 * np.std(total - true)
+
+
+def test_a_batch_of_few_cells_borrows_what_library_sizes_are_like() -> None:
+    adata = simulate_cells(300, 40, seed=0)
+    adata.obs["donor"] = ["small"] * 2 + ["other"] * 3 + ["big"] * 295
+    SingleCellVMM.setup_anndata(adata, batch_key="donor")
+    # A split that trains on neither cell of the small batch, and one that trains on one of them.
+    seeds = {
+        kept: next(seed for seed in range(999) if (split_rows(300, 0.1, seed)[0] < 2).sum() == kept) for kept in (0, 1)
+    }
+    library = np.log(np.asarray(adata.X.sum(1)).ravel())
+    for kept, seed in seeds.items():
+        model = SingleCellVMM(adata, use_observed_lib_size=False, num_components=5, n_hidden=8, random_state=seed)
+        model.train(max_epochs=1)
+        names = list(model.batch_categories)
+        loc, scale = (getattr(model.module, f"library_{name}").numpy() for name in ("loc", "scale"))
+        small, big = names.index("small"), names.index("big")
+        assert abs(loc[small] - library.mean()) < 3 * library.std(), kept
+        assert scale[small] > 0.5 * library.std(), kept
+        assert loc[big] == pytest.approx(library.mean(), abs=0.05)
+        assert scale[big] == pytest.approx(library.std(), rel=0.05)
+        assert model.get_elbo(indices=[0, 1]) > model.get_elbo() - 100.0
+
+
+def test_priors_without_pseudo_inputs_may_have_more_components_than_cells(cells: anndata.AnnData, fit: Fit) -> None:
+    few = cells[:20].copy()
+    for prior in ("gaussian-mixture", "standard-normal"):
+        assert np.isfinite(fit(few, prior=prior, num_components=30).get_elbo())
+    with pytest.raises(UserError, match="num_components=30 is more than the 18 cells"):
+        fit(few, num_components=30)
+
+
+def test_a_batch_may_be_named_as_it_stands_in_the_column(fit: Fit) -> None:
+    adata = simulate_cells(60, 20, seed=0)
+    adata.obs["donor"] = np.repeat([1.0, 2.0], 30)
+    SingleCellVMM.setup_anndata(adata, batch_key="donor")
+    model = fit(adata, num_components=5)
+    by_name = [model.get_normalized_expression(transform_batch=name) for name in (2.0, 2, "2")]
+    for expression in by_name[1:]:
+        pd.testing.assert_frame_equal(expression, by_name[0])
 
 
 def test_expression_has_names_and_scales(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
@@ -413,9 +470,9 @@ def test_it_says_in_a_line_what_it_is_of(fitted: SingleCellVMM, cells: anndata.A
 
 
 def test_a_last_minibatch_of_one_cell_is_no_trouble(cells: anndata.AnnData, fit: Fit) -> None:
-    for number in (129, 2 * 64 + 1, 65):
+    for number, batch_size in ((129, 64), (65, 64), (13, 2), (7, 2)):
         part = cells[:number].copy()
-        model = fit(part, train={"train_size": 1.0})
+        model = fit(part, train={"train_size": 1.0, "batch_size": batch_size}, num_components=7)
         assert np.isfinite(model.history["elbo_train"]["elbo_train"]).all()
 
 
