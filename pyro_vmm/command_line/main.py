@@ -145,6 +145,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="COLUMN|FILE",
         help="colour and score by these; by default those that pyro-vmm score was given",
     )
+    report.add_argument(
+        "--batch-key",
+        metavar="COLUMN",
+        help="look for a batch effect by this column of the cells; by default the fit's own",
+    )
 
     benchmark = commands.add_parser("benchmark", help="reproduce a table of the folder benchmarks/ (in a checkout)")
     benchmark.add_argument(
@@ -199,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "report":
             from pyro_vmm.command_line.report import report
 
-            report(options.directory, options.labels)
+            report(options.directory, options.labels, options.batch_key)
             return 0
         if options.command == "benchmark":
             from pyro_vmm.command_line.benchmark import benchmark

@@ -6,18 +6,18 @@ from pathlib import Path
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 
 
-def report(directory: Path, labels: str | None = None) -> Path:
+def report(directory: Path, labels: str | None = None, batch_key: str | None = None) -> Path:
     """Write ``report.html`` into the folder of a fit, say where it is, and return its path.
 
     Raises
     ------
     UserError
-        If the folder holds no fit, files in it are damaged, or labels cannot be read.
+        If the folder holds no fit, files in it are damaged, or labels or batches cannot be read.
     """
     from pyro_vmm.report import write_report
 
     with warnings_in_one_line():
-        path = write_report(directory, labels=labels)
+        path = write_report(directory, labels=labels, batch_key=batch_key)
     print(f"The report is in {path} ({path.stat().st_size / 1e6:.1f} MB); it can be sent as it is.")
     return path
 

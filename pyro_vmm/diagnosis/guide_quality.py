@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyro_vmm.diagnosis.finding import Finding
-from pyro_vmm.diagnosis.pareto_k import RELIABLE, pareto_k
+from pyro_vmm.diagnosis.pareto_k import pareto_k, reliable_up_to
 from pyro_vmm.diagnosis.sampled_rows import told
 
 NAME = "guide quality"
@@ -28,10 +28,11 @@ def guide_quality(log_ratios: ArrayLike, num_observations: int) -> Finding:
     num_observations
         Of how many observations they were drawn.
     """
-    k = pareto_k(log_ratios)
-    share = float((k > RELIABLE).mean())
+    k, most = pareto_k(log_ratios), reliable_up_to(np.shape(log_ratios)[1])
+    share = float((k > most).mean())
     sentence = (
-        f"For {100 * share:.0f} % of the observations the importance ratios have a Pareto k above {RELIABLE} (median "
+        f"For {100 * share:.0f} % of the observations the importance ratios have a Pareto k above {most:.2g}, too large for "
+        f"{np.shape(log_ratios)[1]} draws (median "
         f"{np.median(k):.2f}; {told(len(k), num_observations)})."
     )
     if share > MANY:

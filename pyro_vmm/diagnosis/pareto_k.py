@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from pyro_vmm.errors import UserError
 
 RELIABLE = 0.7
-"""Above this the importance-weighted mean converges too slowly to be of use (Vehtari et al. 2024, section 3.2.4)."""
+"""Above this the importance-weighted mean converges too slowly to be of use (Vehtari et al. 2024, section 3.2.4); with few draws,
+:func:`reliable_up_to`."""
 ALIKE = 1e-3
 """Ratios that differ by less than this share weigh all draws alike: what is left is rounding, whose ties have no tail to fit."""
 FEWEST_DRAWS = 25
@@ -18,9 +19,10 @@ FEWEST_DRAWS = 25
 def pareto_k(log_ratios: ArrayLike) -> NDArray[np.float64]:
     """Shape ``k`` of the generalised Pareto distribution fitted to the largest importance ratios, ``[N]``.
 
-    The smaller the better: below 0.5 the ratios have a finite variance, above :data:`RELIABLE` the guide's tails are too
-    light for ``p(z | x)``. It is the diagnostic of Pareto smoothed importance sampling (PSIS). Where all ratios of the tail are
-    alike, as for the posterior itself, ``k`` is 0. It cannot see a part of the posterior in which no draw has fallen.
+    The smaller the better: below 0.5 the ratios have a finite variance, above :func:`reliable_up_to` (0.7 from 2,200 draws on)
+    the guide's tails are too light for ``p(z | x)``. It is the diagnostic of Pareto smoothed importance sampling (PSIS). Where
+    all ratios of the tail are alike, as for the posterior itself, ``k`` is 0. It cannot see a part of the posterior in which
+    no draw has fallen.
 
     Parameters
     ----------
@@ -51,6 +53,11 @@ def pareto_k(log_ratios: ArrayLike) -> NDArray[np.float64]:
     threshold = np.exp(ordered[:, [-tail - 1]])  # where the largest is one
     excess = np.exp(ordered[:, -tail:]) - threshold
     return np.array([_shape(row) if row[-1] > ALIKE else 0.0 for row in excess])
+
+
+def reliable_up_to(num_draws: int) -> float:
+    """The ``k`` up to which so many draws suffice: ``min(1 - 1 / log10 S, 0.7)`` (Vehtari et al. 2024, section 3.2.3)."""
+    return min(1.0 - 1.0 / float(np.log10(num_draws)), RELIABLE)
 
 
 def _shape(excess: NDArray[np.float64]) -> float:

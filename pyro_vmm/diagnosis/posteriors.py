@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg import eigh, solve_triangular
 from scipy.special import logsumexp
 from torch import Tensor
 
@@ -62,6 +62,17 @@ class Posteriors:
         """
         between, within = self.loc.var(0), np.square(self.scale).mean(0)
         return np.asarray(between / (between + within))
+
+    def along_directions(self) -> Posteriors:
+        """The same in coordinates that part what varies between observations from what does not.
+
+        They are the generalised eigenvectors of ``Cov_x(m)`` and ``Cov_x(m) + E_x[S S^T]``; the eigenvalues are the
+        :meth:`informed_share` of the result, whose ``scale_tril`` is a factor but not triangular.
+        """
+        between = np.atleast_2d(np.cov(self.loc, rowvar=False, bias=True))
+        within = (self.scale_tril @ self.scale_tril.swapaxes(-1, -2)).mean(0)
+        _, directions = eigh(between, between + within)
+        return Posteriors(self.loc @ directions, directions.T @ self.scale_tril)
 
     def standard_normal_kl(self) -> NDArray[np.float64]:
         """Mean ``KL(q(z_d | x) || Normal(0, 1))`` of each dimension, ``[D]`` nats."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
@@ -29,7 +30,7 @@ class SimulationBasedCalibration:
     Attributes
     ----------
     names
-        Of the Q quantities: ``"z[0]"`` to ``"z[D - 1]"``, then ``"log p(x | z)"``.
+        Of the Q quantities: ``"z[0]"`` to ``"z[D - 1]"``, ``"library_size"`` where the model draws it, ``"log p(x | z)"``.
     ranks
         How many of the draws lie below the true value, ``[N, Q]``, from 0 to ``num_draws``.
     num_draws
@@ -82,12 +83,20 @@ class SimulationBasedCalibration:
 
 
 def simulation_based_calibration(
-    model: Any, guide: Any, *, num_simulations: int = 1000, num_draws: int = 63, num_bins: int = 16, seed: int = 0
+    model: Any,
+    guide: Any,
+    covariates: Mapping[str, Tensor] | None = None,
+    *,
+    num_simulations: int = 1000,
+    num_draws: int = 63,
+    num_bins: int = 16,
+    seed: int = 0,
 ) -> SimulationBasedCalibration:
     """Draw latents from the prior, data from the latents, and rank the latents among draws from the guide.
 
     If the guide is the posterior, each rank is uniform on ``0 .. num_draws``. The log likelihood is ranked beside the
     coordinates of ``z``, since a guide that ignores ``x`` and returns the prior has uniform ranks in these (Modrák et al. 2023).
+    A library size that the model draws is ranked, too. Of a :class:`pyro_vmm.SingleCellVMM`, call its own method.
 
     It tests the guide against the model, on the model's own data: it cannot see a model that is wrong about the real data,
     nor faults that cancel over the prior in all the quantities.
@@ -96,9 +105,12 @@ def simulation_based_calibration(
     ----------
     model
         With ``prior.sample(n)``, ``observation(z)`` and ``log_likelihood(x, z)``, as
-        :class:`~pyro_vmm.models.LatentMixtureModel`; without covariates.
+        :class:`~pyro_vmm.models.LatentMixtureModel`.
     guide
         With ``posterior(x)``, on the same device.
+    covariates
+        ``[M, ...]`` by name, what decoder, encoder and likelihood were fitted with: each simulated observation is given those
+        of one of the M, drawn at random.
     num_simulations
         Observations ``N`` to simulate.
     num_draws
@@ -115,7 +127,7 @@ def simulation_based_calibration(
     Raises
     ------
     UserError
-        For numbers that do not go together.
+        For numbers that do not go together, and covariates that are missing or differ in length.
 
     References
     ----------
@@ -129,21 +141,58 @@ def simulation_based_calibration(
         raise UserError(f"num_bins is {num_bins}: it must be at least 2 and divide num_draws + 1, {num_draws + 1}.")
     if num_simulations < 5 * num_bins:
         raise UserError(f"num_simulations is {num_simulations}: {num_bins} bins need at least {5 * num_bins}.")
+    given = dict(covariates or {})
+    if len({len(values) for values in given.values()}) > 1:
+        raise UserError(
+            "covariates differ in length: " + ", ".join(f"{name} {len(values)}" for name, values in given.items())
+        )
+    for name in getattr(model, "needed_covariates", ()):
+        if name not in given:
+            raise UserError(
+                f"The model was fitted with the covariate {name!r}: give it, covariates={{{name!r}: ...}}, or call "
+                "SingleCellVMM.simulation_based_calibration()."
+            )
     blocks = []
     sizes = [min(_AT_ONCE, num_simulations - start) for start in range(0, num_simulations, _AT_ONCE)]
     with torch.no_grad(), evaluation_mode(model), evaluation_mode(guide), _seeded(seed, guide):
         for size in sizes:
             z = model.prior.sample(size)
-            x = model.observation(z).sample()
-            drawn = guide.posterior(x).sample(torch.Size((num_draws,)))
+            beside = _of_random_rows(given, size, z.device)
+            library = _library(model, beside, size)
+            x = model.observation(z, **beside, **library).sample()
+            drawn = guide.posterior(x, **beside).sample(torch.Size((num_draws,)))
             below = (drawn < z).sum(0)  # [B, D]
-            truth = model.log_likelihood(x, z)
-            likelihood = torch.stack([model.log_likelihood(x, draw) for draw in drawn])
-            blocks.append(torch.cat((below, (likelihood < truth).sum(0)[:, None]), -1).cpu())
+            truth = model.log_likelihood(x, z, **beside, **library)
+            # The library size is drawn with the latents: both are what the guide has a posterior of.
+            libraries = {
+                name: guide.library_posterior(x, **beside).sample(torch.Size((num_draws,))) for name in library
+            }
+            likelihood = torch.stack(
+                [
+                    model.log_likelihood(x, draw, **beside, **{name: each[place] for name, each in libraries.items()})
+                    for place, draw in enumerate(drawn)
+                ]
+            )
+            counted = [(libraries[name] < library[name]).sum(0)[:, None] for name in library]
+            blocks.append(torch.cat((below, *counted, (likelihood < truth).sum(0)[:, None]), -1).cpu())
     ranks = torch.cat(blocks).numpy().astype(np.int64)
-    names = (*(f"z[{dimension}]" for dimension in range(ranks.shape[1] - 1)), "log p(x | z)")
+    dimensions = ranks.shape[1] - 1 - len(library)
+    names = (*(f"z[{dimension}]" for dimension in range(dimensions)), *library, "log p(x | z)")
     p_values = np.array([chisquare(counts).pvalue for counts in _histograms(ranks, num_draws, num_bins)])
     return SimulationBasedCalibration(names, ranks, num_draws, num_bins, p_values)
+
+
+def _of_random_rows(covariates: Mapping[str, Tensor], size: int, device: torch.device) -> dict[str, Tensor]:
+    number = min((len(values) for values in covariates.values()), default=1)
+    rows = torch.randint(number, (size,))
+    return {name: values[rows.to(values.device)].to(device) for name, values in covariates.items()}
+
+
+def _library(model: Any, covariates: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
+    """The site ``library_size``, ``[B]``, of a model that has it."""
+    if not hasattr(model, "library_prior"):
+        return {}
+    return {"library_size": model.library_prior(covariates.get("batch")).expand(torch.Size((size,))).sample()}
 
 
 def _histograms(ranks: NDArray[np.int64], num_draws: int, num_bins: int) -> NDArray[np.int64]:

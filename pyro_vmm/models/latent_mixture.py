@@ -53,6 +53,9 @@ class LatentMixtureModel(LocalPyroModule):
     >>> pyro.condition(model, data=model.prior.site_values())                        # doctest: +SKIP
     """
 
+    needed_covariates: tuple[str, ...] = ()
+    """Names of the covariates without which the story is not the one that was fitted."""
+
     def __init__(self, prior: Prior, decoder: nn.Module, likelihood: Likelihood | str) -> None:
         super().__init__()
         self.prior = prior

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.data import Dataset, load_input, load_labels
+from pyro_vmm.data.arrays import listed
 from pyro_vmm.diagnosis import Diagnosis
 from pyro_vmm.errors import UserError
 from pyro_vmm.report.fit_folder import FitFolder
@@ -41,7 +42,7 @@ class Observations:
     notices: list[str] = field(default_factory=list)
 
 
-def observe(fit: FitFolder, labels: str | None = None) -> Observations:
+def observe(fit: FitFolder, labels: str | None = None, batch_key: str | None = None) -> Observations:
     """Load the model of a finished fit and what goes with it.
 
     Parameters
@@ -50,15 +51,19 @@ def observe(fit: FitFolder, labels: str | None = None) -> Observations:
         A finished fit.
     labels
         Column or file of labels, as for ``pyro-vmm score``; those that the fit was scored with where None.
+    batch_key
+        Column of the cells' batches by which to look for a batch effect; the fit's own where None.
 
     Raises
     ------
     UserError
-        If the model is damaged, or labels were asked for and cannot be read or were given to the fit.
+        If the model is damaged, or labels or batches were asked for and cannot be read, or labels were given to the fit.
     """
     asked = labels or (fit.scores or {}).get("labels")
     seen = Observations(label_name=asked)
-    known = _observe_cells(fit, seen) if fit.of_cells else _observe_arrays(fit, seen)
+    if batch_key is not None and not fit.of_cells:
+        raise UserError(f"--batch-key {batch_key} is of single cells, and {fit.path} is a fit of arrays: leave it out.")
+    known = _observe_cells(fit, seen, batch_key) if fit.of_cells else _observe_arrays(fit, seen)
     assert fit.clusters is not None
     if asked is not None:
         try:
@@ -70,22 +75,6 @@ def observe(fit: FitFolder, labels: str | None = None) -> Observations:
                 raise
             seen.notices.append(f"Pictures with labels are left out: {error}")
     return seen
-
-
-def diagnose(model: Any, x: NDArray[Any] | None = None) -> Diagnosis | None:
-    """What the model says of its own fit; None where this version's models have no ``diagnose``.
-
-    Parameters
-    ----------
-    model
-        A :class:`~pyro_vmm.VMM`, or a :class:`~pyro_vmm.SingleCellVMM` with its cells.
-    x
-        Observations ``[N, F]`` of the former.
-    """
-    if not hasattr(model, "diagnose"):
-        return None
-    diagnosis: Diagnosis = model.diagnose() if x is None else model.diagnose(x)
-    return diagnosis
 
 
 @dataclass(frozen=True)
@@ -121,7 +110,7 @@ def _load_input(fit: FitFolder, seen: Observations) -> Dataset | None:
     return dataset
 
 
-def _observe_cells(fit: FitFolder, seen: Observations) -> _Known:
+def _observe_cells(fit: FitFolder, seen: Observations, batch_key: str | None) -> _Known:
     from pyro_vmm.data.cell_files import read_cells
     from pyro_vmm.single_cell import SingleCellVMM
 
@@ -135,17 +124,23 @@ def _observe_cells(fit: FitFolder, seen: Observations) -> _Known:
     if setup.batch_key is not None:
         seen.batch_name = setup.batch_key
         seen.batches = np.array(model.batch_categories, dtype=object)[model.cells.batch]
-    _diagnose(seen, None)
     unambiguous = adata.obs.loc[:, ~adata.obs.columns.duplicated(keep=False)]
     given = (setup.batch_key, setup.size_factor_key, *setup.categorical_keys, *setup.continuous_keys)
-    return _Known(
+    known = _Known(
         {str(name): unambiguous[name].to_numpy() for name in unambiguous.columns},
         tuple(name for name in given if name is not None),
     )
+    if batch_key is not None and batch_key not in known.columns:
+        raise UserError(f"--batch-key {batch_key} is no column of {path}: give one of {listed(sorted(known.columns))}.")
+    columns = {} if batch_key is None else {"batch_key": batch_key}
+    if seen.label_name in known.columns and seen.label_name not in known.given_to_the_fit:
+        columns["labels_key"] = seen.label_name
+    _diagnose(seen, adata if columns else None, **columns)
+    return known
 
 
-def _diagnose(seen: Observations, x: NDArray[Any] | None) -> None:
+def _diagnose(seen: Observations, observed: Any, **columns: str) -> None:
     try:
-        seen.diagnosis = diagnose(seen.model, x)
+        seen.diagnosis = seen.model.diagnose(observed, **columns)
     except UserError as error:
         seen.notices.append(f"No diagnosis: {error}")

@@ -19,7 +19,7 @@ UNFINISHED = (
 )
 
 
-def write_report(directory: str | Path, *, labels: str | None = None) -> Path:
+def write_report(directory: str | Path, *, labels: str | None = None, batch_key: str | None = None) -> Path:
     """Write ``report.html`` into the folder of a fit, and return its path.
 
     Parameters
@@ -28,6 +28,8 @@ def write_report(directory: str | Path, *, labels: str | None = None) -> Path:
         What ``pyro-vmm fit`` wrote. A fit stopped at a checkpoint gets a report of its training so far.
     labels
         Column or file of labels, as for ``pyro-vmm score``; those that the fit was scored with where None.
+    batch_key
+        Column of single cells' batches by which to look for a batch effect; the fit's own where None.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def write_report(directory: str | Path, *, labels: str | None = None) -> Path:
     """
     fit = read_fit(Path(directory))
     try:
-        page = render(_contents(fit, labels)).encode("utf-8", "replace")
+        page = render(_contents(fit, labels, batch_key)).encode("utf-8", "replace")
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{fit.path / 'config.json'} is damaged or not of this version ({error}): fit again.") from None
     path = fit.path / "report.html"
@@ -47,9 +49,9 @@ def write_report(directory: str | Path, *, labels: str | None = None) -> Path:
     return path
 
 
-def _contents(fit: FitFolder, labels: str | None) -> Contents:
+def _contents(fit: FitFolder, labels: str | None, batch_key: str | None) -> Contents:
     finished = fit.clusters is not None
-    seen = observe(fit, labels) if finished else Observations(notices=[UNFINISHED])
+    seen = observe(fit, labels, batch_key) if finished else Observations(notices=[UNFINISHED])
     rows = cluster_rows(fit, seen) if finished else []
     pictures = [*(pictures_of_clusters(fit, seen) if finished else ()), *pictures_of_training(fit)]
     columns, history, note = history_rows(fit.history)

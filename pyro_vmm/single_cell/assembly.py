@@ -101,8 +101,12 @@ class CountAssembly:
         options = {name: getattr(self, name) for name in Assembly.__dataclass_fields__ if hasattr(self, name)}
         prior = Assembly(num_genes, latent_dim=self.n_latent, **options).make_prior(guide, encoded)
         if self.use_observed_lib_size:
-            return LatentMixtureModel(prior, decoder, likelihood), guide
-        return CountMixtureModel(prior, decoder, likelihood, start.library_loc, start.library_scale), guide
+            model = LatentMixtureModel(prior, decoder, likelihood)
+            model.needed_covariates = ("library_size", *widths)
+        else:
+            model = CountMixtureModel(prior, decoder, likelihood, start.library_loc, start.library_scale)
+            model.needed_covariates = tuple(widths)
+        return model, guide
 
     def make_likelihood(self, num_genes: int, num_batches: int) -> Likelihood:
         """Make the likelihood alone.

@@ -20,7 +20,7 @@ from pyro_vmm import persistence
 from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.devices import choose_device
-from pyro_vmm.diagnosis import Diagnosis, Stability
+from pyro_vmm.diagnosis import Diagnosis, SimulationBasedCalibration, Stability, simulation_based_calibration
 from pyro_vmm.diagnosis.cells import diagnose_cells
 from pyro_vmm.diagnosis.refits import refit_cells
 from pyro_vmm.errors import UserError
@@ -493,6 +493,34 @@ class SingleCellVMM(AnswersOfCells):
             Before :meth:`train`, for cells that the model cannot read or fewer than ten, and for an unknown column.
         """
         return diagnose_cells(self, adata, labels_key, batch_key)
+
+    def simulation_based_calibration(self, *, num_simulations: int = 1000, seed: int = 0) -> SimulationBasedCalibration:
+        """Whether the guide is the posterior of the model, asked of cells that the model itself has made.
+
+        Each is given the batch, the other covariates and the library size of one of the cells fitted, drawn at random; a
+        library size that is inferred is drawn and ranked like the latents. See
+        :func:`pyro_vmm.diagnosis.simulation_based_calibration`.
+
+        Parameters
+        ----------
+        num_simulations
+            Cells to simulate, at least 80.
+        seed
+            Of all draws.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`train`, and for too few simulations.
+        """
+        self._check_trained()
+        return simulation_based_calibration(
+            self.module,
+            self.guide,
+            self.encoding.tensors(self.cells),
+            num_simulations=num_simulations,
+            seed=seed,
+        )
 
     def stability(self, num_seeds: int = 5, **train_options: Any) -> Stability:
         """Fit again with other seeds and compare the clusters; takes as long as ``num_seeds - 1`` fits.

@@ -1,5 +1,6 @@
 """``SingleCellVMM.diagnose`` and ``stability`` on fits with and without the batch, trained and untrained."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import anndata
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from pyro_vmm import SingleCellVMM, UserError
-from pyro_vmm.diagnosis import Diagnosis
+from pyro_vmm.diagnosis import Diagnosis, simulation_based_calibration
 from pyro_vmm.single_cell import simulate_cells
 
 SMALL: dict[str, Any] = {"n_latent": 3, "num_components": 12, "n_hidden": 32}
@@ -61,6 +64,35 @@ def test_batches_are_apart_where_the_model_was_not_told_of_them(
     assert told.severity == "warning"
     assert told.value > found["batch effect"].value + 0.2
     assert "batch_key" in told.advice
+
+
+@pytest.mark.parametrize("observed", [True, False])
+def test_simulated_cells_are_those_of_the_fit(
+    fit: Callable[..., SingleCellVMM], cells: anndata.AnnData, observed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fit(max_epochs=20, use_observed_lib_size=observed)
+    totals: list[NDArray[Any]] = []
+    posterior = model.guide.posterior
+    monkeypatch.setattr(model.guide, "posterior", lambda x, **given: totals.append(x.sum(1)) or posterior(x, **given))
+    found = model.simulation_based_calibration(num_simulations=160)
+    library = np.asarray(cells.X.sum(1))
+    assert np.median(np.concatenate(totals)) == pytest.approx(np.median(library), rel=0.2)
+    assert found.names == ("z[0]", "z[1]", "z[2]", *(() if observed else ("library_size",)), "log p(x | z)")
+    assert found.ranks.shape == (160, len(found.names))
+    with pytest.raises(UserError, match=re.escape("covariate 'library_size'" if observed else "covariate 'batch'")):
+        simulation_based_calibration(model.module, model.guide, num_simulations=80)
+
+
+def test_a_library_size_of_the_wrong_width_is_found(fit: Callable[..., SingleCellVMM]) -> None:
+    model = fit(max_epochs=40, use_observed_lib_size=False)
+    sound = model.simulation_based_calibration().to_frame().loc["library_size"]
+    last = list(model.guide.library_encoder.modules())[-1]
+    with torch.no_grad():
+        last.weight[1].zero_()
+        last.bias[1] = 3.0
+    wide = model.simulation_based_calibration().to_frame().loc["library_size"]
+    assert wide["p_value"] < 1e-6
+    assert wide["outer"] < 0.2 < sound["outer"]
 
 
 def test_an_untrained_embedding_has_lost_what_labels_tell(

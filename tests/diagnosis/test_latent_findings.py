@@ -6,6 +6,7 @@ import torch
 
 from pyro_vmm.diagnosis.guide_quality import guide_quality
 from pyro_vmm.diagnosis.lost_structure import information_in_embedding, reconstruction, reconstruction_gain
+from pyro_vmm.diagnosis.pareto_k import pareto_k, reliable_up_to
 from pyro_vmm.diagnosis.posterior_collapse import posterior_collapse
 from pyro_vmm.diagnosis.posteriors import Posteriors
 from pyro_vmm.evaluation import Evaluation
@@ -35,6 +36,36 @@ def test_activity_does_not_depend_on_the_scale_of_the_latents() -> None:
     assert small.severity == "fine"
     large = posterior_collapse(posteriors([1.0, 1.0], [50.0, 50.0]), 500)
     assert large.severity == "warning"
+
+
+def test_idle_directions_are_seen_where_they_are_oblique_to_the_axes() -> None:
+    along = posteriors([1.0, 0.9, 0.01, 0.01, 0.01], [0.3, 0.4, 1.0, 1.0, 1.0])
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(5, 5)))[0]
+    factor = np.linalg.cholesky(turn @ along.scale_tril @ along.scale_tril.swapaxes(-1, -2) @ turn.T)
+    turned = Posteriors(along.loc @ turn.T, factor)
+    assert (turned.informed_share() > 0.01).all()
+    np.testing.assert_allclose(turned.along_directions().informed_share(), np.sort(along.informed_share()), atol=0.01)
+    found = posterior_collapse(turned, 500)
+    assert found.severity == "notice"
+    assert "2 of 5 latent dimensions vary" in found.sentence
+    assert "oblique" in found.sentence
+    assert found.value == pytest.approx(0.6)
+
+
+def test_means_that_vary_and_tell_next_to_nothing_have_collapsed() -> None:
+    hardly = posterior_collapse(posteriors([0.2, 0.2, 0.2], [1.0, 1.0, 1.0]), 500)
+    assert "3 of 3 latent dimensions vary" in hardly.sentence
+    assert hardly.severity == "warning"
+
+
+def test_few_draws_are_asked_for_a_lower_k() -> None:
+    assert reliable_up_to(100) == pytest.approx(0.5)
+    assert reliable_up_to(10_000) == 0.7
+    # The mean of weights 1 / u^0.6, u uniform: their tail is Pareto's of k = 0.6, too heavy for a hundred draws.
+    ratios = -0.6 * np.log(np.random.default_rng(0).random((200, 100)))
+    assert 0.5 < np.median(pareto_k(ratios)) < 0.7
+    assert guide_quality(ratios, 200).severity == "notice"
+    assert guide_quality(-0.6 * np.log(np.random.default_rng(0).random((50, 5000))), 50).severity == "fine"
 
 
 def test_the_divergence_of_each_dimension_is_told_for_a_standard_normal_prior() -> None:

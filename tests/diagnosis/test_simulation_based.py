@@ -13,9 +13,9 @@ from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.priors import StandardNormal
 
 
-def calibration(
-    *, width: float = 1.0, shift: float = 0.0, gain: float = 1.0, num_simulations: int = 1000, num_draws: int = 31
-) -> SimulationBasedCalibration:
+def linear_gaussian(
+    width: float = 1.0, shift: float = 0.0, gain: float = 1.0
+) -> tuple[LatentMixtureModel, AmortizedNormal]:
     """``z ~ N(0, I_2)``, ``x = W z + N(0, I_3)``: the posterior is ``N(V W^T x, V)``, ``V = (I + W^T W)^-1``.
 
     The guide's scale is ``width`` times the posterior's, its mean ``gain`` times the posterior's plus ``shift``.
@@ -32,7 +32,11 @@ def calibration(
         diagonal = torch.expm1(factor.diagonal() - 1e-4).log()
         encoder.bias.copy_(torch.cat((torch.full((2,), shift), diagonal, factor[1, :1])))
     model = LatentMixtureModel(StandardNormal(2), decoder, Normal(initial_scale=1.0))
-    guide = AmortizedNormal(encoder, "full")
+    return model, AmortizedNormal(encoder, "full")
+
+
+def calibration(*, num_simulations: int = 1000, num_draws: int = 31, **fault: float) -> SimulationBasedCalibration:
+    model, guide = linear_gaussian(**fault)
     return simulation_based_calibration(model, guide, num_simulations=num_simulations, num_draws=num_draws, num_bins=16)
 
 
@@ -101,6 +105,29 @@ def test_the_callers_random_numbers_are_left_alone_and_the_seed_decides() -> Non
     np.testing.assert_array_equal(calibration(num_simulations=80).ranks, first.ranks)
     torch.manual_seed(6)
     np.testing.assert_array_equal(calibration(num_simulations=80).ranks, first.ranks)
+
+
+class Shifted(nn.Module):
+    """A decoder, or an encoder of what it decodes, that adds or takes away a covariate."""
+
+    def __init__(self, network: nn.Module, sign: float) -> None:
+        super().__init__()
+        self.network, self.sign, self.shift_by = network, sign, 0.0
+
+    def forward(self, values: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        return self.network(values) + shift if self.sign > 0 else self.network(values - shift - self.shift_by)
+
+
+def test_covariates_reach_model_and_guide_alike() -> None:
+    model, guide = linear_gaussian()
+    model.decoder = Shifted(model.decoder, 1.0)
+    guide.encoder = Shifted(guide.encoder, -1.0)
+    shift = 5.0 * torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    assert simulation_based_calibration(model, guide, {"shift": shift}).calibrated
+    guide.encoder.shift_by = 0.5
+    assert not simulation_based_calibration(model, guide, {"shift": shift}).calibrated
+    with pytest.raises(UserError, match="differ in length: shift 40, other 3"):
+        simulation_based_calibration(model, guide, {"shift": shift, "other": torch.ones(3)})
 
 
 def test_mistakes() -> None:

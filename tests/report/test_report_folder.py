@@ -1,17 +1,20 @@
 """Folders that hold no fit, half a fit or a damaged one; inputs and labels that are gone or not to be used."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL
 from sklearn.metrics import normalized_mutual_info_score
 
 from pyro_vmm import UserError
 from pyro_vmm.command_line.main import main
 from pyro_vmm.report import write_report
+from pyro_vmm.single_cell import simulate_cells
 
 
 @pytest.fixture
@@ -130,6 +133,25 @@ def test_labels_from_a_file_are_matched_to_the_observations(run: Path, tmp_path:
     assert f"<bdi>L{int(largest.mode()[0])}</bdi>" in page
     nmi = normalized_mutual_info_score(clusters["id"] % 2, clusters["cluster"])
     assert f">{nmi:.4g}<" in page
+
+
+def test_batches_that_the_fit_was_not_told_of_and_labels_are_looked_at(
+    tmp_path: Path, no_pictures: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = simulate_cells(300, 40, num_groups=3, num_batches=2, batch_effect=2.0, seed=1)
+    cells.obs["shuffled"] = np.random.default_rng(0).permutation(cells.obs["group"].to_numpy())
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    run = str(tmp_path / "run")
+    assert main(["fit", str(tmp_path / "cells.h5ad"), "--output", run, *SMALL, "--max-epochs", "10"]) == 0
+    page = write_report(run).read_text()
+    assert "batch effect" not in page
+    assert "labels in the embedding" not in page
+    assert main(["report", run, "--labels", "shuffled", "--batch-key", "batch"]) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert re.search(r"Warning:?\W+(<[^>]+>\s*)*batch effect", page)
+    assert re.search(r"Warning:?\W+(<[^>]+>\s*)*labels in the embedding", page)
+    assert main(["report", run, "--batch-key", "lab"]) == 2
+    assert "--batch-key lab is no column" in capsys.readouterr().err
 
 
 def test_cells_without_their_adata_are_reported_without_genes(

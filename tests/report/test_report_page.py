@@ -252,7 +252,8 @@ def test_the_models_own_diagnosis_is_asked_for_and_told(
         asked.append(X)
         return Diagnosis((Finding("a look", "notice", "This was looked at."),))
 
-    def of_cells(self, adata=None):
+    def of_cells(self, adata=None, **columns):
+        assert not columns
         return of_arrays(self, adata)
 
     monkeypatch.setattr(VMM, "diagnose", of_arrays, raising=False)
