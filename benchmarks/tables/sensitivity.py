@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import t
 
 from benchmarks.harness import Column, Table, Trial
 from benchmarks.harness.collect import ACCURACIES, CLUSTERS, ELBO, SECONDS
@@ -29,7 +32,7 @@ FULL = {
     "latent dimension D": (2, 5, 10, 20, 40),
     "learning-rate ratio": (0.1, 0.3, 1.0, 3.0, 10.0),
 }
-DEFAULTS = {
+DEFAULTS: dict[Any, dict[str, float]] = {
     "digits": {
         "components K": DIGITS_MODEL["num_components"],
         "minibatch B": DIGITS_MODEL["batch_size"],
@@ -49,7 +52,8 @@ DEFAULTS = {
 QUESTION = """\
 In the paper's released code the minibatch size sets, without saying so, how fine the clusters are: the hyper-prior is
 weighed against one minibatch. Here the prior weight M does, and the minibatch should not. One option is changed at a
-time from the default, the number of training steps held equal. The learning-rate ratio is the prior's rate over the networks'.
+time from the default, trained for the same number of steps unless early stopping ends it
+sooner. The learning-rate ratio is the prior's rate over the networks'.
 The default is K = 100 (digits: 50), B = 256 (digits: 128), M = 256, D = 10 and a ratio of 0.3."""
 
 
@@ -91,34 +95,47 @@ def of_cells(name: str, value: float) -> dict[str, Any]:
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
-    """How far each option moves the number of clusters, against how far the seed alone does."""
+    """Mean number of clusters by each option, and by how much a doubling of the minibatch changes it."""
     sentences = []
     for data, of_data in rows.groupby("data", sort=False):
         default = of_data[of_data["method"] == DEFAULT]["clusters"]
         if default.empty:
             continue
-        of_minibatch = of_data[(of_data["method"] == DEFAULT) | (of_data["group"] == "minibatch B")]
-        by_seed = of_minibatch.groupby("method")["clusters"].agg(lambda found: found.max() - found.min()).max()
-        spans = {}
         for group, of_group in of_data[of_data["group"] != ""].groupby("group", sort=False):
             means = of_group.groupby("method", sort=False)["clusters"].mean()
-            spans[group] = max(means.max(), default.mean()) - min(means.min(), default.mean())
             told = "; ".join(f"{method.rpartition('= ')[2]}: {mean:.1f}" for method, mean in means.items())
             sentences.append(f"{data}, clusters by {group}: {told}; by default {default.mean():.1f}.")
-        if "minibatch B" in spans:
-            moved = spans["minibatch B"]
-            if len(default) < 2:
-                verdict = "one seed does not say whether that is more than chance"
-            elif moved > by_seed:
-                verdict = "so the minibatch still sets the granularity in part"
-            else:
-                verdict = "so the minibatch does not set the granularity beyond what the seed does"
-            against = f", the prior weight by {spans['prior weight M']:.1f}" if "prior weight M" in spans else ""
-            sentences.append(
-                f"**{data}: the minibatch moves the mean number of clusters by {moved:.1f}{against}, the seed alone by "
-                f"at most {by_seed:.1f} (range over {len(default)} seeds), at equally many training steps: {verdict}.**"
-            )
+        slopes = _clusters_by_doubling(
+            of_data[of_data["group"].isin(["", "minibatch B"])], DEFAULTS[data]["minibatch B"]
+        )
+        if slopes:
+            sentences.append(f"**{data}: {_verdict(np.array(slopes))}**")
     return sentences
+
+
+def _clusters_by_doubling(rows: pd.DataFrame, default: float) -> list[float]:
+    """Least-squares slope of clusters against ``log2 B``, one for each seed that has two values of B or more."""
+    sizes = pd.to_numeric(rows["method"].str.rpartition("= ")[2], errors="coerce").fillna(default)
+    slopes = []
+    for seed in rows["seed"].unique():
+        own = (rows["seed"] == seed) & rows["clusters"].notna()
+        if sizes[own].nunique() > 1:
+            slopes.append(float(np.polyfit(np.log2(sizes[own]), rows.loc[own, "clusters"], 1)[0]))
+    return slopes
+
+
+def _verdict(slopes: NDArray[np.float64]) -> str:
+    """Of a t test across seeds; what is not shown may still be, within the interval."""
+    changed = f"a doubling of the minibatch changes the number of clusters by {slopes.mean():+.2f}"
+    if len(slopes) < 2:
+        return f"{changed} on one seed, which does not say whether that is more than chance."
+    half = float(t.ppf(0.975, len(slopes) - 1) * slopes.std(ddof=1) / np.sqrt(len(slopes)))
+    interval = (
+        f"{changed} (95 % interval {slopes.mean() - half:+.2f} to {slopes.mean() + half:+.2f}, {len(slopes)} seeds)"
+    )
+    if abs(slopes.mean()) > half:
+        return f"{interval}: it still sets the granularity in part."
+    return f"{interval}: an effect is not shown, and none beyond that interval is likely."
 
 
 TABLE = Table(

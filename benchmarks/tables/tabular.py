@@ -14,7 +14,7 @@ The paper does not ask what the model does on plain tables. Wine, breast cancer 
 columns of unequal units and binary indicators. Every method sees standardised columns. The Gaussian mixture's number
 of components (1 to 20) and shape are chosen by BIC; HDBSCAN's noise counts as one cluster. k-means alone is told the
 number of classes. No option was chosen by a score: VMM has K = 50, minibatches of 128, a learning rate of 0.001 and
-equally many training steps everywhere."""
+at most equally many training steps everywhere: early stopping may end a fit sooner."""
 
 
 def trials(quick: bool, seed: int) -> list[Trial]:

@@ -110,19 +110,28 @@ def rows(**columns: Any) -> pd.DataFrame:
 
 
 def test_verdict_on_the_minibatch_follows_from_the_numbers() -> None:
-    def verdict(of_minibatch: list[float]) -> str:
-        table = rows(
-            group=["", "", "minibatch B", "minibatch B"],
-            method=[sensitivity.DEFAULT] * 2 + ["minibatch B = 32", "minibatch B = 512"],
-            clusters=[20.0, 24.0, *of_minibatch],
-            # Seeds differ by 4 at the default; what another option does to them is beside the point.
+    def verdict(slope: float, number: int, noise: float = 0.5) -> str:
+        random = np.random.default_rng(0)
+        size = np.array([64, 128, 256, 512, 1024])
+        table = pd.concat(
+            rows(
+                data="digits",
+                seed=seed,
+                group=["minibatch B", "", *["minibatch B"] * 3],
+                method=["minibatch B = 64", sensitivity.DEFAULT, *(f"minibatch B = {b}" for b in size[2:])],
+                # Seeds differ in their level, which is no effect of the minibatch.
+                clusters=10.0 * seed + slope * np.log2(size) + noise * random.normal(size=5),
+            )
+            for seed in range(number)
         )
-        table = pd.concat([table, rows(group=["prior weight M"] * 2, method="M = 1", clusters=[1.0, 90.0])])
-        return sensitivity.findings(table)[-1]
+        # What another option does is beside the point.
+        other = rows(data="digits", seed=0, group=["prior weight M"] * 2, method="M = 1", clusters=[1.0, 90.0])
+        return sensitivity.findings(pd.concat([table, other]))[-1]
 
-    assert "does not set the granularity" in verdict([21.0, 24.0])
-    assert "still sets the granularity" in verdict([12.0, 24.0])
-    assert "by 10.0" in verdict([12.0, 20.0])
+    assert "it still sets the granularity in part" in verdict(1.0, 5)
+    assert "by +1.00 (95 % interval +1.00 to +1.00, 5 seeds)" in verdict(1.0, 5, noise=0.0)
+    assert "an effect is not shown" in verdict(0.0, 5)
+    assert "does not say whether" in verdict(1.0, 1)
 
 
 def test_sensitivity_fits_the_default_once_and_knows_what_it_is() -> None:
