@@ -50,11 +50,12 @@ def provenance(contents: Mapping[str, Any]) -> str:
         ", ".join(f"{name} {number}" for name, number in each.items()) for each in contents["versions"]
     )
     source = "; ".join(", ".join(f"{name} {digest}" for name, digest in each.items()) for each in contents["source"])
+    lost = ", but those not finite" if any(row["error"] for row in contents["rows"]) else ""
     lines = [
         f"    {contents['command']}",
         "",
         f"Means over the seeds {', '.join(map(str, contents['seeds']))}, least and greatest in brackets; all seeds that were "
-        "run are in it. Labels are read after the fit, for the scores, unless the table says that a method is told more.",
+        f"run are in it{lost}. Labels are read after the fit, for the scores, unless the table says that a method is told more.",
         "",
         f"{'; '.join(contents['machine'])}; cores {_listed(contents['cores'])}, threads a trial {_listed(contents['threads'])}, "
         f"device {_listed(contents['device'])}. {versions}. Source digests: {source}.",

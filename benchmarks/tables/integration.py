@@ -30,7 +30,7 @@ def run(options: Any) -> bool:
     from integration_data import FILES
     from integration_methods import METHODS
 
-    if options.jobs > 1 or options.devices != ["cpu"]:
+    if options.jobs not in (0, 1) or options.devices != ["cpu"]:
         raise UserError("The benchmark integration runs one fit at a time on the CPU: leave out --jobs and --devices.")
     if options.data_root is None or not any((options.data_root / f"{file}.h5ad").is_file() for file in FILES):
         raise UserError(
@@ -51,6 +51,8 @@ def run(options: Any) -> bool:
         output=options.results or options.output,
         name=name,
     )
+    if not any(True for _ in integration.runs(arguments)):
+        raise UserError(f"--only {options.only}: no fit has such a name; --list shows them.")
     if options.list:
         for file, method, seed, folder in integration.runs(arguments):
             print(f"{'done ' if folder.exists() else 'to do'}  {file}/{method}/seed{seed}")

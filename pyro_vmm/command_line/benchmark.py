@@ -41,6 +41,7 @@ def benchmark(options: argparse.Namespace) -> bool:
         for trial in chosen:
             print(f"{'to do' if trial in left else 'done '}  {trial.name}")
         return True
+    _tell_of_other_sources(harness, folder, [trial for trial in chosen if trial not in left])
     print(
         f"{options.name}: {len(chosen) - len(left)} of {len(chosen)} trials done before, {len(left)} to do", flush=True
     )
@@ -108,6 +109,19 @@ def _chosen(trials: list[Any], pattern: str | None) -> list[Any]:
     if not chosen:
         raise UserError(f"--only {pattern}: no trial has such a name; --list shows them.")
     return chosen
+
+
+def _tell_of_other_sources(harness: Any, folder: Path, done: list[Any]) -> None:
+    """Say how many finished trials another state of the package or of the benchmarks has made."""
+    now = importlib.import_module("benchmarks.source_digest").source_digest
+    present = {part: now(part) for part in ("pyro_vmm", "benchmarks")}
+    others = [trial.name for trial in done if harness.finished(folder, trial)["facts"]["source"] != present]
+    if others:
+        print(
+            f"pyro-vmm: {len(others)} finished trials were made by another state of the source, whose defaults may differ "
+            f"({others[0]} is one): remove them from {folder} to run them again.",
+            file=sys.stderr,
+        )
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -75,6 +75,8 @@ def test_mistakes(
     monkeypatch.setattr(table, "NEEDED", ("no_such_package",))
     for arguments, told in (
         (["--jobs", "2"], "--jobs"),
+        (["--jobs", "-3"], "--jobs"),
+        (["--data-root", str(data), "--only", "nosuch"], "--only nosuch"),
         ([], "--data-root"),
         (["--data-root", str(empty)], "h5ad"),
         (["--data-root", str(data)], "no_such_package"),

@@ -66,7 +66,14 @@ def test_table(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     # Again: nothing is left to do.
     capsys.readouterr()
     assert main(arguments) == 0
-    assert f"{name}: {len(planned)} of {len(planned)} trials done before, 0 to do" in capsys.readouterr().out
+    again = capsys.readouterr()
+    assert f"{name}: {len(planned)} of {len(planned)} trials done before, 0 to do" in again.out
+    assert "another state of the source" not in again.err
+    if name != "tabular":
+        return
+    monkeypatch.setattr("benchmarks.source_digest.source_digest", lambda folder: "another")
+    assert main(arguments) == 0
+    assert f"{len(planned)} finished trials were made by another state of the source" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
@@ -100,6 +107,7 @@ def test_page_gives_means_and_ranges_and_owns_up(tmp_path: Path) -> None:
     text = write_table(contents, tmp_path / "results").read_text()
     assert "| d | a | 3 | 0.30 (0.10 to 0.60) |" in text
     assert "| d | b | 2 (1 not finite) | 0.50 |" in text
+    assert "all seeds that were run are in it, but those not finite." in text
     assert "**5 of 6 trials have been run.**" in text
     assert "    the command\n" in text
     assert page(json.loads((tmp_path / "results" / "t.json").read_text())) == text
