@@ -80,6 +80,12 @@ IN_THE_COMMANDS_WORDS = {
     "batch_key": "--batch-key",
     "size_factor_key": "--size-factor-key",
     "allow_non_counts=True": "--allow-non-counts",
+    "accelerator=": "--device ",
+    "layer='": "--layer '",
+    "layer=None for adata.X": "no --layer for adata.X",
+    "or None for adata.X": "or no --layer for adata.X",
+    ", or normalization='layer'": "",
+    " or a pyro_vmm.likelihoods.Likelihood": "",
 }
 COLUMNS = {"elbo": "elbo_train", "validation_elbo": "elbo_validation"}
 """Columns of ``history.csv`` that :class:`pyro_vmm.SingleCellVMM` tells by another name and with the other sign."""
@@ -205,7 +211,8 @@ def _in_the_commands_words() -> Iterator[None]:
     except UserError as error:
         told = str(error)
         for name, word in IN_THE_COMMANDS_WORDS.items():
-            told = re.sub(rf"\b{re.escape(name)}\b", word, told)
+            start, end = (r"\b" if letter.isalnum() else "" for letter in (name[0], name[-1]))
+            told = re.sub(start + re.escape(name) + end, word, told)
         raise UserError(told) from None
 
 

@@ -503,7 +503,10 @@ def with_zero_factor(adata: AnnData) -> None:
 
 UNREADABLE = ["text.h5ad", "half.h5ad", "foreign.h5ad", "rot.zarr"]
 MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str]]] = [
-    (None, ["--layer", "countz"], ["cells.h5ad", "no layer 'countz'", "'counts'"]),
+    (None, ["--layer", "countz"], ["no layer 'countz': give --layer 'counts' or no --layer for adata.X"]),
+    (None, ["--device", "tpu"], ["--device 'tpu' is not known"]),
+    (None, ["--batch-size", "1"], ["batch normalisation needs at least 2 cells."]),
+    (None, ["--likelihood", "normal"], ["choose 'zinb', 'nb', 'poisson'."]),
     (None, ["--batch-key", "doner"], ["no column 'doner'", "--batch-key", "'donor'"]),
     (None, ["--covariates", "plate"], ["no column 'plate'", "--covariates"]),
     (None, ["--covariates", "sex", "sex"], ["'sex'", "2 times"]),
@@ -540,7 +543,7 @@ MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str
     (with_twin_cells, [], ["repeated cell name", "'cell-2'"]),
     (without_batches, [], ["'donor'", "--batch-key", "3 missing"]),
     (with_zero_factor, ["--size-factor-key", "factor"], ["'factor'", "above 0"]),
-    ("normalised", [], ["adata.X", "non-whole", "raw counts, perhaps layer='counts'"]),
+    ("normalised", [], ["adata.X", "non-whole", "raw counts, perhaps --layer 'counts'"]),
     ("absent.h5ad", [], ["no file", "absent.h5ad"]),
     ("absent.zarr", [], ["no folder", "absent.zarr"]),
     ("empty.h5ad", [], ["empty.h5ad is an empty file"]),
