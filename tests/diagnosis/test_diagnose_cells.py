@@ -76,7 +76,8 @@ def test_simulated_cells_are_those_of_the_fit(
     monkeypatch.setattr(model.guide, "posterior", lambda x, **given: totals.append(x.sum(1)) or posterior(x, **given))
     found = model.simulation_based_calibration(num_simulations=160)
     library = np.asarray(cells.X.sum(1))
-    assert np.median(np.concatenate(totals)) == pytest.approx(np.median(library), rel=0.2)
+    # Of the same depth, give or take what dropout costs; without a library size it would be a count or two.
+    assert np.median(np.concatenate(totals)) == pytest.approx(np.median(library), rel=0.5)
     assert found.names == ("z[0]", "z[1]", "z[2]", *(() if observed else ("library_size",)), "log p(x | z)")
     assert found.ranks.shape == (160, len(found.names))
     with pytest.raises(UserError, match=re.escape("covariate 'library_size'" if observed else "covariate 'batch'")):
