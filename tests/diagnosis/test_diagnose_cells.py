@@ -84,7 +84,7 @@ def test_simulated_cells_are_those_of_the_fit(
         simulation_based_calibration(model.module, model.guide, num_simulations=80)
 
 
-def test_a_library_size_of_the_wrong_width_is_found(fit: Callable[..., SingleCellVMM]) -> None:
+def test_a_library_size_of_the_wrong_width_or_level_is_found(fit: Callable[..., SingleCellVMM]) -> None:
     model = fit(max_epochs=40, use_observed_lib_size=False)
     sound = model.simulation_based_calibration().to_frame().loc["library_size"]
     last = list(model.guide.library_encoder.modules())[-1]
@@ -94,6 +94,11 @@ def test_a_library_size_of_the_wrong_width_is_found(fit: Callable[..., SingleCel
     wide = model.simulation_based_calibration().to_frame().loc["library_size"]
     assert wide["p_value"] < 1e-6
     assert wide["outer"] < 0.2 < sound["outer"]
+    with torch.no_grad():
+        last.bias[1] = -2.0
+        last.bias[0] += 1.0
+    high = model.simulation_based_calibration().to_frame().loc["library_size"]
+    assert high["mean_rank"] < 0.1
 
 
 def test_an_untrained_embedding_has_lost_what_labels_tell(
