@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pyro_vmm.command_line.determinism import determinism
-from pyro_vmm.command_line.fit_cells import FOR_CELLS, fit_cells, refuse
+from pyro_vmm.command_line.fit_cells import FOR_CELLS, check_same_data, fit_cells, refuse
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder
 from pyro_vmm.command_line.report import how_to_report
@@ -55,19 +55,12 @@ OPTIONS = (
 
 def demo(output: Path, seed: int) -> bool:
     """Fit scikit-learn's digits, then score the clusters; whether the fit came to its end."""
-    arguments = argparse.Namespace(
-        **dict.fromkeys((*OPTIONS, *FOR_CELLS, "data_root", "label_column", "network", "threads")),
-        input="digits",
-        output=output,
-        seed=seed,
-        device="cpu",
-        low_precision=False,
-        checkpoint_seconds=60.0,
-        deterministic=False,
-        resume=False,
-        quiet=False,
-        overwrite=True,
-    )
+    from pyro_vmm.command_line.main import parser
+
+    command = ["fit", "digits", "--output", str(output), "--seed", str(seed), "--device", "cpu"]
+    arguments = parser().parse_args(command)
+    arguments.command_line, arguments.overwrite = command, True
+    arguments.how_to_go_on = shlex.join(["pyro-vmm", *command, "--resume"])
     if not fit(arguments):
         return False
     score(output, "label")
@@ -100,20 +93,21 @@ def _fit_arrays(arguments: argparse.Namespace) -> bool:
         "label_column": arguments.label_column,
         "num_observations": len(dataset.x),
         "data_sha256": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
-        "command": shlex.join(["pyro-vmm", *sys.argv[1:]]),
+        "command": shlex.join(["pyro-vmm", *arguments.command_line]),
         "threads": torch.get_num_threads(),
         "deterministic": arguments.deterministic,
     }
+    check_same_data(arguments, facts)
     with OutputFolder(arguments.output) as folder:
         resume = folder.resume(facts, storable_options(estimator)) if arguments.resume else None
         if not arguments.resume:
-            folder.start(facts, storable_options(estimator), overwrite=getattr(arguments, "overwrite", False))
+            folder.start(facts, storable_options(estimator), overwrite=arguments.overwrite)
         with StopOnSignal() as stop:
             checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
             estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
         if not estimator.trainer_finished_:
             print(
-                f"Stopped after {estimator.n_iter_} epochs; the same command with --resume goes on from there.",
+                f"Stopped after {estimator.n_iter_} epochs; {arguments.how_to_go_on} goes on from there.",
                 file=sys.stderr,
             )
             return False

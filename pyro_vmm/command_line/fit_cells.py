@@ -108,12 +108,13 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
             "num_observations": len(model.cells.cell_names),
             "num_features": len(model.cells.gene_names),
             "data_sha256": cells_sha256(model.cells),
-            "command": shlex.join(["pyro-vmm", *sys.argv[1:]]),
+            "command": shlex.join(["pyro-vmm", *arguments.command_line]),
             "threads": torch.get_num_threads(),
             "deterministic": arguments.deterministic,
             "setup": model.setup.to_dict(),
             "training": _defaults_of_training() | training,
         }
+        check_same_data(arguments, facts)
         with OutputFolder(arguments.output) as folder:
             options = persistence.storable(model.options)
             resume = folder.resume(facts, options) if arguments.resume else None
@@ -130,7 +131,7 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
             if not model.trainer_finished_:
                 epochs = len(model.history["elbo_train"])
                 print(
-                    f"Stopped after {epochs} epochs; the same command with --resume goes on from there.",
+                    f"Stopped after {epochs} epochs; {arguments.how_to_go_on} goes on from there.",
                     file=sys.stderr,
                 )
                 return False
@@ -148,6 +149,12 @@ def refuse(arguments: argparse.Namespace, names: Sequence[str], why: str) -> Non
     given = ["--" + name.replace("_", "-") for name in names if getattr(arguments, name) not in (None, False)]
     if given:
         raise UserError(f"{' and '.join(given)} {why} ({arguments.input}): leave {'them' if given[1:] else 'it'} out.")
+
+
+def check_same_data(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
+    """Raise :class:`UserError` if the fit repeats another, and the input is no longer that one's."""
+    if arguments.data_sha256 not in (None, facts["data_sha256"]):
+        raise UserError(f"The input {facts['input']} has changed since it was fitted: fit it again.")
 
 
 def cells_sha256(cells: CellCounts) -> str:

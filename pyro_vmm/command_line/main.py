@@ -94,6 +94,9 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
     fit.add_argument("--quiet", action="store_true", help="no progress bar")
 
+    # What no option sets: see ``demo`` and ``stability``.
+    fit.set_defaults(overwrite=False, data_sha256=None, how_to_go_on="the same command with --resume")
+
     cells = fit.add_argument_group("single cells (.h5ad, .zarr)", "raw counts and what else is known of the cells")
     cells.add_argument("--layer", metavar="NAME", help="layer of the counts; X by default, and 'raw' for the raw X")
     cells.add_argument("--batch-key", metavar="COLUMN", help="column of obs with each cell's batch (donor, technology)")
@@ -137,6 +140,11 @@ def parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--num-clusters", type=int, metavar="C", help="merge components down to C clusters first")
     score.add_argument("--no-surgery", action="store_true", help="leave out the ELBO surgery, which takes a minute")
+
+    stability = commands.add_parser("stability", help="fit again with other seeds and say how far the clusters agree")
+    stability.add_argument("directory", type=Path, metavar="DIR", help="a finished fit; the others go into DIR/seeds")
+    stability.add_argument("--num-seeds", type=int, default=5, metavar="S", help="seeds in all (default 5)")
+    stability.add_argument("--quiet", action="store_true", help="no progress bars")
 
     report = commands.add_parser("report", help="write DIR/report.html: one page with pictures, diagnosis and tables")
     report.add_argument("directory", type=Path, metavar="DIR")
@@ -189,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finite or disk or memory did not suffice (told likewise), 130 when interrupted.
     """
     options = parser().parse_args(arguments)
+    options.command_line = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if options.command == "score":
             from pyro_vmm.command_line.score import score
@@ -206,6 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             report(options.directory, options.labels, options.batch_key)
             return 0
+        if options.command == "stability":
+            from pyro_vmm.command_line.stability import stability
+
+            return 0 if stability(options.directory, options.num_seeds, quiet=options.quiet) else INTERRUPTED
         if options.command == "benchmark":
             from pyro_vmm.command_line.benchmark import benchmark
 

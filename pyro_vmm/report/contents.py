@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pyro_vmm.diagnosis import Diagnosis
+from pyro_vmm.diagnosis import Diagnosis, Stability
 from pyro_vmm.report.cluster_table import ClusterRow
 from pyro_vmm.report.fit_folder import FitFolder
 from pyro_vmm.report.observations import Observations
@@ -145,6 +145,17 @@ def score_tables(fit: FitFolder, of_labels: Mapping[str, Any] | None, label_name
             rows = [(*_named(key)[:1], told(value), _named(key)[1]) for key, value in scores.items()]
             tables.append(ScoreTable(heading, rows))
     return tables
+
+
+def consensus_table(found: Stability | None) -> list[ScoreTable]:
+    """What fits with several seeds agree on, a row a consensus cluster."""
+    if found is None:
+        return []
+    rows = [("Adjusted Rand index of two", told(found.mean_rand_index), "mean; 0 by chance, 1 for the same clusters")]
+    for cluster, (size, together, recovered) in enumerate(found.to_frame().itertuples(index=False)):
+        meaning = f"size {told(int(size))}, kept together to {100 * together:.0f} %"
+        rows.append((f"Consensus cluster {cluster}", f"recovered to {100 * recovered:.0f} %", meaning))
+    return [ScoreTable(f"Fits with {len(found.seeds)} seeds", rows)]
 
 
 def _named(key: str) -> tuple[str, str]:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pyro_vmm.data import Dataset, load_input, load_labels
 from pyro_vmm.data.arrays import listed
-from pyro_vmm.diagnosis import Diagnosis
+from pyro_vmm.diagnosis import Diagnosis, Stability
+from pyro_vmm.diagnosis.stability_table import SEED, stability_from_table
 from pyro_vmm.errors import UserError
 from pyro_vmm.report.fit_folder import FitFolder
 
@@ -29,6 +31,8 @@ class Observations:
         Labels, [N], and what the user called them.
     batches, batch_name
         Batches, [N], and their column.
+    stability
+        How far fits with other seeds agree, where ``pyro-vmm stability`` has made some.
     notices
         Sentences about what is missing from the report, and why.
     """
@@ -39,6 +43,7 @@ class Observations:
     label_name: str | None = None
     batches: NDArray[Any] | None = None
     batch_name: str | None = None
+    stability: Stability | None = None
     notices: list[str] = field(default_factory=list)
 
 
@@ -61,6 +66,7 @@ def observe(fit: FitFolder, labels: str | None = None, batch_key: str | None = N
     """
     asked = labels or (fit.scores or {}).get("labels")
     seen = Observations(label_name=asked)
+    seen.stability = _read_stability(fit, seen)
     if batch_key is not None and not fit.of_cells:
         raise UserError(f"--batch-key {batch_key} is of single cells, and {fit.path} is a fit of arrays: leave it out.")
     known = _observe_cells(fit, seen, batch_key) if fit.of_cells else _observe_arrays(fit, seen)
@@ -89,12 +95,33 @@ def _observe_arrays(fit: FitFolder, seen: Observations) -> _Known:
     from pyro_vmm.vmm import VMM
 
     seen.model = VMM.load(fit.path)
+    seen.model.stability_ = seen.stability
     dataset = _load_input(fit, seen)
     _diagnose(seen, None if dataset is None else dataset.x)
     if dataset is None:
         return _Known({}, ())
     columns = {} if dataset.labels is None else {dataset.label_name or "label": dataset.labels}
     return _Known(columns, tuple(name for name in dataset.feature_names.tolist() if name != dataset.label_name))
+
+
+def _read_stability(fit: FitFolder, seen: Observations) -> Stability | None:
+    path = fit.path / "stability.csv"
+    if not path.exists():
+        return None
+    assert fit.clusters is not None
+    try:
+        table = pd.read_csv(path)
+        found = stability_from_table(table)
+        # What the fit's own seed found, now.
+        of_this_fit = table[f"{SEED}{found.seeds[0]}"]
+    except (OSError, ValueError, UserError):  # pandas' own errors are ValueErrors
+        raise UserError(f"{path} is damaged: run pyro-vmm stability again, or remove it.") from None
+    if of_this_fit.tolist() != fit.clusters["cluster"].tolist():
+        seen.notices.append(
+            f"{path.name} is of an earlier state of this fit and is left out: run pyro-vmm stability again."
+        )
+        return None
+    return found
 
 
 def _load_input(fit: FitFolder, seen: Observations) -> Dataset | None:
@@ -120,6 +147,7 @@ def _observe_cells(fit: FitFolder, seen: Observations, batch_key: str | None) ->
         return _Known({}, ())
     adata = read_cells(path)
     seen.model = model = SingleCellVMM.load(fit.path, adata)
+    model.stability_ = seen.stability
     setup = model.setup
     if setup.batch_key is not None:
         seen.batch_name = setup.batch_key

@@ -6,7 +6,7 @@ from typing import Any
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
 from pyro_vmm.report.cluster_table import cluster_rows
-from pyro_vmm.report.contents import Contents, facts_of, history_rows, options_of, score_tables, told
+from pyro_vmm.report.contents import Contents, consensus_table, facts_of, history_rows, options_of, score_tables, told
 from pyro_vmm.report.fit_folder import FitFolder, read_fit
 from pyro_vmm.report.observations import Observations, observe
 from pyro_vmm.report.page import render
@@ -69,7 +69,10 @@ def _contents(fit: FitFolder, labels: str | None, batch_key: str | None) -> Cont
         clusters=rows,
         colours=colours_of(fit, seen) if finished else {},
         pictures=pictures,
-        scores=score_tables(fit, _scores(fit, seen, asked=labels is not None), seen.label_name),
+        scores=[
+            *score_tables(fit, _scores(fit, seen, asked=labels is not None), seen.label_name),
+            *consensus_table(seen.stability),
+        ],
         columns=columns,
         history=history,
         history_note=note,
