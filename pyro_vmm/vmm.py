@@ -104,6 +104,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         Share of the observations held out for the validation ELBO; 0 for none.
     kl_warmup_steps
         Steps over which the KL term rises from 0 to full weight.
+    prior_rest_steps
+        Steps at first in which the prior is not updated, so that no component is lost before there is an embedding.
     learning_rate_schedule
         ``"constant"``, or ``"cosine"``: both learning rates fall to zero over the steps of ``max_epochs``.
     low_precision
@@ -184,6 +186,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         patience: int | None = 30,
         validation_fraction: float = 0.1,
         kl_warmup_steps: int = 0,
+        prior_rest_steps: int = 0,
         learning_rate_schedule: str = "constant",
         low_precision: bool = False,
         device: str = "auto",
@@ -215,6 +218,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.kl_warmup_steps = kl_warmup_steps
+        self.prior_rest_steps = prior_rest_steps
         self.learning_rate_schedule = learning_rate_schedule
         self.low_precision = low_precision
         self.device = device
@@ -296,7 +300,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         for name, meaning in (("max_epochs", "for enough"), ("patience", "to train to the last epoch")):
             check_whole_number(getattr(self, name), name, or_none=meaning)
         check_whole_number(self.batch_size, "batch_size")
-        check_whole_number(self.kl_warmup_steps, "kl_warmup_steps", least=0)
+        for name in ("kl_warmup_steps", "prior_rest_steps"):
+            check_whole_number(getattr(self, name), name, least=0)
         check_positive(self.learning_rate, "learning_rate", "learning rate")
         if self.prior_learning_rate is not None:
             check_positive(self.prior_learning_rate, "prior_learning_rate", "learning rate")
@@ -332,6 +337,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             loss=TraceMeanField_ELBO(),
             kl_schedule=LinearWarmup(self.kl_warmup_steps) if self.kl_warmup_steps else None,
             learning_rate_schedule=named_schedule(self.learning_rate_schedule, total_steps),
+            prior_rest_steps=self.prior_rest_steps,
         )
 
     def _number_components(self, x: Tensor) -> None:

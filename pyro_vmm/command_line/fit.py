@@ -47,6 +47,7 @@ OPTIONS = (
     "prior_learning_rate",
     "learning_rate_schedule",
     "kl_warmup_steps",
+    "prior_rest_steps",
     "batch_size",
     "max_epochs",
     "patience",

@@ -58,7 +58,7 @@ OF_TRAINING = {
     "patience": "patience",
     "device": "accelerator",
 }
-FOR_ARRAYS = ("network", "label_column", "data_root")
+FOR_ARRAYS = ("network", "label_column", "data_root", "prior_rest_steps")
 """Options that mean nothing here."""
 FOR_CELLS = (
     "layer",

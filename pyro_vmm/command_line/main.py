@@ -69,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--prior-learning-rate", type=float, help="of the mixture (default 0.3 times the networks')")
     fit.add_argument("--learning-rate-schedule", help="constant (default) or cosine, to zero at the last epoch")
     fit.add_argument("--kl-warmup-steps", type=int, metavar="STEPS", help="the KL term rises to full weight over these")
+    fit.add_argument(
+        "--prior-rest-steps", type=int, metavar="STEPS", help="arrays: the prior is not updated in these, at first"
+    )
     fit.add_argument("--batch-size", type=int, metavar="B")
     fit.add_argument("--max-epochs", type=int, metavar="E")
     fit.add_argument("--patience", type=int, metavar="P", help="epochs without a rise of the validation ELBO")

@@ -100,6 +100,9 @@ class EmpiricalBayesSVI:
         For so many steps at first the ELBO's prior is ``Normal(0, I)``, while the empirical-Bayes step fits the model's own
         to the latents that this gives. A mixture pays for parting what need not be parted (batches that the decoder is told
         of) until its components are apart, and no more then; ``Normal(0, I)`` pays by the squared distance, however far.
+    prior_rest_steps
+        For so many steps at first the prior is not updated: the networks learn under the components that it begins with, and a
+        component is not lost before there is an embedding to judge it by.
 
     Raises
     ------
@@ -120,8 +123,10 @@ class EmpiricalBayesSVI:
         kl_schedule: Schedule | None = None,
         learning_rate_schedule: Schedule | None = None,
         standard_normal_steps: int = 0,
+        prior_rest_steps: int = 0,
     ) -> None:
         check_whole_number(standard_normal_steps, "standard_normal_steps", least=0)
+        check_whole_number(prior_rest_steps, "prior_rest_steps", least=0)
         if latents not in ("auto", "reused", "fresh"):
             raise UserError(f"latents={latents!r} is not known: choose 'auto', 'reused' or 'fresh'.")
         self.model, self.guide = model, guide
@@ -141,6 +146,7 @@ class EmpiricalBayesSVI:
         self.learning_rate_schedule = learning_rate_schedule or Constant()
         self.reuses_latents = not differs_in_evaluation(guide) if latents == "auto" else latents == "reused"
         self.standard_normal_steps = standard_normal_steps
+        self.prior_rest_steps = prior_rest_steps
         self.steps_taken = 0
         self._switch = ParameterSwitch(self.partition)
         self._statistics = RunningStatistics(model, guide)
@@ -177,7 +183,7 @@ class EmpiricalBayesSVI:
         self._set_learning_rates()
         elbo = self.elbo_step(x, **covariates)
         empirical_bayes = float("nan")
-        if self.partition.prior:
+        if self.partition.prior and self.steps_taken >= self.prior_rest_steps:
             empirical_bayes = self.empirical_bayes_step(x, **covariates)
         self.steps_taken += 1
         return StepLosses(elbo, empirical_bayes)
@@ -218,9 +224,9 @@ class EmpiricalBayesSVI:
 
     @property
     def settled_at(self) -> int:
-        """The first step from which the ELBO is that of the model itself, at full KL weight and learning rates."""
+        """The first step from which the prior learns, the ELBO is under it at full weight, and learning rates no longer rise."""
         schedules = (self.kl_schedule, self.learning_rate_schedule)
-        return max(self.standard_normal_steps, *(schedule.settled_at for schedule in schedules))
+        return max(self.standard_normal_steps, self.prior_rest_steps, *(schedule.settled_at for schedule in schedules))
 
     def evaluate_loss(self, x: Tensor, **covariates: Tensor) -> float:
         """Negative ELBO per observation in evaluation mode and at full KL weight; moves nothing."""

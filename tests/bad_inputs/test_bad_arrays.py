@@ -275,7 +275,8 @@ OPTIONS: list[tuple[str, Any, str]] = [
         for value in (-0.1, 1, 1.5, float("nan"), "a", None)
     ),
     *(
-        ("kl_warmup_steps", value, f"kl_warmup_steps is {value!r}: it must be a whole number, at least 0.")
+        (name, value, f"{name} is {value!r}: it must be a whole number, at least 0.")
+        for name in ("kl_warmup_steps", "prior_rest_steps")
         for value in (-1, 2.5, "a", None)
     ),
     *(

@@ -471,6 +471,20 @@ def test_a_standard_normal_stands_in_for_the_prior_at_first(
         assert unchanged(own, svi.partition.prior) == []  # fitted from the first step on
 
 
+def test_the_prior_rests_at_first(mixture_kind: str, build_svi: Any, make_data: Any) -> None:
+    x = make_data(16, dtype=F64)
+    svi = build_svi(mixture_kind, dtype=F64, svi={"prior_rest_steps": 3})
+    assert svi.settled_at == 3
+    for step in range(5):
+        prior, networks = values(svi.partition.prior), values(svi.partition.elbo)
+        losses = svi.step(x)
+        assert (unchanged(prior, svi.partition.prior) == list(prior)) == (step < 3)
+        assert math.isnan(losses.empirical_bayes) == (step < 3)
+        assert unchanged(networks, svi.partition.elbo) == []
+    with pytest.raises(UserError, match="prior_rest_steps is -1"):
+        build_svi(mixture_kind, svi={"prior_rest_steps": -1})
+
+
 # ---- what cannot be ----------------------------------------------------------------------------------------------
 
 

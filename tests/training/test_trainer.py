@@ -325,6 +325,16 @@ def test_early_stopping_waits_for_the_models_own_prior(make_trainer: Any) -> Non
     assert trainer.early_stopping.best == max(counted)
 
 
+def test_early_stopping_waits_for_a_prior_that_rests(make_trainer: Any) -> None:
+    trainer = make_trainer(svi={"prior_rest_steps": 9}, max_epochs=8)
+    trainer.run()
+    told = [(row["step"] > 9, math.isfinite(row["empirical_bayes_loss"])) for row in trainer.history]
+    assert all(updated or not finite for updated, finite in told)
+    assert told[-1] == (True, True)
+    counted = [row["validation_elbo"] for row in trainer.history if row["step"] >= 9]
+    assert trainer.early_stopping.best == max(counted)
+
+
 def test_the_restored_state_has_the_best_validation_elbo_of_the_history(make_trainer: Any) -> None:
     trainer = make_trainer(
         network=NETWORKS["noisy"],
