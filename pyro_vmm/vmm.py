@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -269,10 +270,16 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             self.model_.to(device)
             self.guide_.to(device)
             bars = [ProgressBar()] if self.verbose else []
+            total_steps = self._max_epochs(len(training)) * num_minibatches(len(training), self.batch_size)
+            svi = self._svi(total_steps)
+            if svi.settled_at >= total_steps:
+                warnings.warn(
+                    f"Training ends after {total_steps:,} steps, and kl_warmup_steps and prior_rest_steps last for "
+                    f"{svi.settled_at:,}: raise max_epochs, or set them lower (0 for none).",
+                    stacklevel=3,
+                )
             trainer = Trainer(
-                self._svi(
-                    total_steps=self._max_epochs(len(training)) * num_minibatches(len(training), self.batch_size)
-                ),
+                svi,
                 resident(x[training], device),
                 resident(x[validation], device) if len(validation) else None,
                 batch_size=int(self.batch_size),

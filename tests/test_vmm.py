@@ -235,6 +235,17 @@ def test_schedules_count_steps(blobs: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_allclose(seen, 1e-2 * 0.5 * (1 + np.cos(np.pi * np.arange(15) / 15)), rtol=1e-6)
 
 
+def test_networks_may_learn_before_the_prior_does(blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    model = VMM(**OPTIONS | {"max_epochs": 3, "prior_rest_steps": 7}).fit(blobs[0])  # five steps an epoch
+    assert np.isfinite(model.history_["empirical_bayes_loss"]).tolist() == [False, False, True]
+    assert np.isfinite(model.history_["elbo"]).all()
+    for too_long in ({"prior_rest_steps": 15}, {"kl_warmup_steps": 15}):
+        with pytest.warns(
+            UserWarning, match="ends after 15 steps, and kl_warmup_steps and prior_rest_steps last for 15"
+        ):
+            VMM(**OPTIONS | {"max_epochs": 3} | too_long).fit(blobs[0])
+
+
 def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(
     blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.score import score
+from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.data import Dataset, load_input
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.errors import UserError
@@ -31,7 +32,9 @@ DIGITS = {
     "learning_rate": 1e-3,
     "max_epochs": 200,
 }
-DEFAULTS: dict[str, dict[str, Any]] = {"digits": DIGITS, "fashion-mnist": {"latent_dim": 30}}
+# The networks first: components that die before there is an embedding take their observations to wrong neighbours.
+MNIST = {"kl_warmup_steps": 5_000, "prior_rest_steps": 5_000, "max_epochs": 60}
+DEFAULTS: dict[str, dict[str, Any]] = {"digits": DIGITS, "mnist": MNIST, "fashion-mnist": MNIST | {"latent_dim": 30}}
 OPTIONS = (
     "prior",
     "prior_inference",
@@ -105,7 +108,8 @@ def _fit_arrays(arguments: argparse.Namespace) -> bool:
             folder.start(facts, storable_options(estimator), overwrite=arguments.overwrite)
         with StopOnSignal() as stop:
             checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
-            estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
+            with warnings_in_one_line():
+                estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
         if not estimator.trainer_finished_:
             print(
                 f"Stopped after {estimator.n_iter_} epochs; {arguments.how_to_go_on} goes on from there.",

@@ -14,6 +14,7 @@ from benchmarks import tables
 from benchmarks.harness import Column, Table, Trial, collect, result_file, write_table
 from benchmarks.harness.page import page
 from benchmarks.tables import ablation, images, scaling, sensitivity
+from benchmarks.tables.settings import NETWORKS_FIRST
 from pyro_vmm import VMM, SingleCellVMM
 from pyro_vmm.command_line import benchmark
 from pyro_vmm.command_line.main import main
@@ -36,6 +37,7 @@ def tiny(trial: Trial) -> Trial:
     options = {name: SHORTER.get(name, value) for name, value in trial.options.items()}
     if "model" in options:
         model = options["model"] | OF_MODEL[trial.fit]
+        model = {name: value for name, value in model.items() if name not in NETWORKS_FIRST}
         options["model"] = model | {"num_components": min(model.get("num_components", 10), 10)}
     return replace(trial, source=source, options=options)
 
@@ -85,6 +87,12 @@ def test_trials_of_a_table_have_names_of_their_own(name: str, quick: bool) -> No
         json.dumps(dict(trial.options))
         knows = "num_clusters" in json.dumps(dict(trial.options)) or trial.fit == "vade"
         assert bool(trial.told) == (knows or trial.fit == "stopping-on-labels"), trial.name
+
+
+def test_what_trains_otherwise_is_told_nothing_of_a_warm_up() -> None:
+    for trial in images.trials(False, 0):
+        assert (NETWORKS_FIRST.items() <= trial.options["model"].items()) == (trial.fit == "vmm"), trial.name
+        assert (set(NETWORKS_FIRST) & set(trial.options["model"]) == set()) == (trial.fit != "vmm"), trial.name
 
 
 def test_page_gives_means_and_ranges_and_owns_up(tmp_path: Path) -> None:
