@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from pyro_vmm import VMM
-from pyro_vmm.command_line.main import INTERRUPTED, main
+from pyro_vmm.command_line.fit import _options
+from pyro_vmm.command_line.main import INTERRUPTED, main, parser
+from pyro_vmm.data import Dataset
 
 SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
 
@@ -133,3 +137,17 @@ def test_a_reader_that_has_seen_enough_is_no_error(fitted: Path) -> None:
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_large_images_train_networks_first_unless_told_otherwise(name: str) -> None:
+    dataset = SimpleNamespace(likelihood="bernoulli", image_shape=(28, 28))
+
+    def options(*given: str) -> dict[str, Any]:
+        return _options(parser().parse_args(["fit", name, "--output", "run", *given]), cast(Dataset, dataset))
+
+    own = options()
+    assert (own["kl_warmup_steps"], own["prior_rest_steps"], own["max_epochs"]) == (5_000, 5_000, 60)
+    assert own.get("latent_dim", 10) == (30 if name == "fashion-mnist" else 10)
+    told = options("--kl-warmup-steps", "0", "--prior-rest-steps", "7", "--max-epochs", "9")
+    assert (told["kl_warmup_steps"], told["prior_rest_steps"], told["max_epochs"]) == (0, 7, 9)
