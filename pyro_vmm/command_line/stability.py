@@ -37,7 +37,9 @@ def stability(directory: Path, num_seeds: int, *, quiet: bool = False) -> bool:
         raise UserError(f"The fit in {directory} has not come to its end: go on with it first, by --resume.")
     if num_seeds < 2:
         raise UserError(f"--num-seeds is {num_seeds}: give at least 2, this fit and another.")
-    own_seed = int(first.config["estimator"]["random_state"])
+    own_seed = first.config["estimator"].get("random_state")
+    if not (isinstance(own_seed, int) and isinstance(first.facts.get("command"), str)):
+        raise UserError(f"{directory / 'config.json'} does not say by which command it was fitted: fit again.")
     fits = {own_seed: first}
     for seed in range(own_seed + 1, own_seed + num_seeds):
         folder = directory / "seeds" / str(seed)

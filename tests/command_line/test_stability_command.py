@@ -1,5 +1,6 @@
 """``pyro-vmm stability``: further seeds of a fit, each a whole fit of its own, and what they agree on."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -152,6 +153,13 @@ def test_fits_that_cannot_be_repeated(
     assert "changed.npz" in told(str(tmp_path / "changed"))
     (run / "seeds" / "5" / "clusters.csv").write_text("id,cluster,probability,second_choice\n")
     assert "clusters.csv" in told(str(run))
+    shutil.rmtree(run / "seeds")
+    config = json.loads((run / "config.json").read_text())
+    for facts in ({"command": 3}, {"command": "pyro-vmm demo"}, {}):
+        (run / "config.json").write_text(
+            json.dumps(config | {"fit": {"num_observations": 200, "data_sha256": ""} | facts})
+        )
+        assert "by which command it was fitted: fit again" in told(str(run))
     for name in ("model.safetensors", "clusters.csv"):
         (run / name).unlink()
     assert "clusters.csv is missing" in told(str(run))
