@@ -15,7 +15,7 @@ VARIANTS = {
     "joint optimisation": {"joint": True},
     "Dirichlet weights": {"model": {"weights": "dirichlet"}},
 }
-NETWORKS_FIRST = {
+HEAD_STARTS = {
     "KL warm-up": ("kl_warmup_steps",),
     "prior at rest at first": ("prior_rest_steps",),
     "KL warm-up, prior at rest meanwhile": ("kl_warmup_steps", "prior_rest_steps"),
@@ -37,7 +37,7 @@ def trials(quick: bool, seed: int) -> list[Trial]:
     """Every variant on digits and on simulated cells."""
     equal_on_digits = {"model": {"prior_learning_rate": DIGITS_MODEL["learning_rate"]}}
     first_steps = FIRST_STEPS // 5 if quick else FIRST_STEPS
-    networks_first = {name: {"model": dict.fromkeys(options, first_steps)} for name, options in NETWORKS_FIRST.items()}
+    networks_first = {name: {"model": dict.fromkeys(options, first_steps)} for name, options in HEAD_STARTS.items()}
     equal_on_cells = {"train": {"prior_learning_rate": CELLS_LEARNING_RATE}}
     return [
         make(name, seed, quick, **options)
