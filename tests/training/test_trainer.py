@@ -327,6 +327,7 @@ def test_early_stopping_waits_for_the_models_own_prior(make_trainer: Any) -> Non
 
 def test_early_stopping_waits_for_a_prior_that_rests(make_trainer: Any) -> None:
     trainer = make_trainer(svi={"prior_rest_steps": 9}, max_epochs=8)
+    assert trainer.early_stopping.not_before == 9
     trainer.run()
     told = [(row["step"] > 9, math.isfinite(row["empirical_bayes_loss"])) for row in trainer.history]
     assert all(updated or not finite for updated, finite in told)
