@@ -37,7 +37,7 @@ from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
-from pyro_vmm.networks.low_precision import lower_precision
+from pyro_vmm.networks.low_precision import lower_precision, warn_where_it_is_slow
 from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import Prior
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, num_minibatches, resume_training, split_rows
@@ -110,7 +110,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     learning_rate_schedule
         ``"constant"``, or ``"cosine"``: both learning rates fall to zero over the steps of ``max_epochs``.
     low_precision
-        Multiply in bfloat16 in the wide layers of encoder and decoder: faster on GPUs and on processors that can.
+        Multiply in bfloat16 in the wide layers of encoder and decoder: faster on GPUs and on processors that can, several times as
+        slow on others, of which a warning tells.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     random_state
@@ -261,6 +262,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         self._check_options()
         x = self._observations(X, fitting=True)
         device = choose_device(self.device)
+        if self.low_precision:
+            warn_where_it_is_slow(device, stacklevel=3)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, validation = split_rows(len(x), self.validation_fraction, seed)
         # The caller's own stream of random numbers is left where it was.

@@ -1,5 +1,8 @@
 """Wide layers whose products are taken in bfloat16, inside a model in float32."""
 
+import functools
+import time
+import warnings
 from typing import Any
 
 import torch
@@ -8,6 +11,9 @@ from torch.nn.functional import linear
 
 NARROWEST = 64
 """Layers of fewer inputs or outputs stay as they are: they cost little."""
+
+MOST_SLOWDOWN = 1.5
+"""Where a product in bfloat16 takes more than so many times as long as in float32, low precision is warned of."""
 
 
 class LowPrecisionLinear(nn.Linear):
@@ -65,6 +71,37 @@ def lower_precision(network: nn.Module, *, spare_the_last: bool = False) -> None
     for layer in layers[:-1] if spare_the_last else layers:
         if min(_ends(layer)) >= NARROWEST:
             layer.__class__ = _IN_BFLOAT16[type(layer)]
+
+
+@functools.cache
+def slowdown(device: torch.device) -> float:
+    """Time of a product of wide layers in bfloat16, as a multiple of that in float32; the best of a few each.
+
+    Half and less on a processor with instructions for bfloat16, many times as much on one without. A GPU is not timed: 0.
+    """
+    if device.type != "cpu":
+        return 0.0
+    best = []
+    for dtype in (torch.float32, torch.bfloat16):
+        x, weight = torch.ones(256, 512, dtype=dtype), torch.ones(128, 512, dtype=dtype)
+        seconds = []
+        for _ in range(6):
+            start = time.perf_counter()
+            linear(x, weight)
+            seconds.append(time.perf_counter() - start)
+        best.append(min(seconds))
+    return best[1] / best[0]
+
+
+def warn_where_it_is_slow(device: torch.device, stacklevel: int) -> None:
+    """Warn before a training in low precision that will take longer than one without; once more so deep in the stack."""
+    times = slowdown(device)
+    if times > MOST_SLOWDOWN:
+        warnings.warn(
+            f"Low precision was asked for, but this processor takes {times:.0f} times as long for products in bfloat16 as in "
+            "float32: training will be slower, not faster. Leave it out.",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _ends(layer: Any) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from pyro_vmm.diagnosis.cells import diagnose_cells
 from pyro_vmm.diagnosis.refits import refit_cells
 from pyro_vmm.errors import UserError
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
+from pyro_vmm.networks.low_precision import warn_where_it_is_slow
 from pyro_vmm.option_checks import (
     LARGEST_LATENT_DIM,
     as_folder,
@@ -98,7 +99,8 @@ class SingleCellVMM(AnswersOfCells):
         Take each cell's total count (or its size factor) as its library size; otherwise it is inferred, with a LogNormal
         prior per batch. The totals are over the genes given: choose highly variable genes before.
     low_precision
-        Multiply in bfloat16 in the wide layers of encoder and decoder: faster on GPUs and on processors that can.
+        Multiply in bfloat16 in the wide layers of encoder and decoder: faster on GPUs and on processors that can, several times as
+        slow on others, of which a warning tells.
     merging
         ``"evidence"``: components whose cells are better described as one Gaussian of the latent space than as two are one
         cluster. The pair that gains most marginal likelihood (Gaussians integrated out; see
@@ -350,6 +352,8 @@ class SingleCellVMM(AnswersOfCells):
                 f"batch_size is {batch_size}: batch normalisation needs at least 2 cells, or normalization='layer'."
             )
         device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
+        if self.assembly.low_precision:
+            warn_where_it_is_slow(device, stacklevel=2)
         training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
         if len(training) < 2 and self.assembly.normalization == "batch":
             raise UserError("There is one cell to train on: batch normalisation needs at least 2.")

@@ -1,18 +1,20 @@
 """Networks that multiply in bfloat16 in their wide layers."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pyro_vmm import SingleCellVMM
+from pyro_vmm import VMM, SingleCellVMM
 from pyro_vmm.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from pyro_vmm.networks.low_precision import (
     LowPrecisionConv2d,
     LowPrecisionConvTranspose2d,
     LowPrecisionLinear,
     lower_precision,
+    slowdown,
 )
 from pyro_vmm.single_cell import simulate_cells
 
@@ -103,3 +105,26 @@ def test_cells_train_as_well_and_their_embedding_is_not_rounded(tmp_path) -> Non
     assert kinds(loaded.guide.encoder) == kinds(models[1].guide.encoder)
     assert LowPrecisionLinear in kinds(loaded.guide.encoder)
     torch.testing.assert_close(torch.from_numpy(loaded.get_latent_representation()), latents)
+
+
+def test_a_processor_without_bfloat16_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyro_vmm.networks.low_precision.slowdown", lambda device: {"cpu": 7.6}[device.type])
+    adata = simulate_cells(60, 20, num_groups=2, seed=0)
+    SingleCellVMM.setup_anndata(adata)
+    x, told = torch.rand(60, 4).numpy(), "takes 8 times as long .* Leave it out"
+    for low_precision in (False, True):
+        expected = pytest.warns(UserWarning, match=told) if low_precision else nullcontext([])
+        table = VMM(num_components=3, max_epochs=1, device="cpu", verbose=False, low_precision=low_precision)
+        cells = SingleCellVMM(adata, num_components=3, low_precision=low_precision)
+        with expected as of_table:
+            table.fit(x)
+        with expected as of_cells:
+            cells.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+        # It points at the line above that asked for the training.
+        assert {warning.filename for warning in (*of_table, *of_cells)} == ({__file__} if low_precision else set())
+
+
+def test_the_slowdown_is_timed_once_and_on_processors_only() -> None:
+    assert slowdown(torch.device("cuda")) == 0.0
+    assert slowdown(torch.device("cpu")) > 0.0
+    assert slowdown(torch.device("cpu")) == slowdown(torch.device("cpu"))
