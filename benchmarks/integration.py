@@ -5,7 +5,8 @@
 Three stages, so that labels cannot leak into a fit:
 
 * ``fit`` reads counts and batches alone, chooses 2,000 genes the same for all methods and leaves an embedding and
-  clusters for each file, method and seed. What is there already is skipped: a stopped run goes on where it stood.
+  clusters for each file, method and seed. What is there already is skipped, and told of where its method was another then: a
+  stopped run goes on where it stood.
 * ``score`` reads the cell types and compares: NMI and ARI of the clusters over all cells, the aggregates of scib-metrics
   on a fixed subsample. It prints no score.
 * ``table`` gathers the scores and prints them.
@@ -17,6 +18,7 @@ Needs scanpy, igraph, scikit-misc, harmonypy, scanorama, scvi-tools and scib-met
 import argparse
 import contextlib
 import fnmatch
+import json
 import os
 import platform
 import shutil
@@ -32,7 +34,7 @@ import numpy as np
 import torch
 from anndata import AnnData
 from integration_data import FILES, prepare, shape, write_json
-from integration_methods import LEIDEN, METHODS, Absent, Fitted, leiden, load, versions
+from integration_methods import LEIDEN, METHODS, Absent, Fitted, definition, leiden, load, versions
 
 SEEDS = range(5)
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -52,6 +54,7 @@ def fit_one(adata: AnnData, method: str, seed: int) -> tuple[Fitted, dict[str, A
         **{name: round(value, 2) for name, value in seconds.items()},
         "epochs": fitted.epochs,
         "options": fitted.options,
+        "definition": definition(method),
         "leiden": LEIDEN,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
@@ -110,6 +113,7 @@ def fit(arguments: argparse.Namespace) -> None:
     """Fit what is not there yet; a failure is told and does not stop the others."""
     torch.set_num_threads(arguments.threads)
     failed: list[str] = []
+    tell_of_other_definitions(arguments)
     for file, method, seed, folder in runs(arguments):
         if folder.exists():
             continue
@@ -121,6 +125,21 @@ def fit(arguments: argparse.Namespace) -> None:
             print(f"{file} {method} seed {seed}: {facts['cpu_seconds']:.1f} CPU seconds{epochs}", flush=True)
     if failed:
         sys.exit(f"{len(failed)} fits failed: {', '.join(failed)}")
+
+
+def tell_of_other_definitions(arguments: argparse.Namespace) -> None:
+    """Say which fits that are there already would come out otherwise now, as far as the source can tell."""
+    others = [
+        folder
+        for _, method, _, folder in runs(arguments)
+        if folder.exists() and json.loads((folder / "facts.json").read_text()).get("definition") != definition(method)
+    ]
+    if others:
+        print(
+            f"{len(others)} fits were made by another definition of their method or another state of pyro_vmm ({others[0]} is "
+            "one): remove their folders to make them again.",
+            flush=True,
+        )
 
 
 def score(arguments: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ PCA, Harmony and Scanorama are deterministic or nearly so: their seeds mostly va
 
 import contextlib
 import functools
+import hashlib
 import importlib
 import io
 import logging
@@ -211,7 +212,7 @@ def load(method: str, adata: AnnData) -> None:
         sys.path.append(str(ROOT))
     for module in ("scanpy", MODULES[method]):
         importlib.import_module(module)
-    versions(method)  # of the source as it was imported: it may change while a fit goes on
+    definition(method), versions(method)  # of the source as it was imported: it may change while a fit goes on
     pca(adata[: 2 * NUM_PCS], seed=0)  # scanpy compiles with numba at the first use
 
 
@@ -221,6 +222,14 @@ def versions(method: str) -> dict[str, str]:
     if method in OURS:
         found["pyro_vmm source"] = source_digest()
     return found
+
+
+@functools.cache
+def definition(method: str) -> str:
+    """A digest of what decides a fit beside its data and packages: this file, the choice of genes, and for ours the source."""
+    files = (Path(__file__), Path(__file__).with_name("integration_data.py"))
+    own = source_digest() if method in OURS else ""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files) + own.encode()).hexdigest()[:16]
 
 
 def leiden(embedding: np.ndarray, seed: int) -> np.ndarray:

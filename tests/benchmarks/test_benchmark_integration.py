@@ -68,6 +68,31 @@ def test_all_stages(data: Path, seen: list[AnnData], tmp_path: Path, capsys: pyt
     assert listed == ["done   starmap_mpfc_spatial/stub/seed0", "to do  starmap_mpfc_spatial/stub/seed1"]
 
 
+def test_a_fit_of_another_definition_is_kept_and_told_of(
+    data: Path,
+    seen: list[AnnData],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = ["benchmark", "integration", "--quick", "--data-root", str(data), "--output", str(tmp_path / "runs")]
+    for state, told in (("one", False), ("one", False), ("other", True)):
+        monkeypatch.setattr(integration, "definition", lambda method, state=state: state)
+        assert main(arguments) == 0
+        assert ("1 fits were made by another definition" in capsys.readouterr().out) == told
+    assert len(seen) == 1
+
+
+def test_the_definition_is_of_the_file_and_for_ours_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for state in ("one", "other"):
+        integration_methods.definition.cache_clear()
+        monkeypatch.setattr(integration_methods, "source_digest", lambda state=state: state)
+        found.append({method: integration_methods.definition(method) for method in ("pca", "scvi", "vmm", "normal")})
+    integration_methods.definition.cache_clear()
+    assert [name for name in found[0] if found[0][name] != found[1][name]] == ["vmm", "normal"]
+
+
 def test_mistakes(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
