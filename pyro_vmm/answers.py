@@ -71,12 +71,12 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         """The most probable cluster of each observation, ``[N]``; merged down to ``num_clusters`` if that is given."""
         return self.predict_proba(X, num_clusters=num_clusters).argmax(1)
 
-    def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "evidence") -> MergeTree:
+    def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "valleys") -> MergeTree:
         """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method).
 
         See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
         """
-        latents = self.transform(X) if criterion == "evidence" else None
+        latents = self.transform(X) if criterion in ("evidence", "valleys") else None
         return merge_tree(
             self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=self.evidence_weight
         )

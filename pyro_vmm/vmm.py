@@ -65,10 +65,10 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     responsibility_gradient
         ``"stopped"`` or ``"differentiated"``.
     merging
-        ``"evidence"``: components whose observations are better described as one Gaussian of the latent space than as two
-        are one cluster. The pair that gains most marginal likelihood (Gaussians integrated out; see
-        :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a gain. ``"none"`` keeps every
-        component in use a cluster of its own.
+        ``"valleys"``: components whose observations are better described as one Gaussian of the latent space than as two are one
+        cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
+        (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
+        gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
     evidence_weight
         Observations count as though there were at most so many of them: what a Gaussian describes well enough for so many
         stays one cluster, however many there are. Larger is finer.
@@ -170,7 +170,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         weights: str = "stick-breaking",
         prior_weight: float = 256.0,
         responsibility_gradient: str = "stopped",
-        merging: Merging = "evidence",
+        merging: Merging = "valleys",
         evidence_weight: float = EVIDENCE_WEIGHT,
         likelihood: str | Likelihood = "bernoulli",
         likelihood_options: dict[str, Any] | None = None,

@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT, MergeTree, merge_tree
+from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT, Criterion, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
 
-Merging = Literal["evidence", "none"]
+Merging = Literal["valleys", "evidence", "none"]
 
 
 def check_merging(merging: object, evidence_weight: float) -> None:
@@ -63,7 +63,7 @@ class Clusters:
         merging: Merging,
         evidence_weight: float = EVIDENCE_WEIGHT,
     ) -> Clusters:
-        """Join components that are better described as one Gaussian (``"none"``: none), and number the clusters.
+        """Join components that are one cluster by ``merging`` (``"none"``: none), and number the clusters.
 
         Parameters
         ----------
@@ -76,9 +76,10 @@ class Clusters:
         merging, evidence_weight
             See :class:`pyro_vmm.VMM`.
         """
-        tree = merge_tree(responsibilities, criterion="evidence", latents=latents, evidence_weight=evidence_weight)
+        criterion: Criterion = "evidence" if merging == "evidence" else "valleys"
+        tree = merge_tree(responsibilities, criterion=criterion, latents=latents, evidence_weight=evidence_weight)
         representatives = np.arange(len(weights))
-        if merging == "evidence":
+        if merging != "none":
             # A component that is nobody's likeliest stands alone: added to a neighbour, its mass could make that everybody's.
             used = list(tree.utilised)
             representatives[used] = tree.joined_below(0.0)[used]
@@ -90,7 +91,7 @@ class Clusters:
             order=order,
             weights=masses[order].astype(np.float64),
             number=int(sums[:, order].argmax(1).max()) + 1,
-            merge_tree=tree.above(0.0 if merging == "evidence" else -np.inf, order),
+            merge_tree=tree.above(-np.inf if merging == "none" else 0.0, order),
         )
 
     def arrange(self, responsibilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -100,9 +100,9 @@ class NormalWishart:
         centred = centred / np.sqrt(np.where(variance > 0.0, variance, 1.0))
         pooled = Moments.of(centred, assigned, number).scatter.sum(0) / len(latents)
         values, vectors = np.linalg.eigh(pooled + _RIDGE * np.eye(dim))
-        whitened = centred @ (vectors / np.sqrt(values))
-        moments = Moments.of(whitened, assigned, number)
-        between = float(np.square(whitened).sum() - np.trace(moments.scatter.sum(0))) / len(latents)
+        self.whitened: NDArray[np.float64] = centred @ (vectors / np.sqrt(values))
+        moments = Moments.of(self.whitened, assigned, number)
+        between = float(np.square(self.whitened).sum() - np.trace(moments.scatter.sum(0))) / len(latents)
         self.moments = moments.weighted(min(1.0, evidence_weight / len(latents)))
         self.dim = dim
         self.degrees_of_freedom = dim + 2.0

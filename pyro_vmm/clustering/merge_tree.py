@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.clustering.evidence import NormalWishart
+from pyro_vmm.clustering.valleys import valley
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
 
-Criterion = Literal["overlap", "misclassification", "evidence"]
+Criterion = Literal["overlap", "misclassification", "evidence", "valleys"]
 
 # By agreement between fits with different learning rates and by simulated truth: benchmarks/README.md, "Joining components".
 EVIDENCE_WEIGHT: Final = 2000.0
@@ -39,8 +40,8 @@ class MergeStep:
     absorbed : int
         Name of the second cluster, which is gone afterwards.
     cost : float
-        One minus the similarity of the two, in [0, 1]: near 0 they describe the same observations. Of ``"evidence"``: the
-        log Bayes factor, in nats, for two clusters against one; below 0 where one is the better description.
+        One minus the similarity of the two, in [0, 1]: near 0 they describe the same observations. Of ``"evidence"`` and
+        ``"valleys"``: nats for two clusters against one; below 0 where one is the better description.
     num_clusters : int
         Number of clusters left after this step.
     """
@@ -60,7 +61,7 @@ class MergeTree:
 
     Parameters
     ----------
-    criterion : {"overlap", "misclassification", "evidence"}
+    criterion : {"overlap", "misclassification", "evidence", "valleys"}
         What the costs are; see :func:`merge_tree`.
     representatives : tuple of int, length K
         For each component, the utilised component whose cluster it belongs to: itself where it is utilised.
@@ -278,9 +279,11 @@ def merge_tree(
       :math:`P(\hat{c} = j \mid c = i) = \sum_n r_{ni} 1[\arg\max_m r_{nm} = j] / \sum_n r_{ni}`
       over the clusters of the moment;
     * ``"evidence"``: the gain in marginal likelihood of the latents when the members of both (by arg-max) are one Gaussian
-      of a Dirichlet-process mixture instead of two, the Gaussians integrated out (:mod:`pyro_vmm.clustering.evidence`).
+      of a Dirichlet-process mixture instead of two, the Gaussians integrated out (:mod:`pyro_vmm.clustering.evidence`);
+    * ``"valleys"``: the same, but for clusters between which the density has a valley (:mod:`pyro_vmm.clustering.valleys`). Joining
+      these gains no more than one mode does against two, which is a loss: they stay apart, even where one Gaussian would do.
 
-    The cost of a merge is one minus the similarity, and of ``"evidence"`` minus the gain, in nats. Components that are no
+    The cost of a merge is one minus the similarity, and of the last two minus the gain, in nats. Components that are no
     observation's arg-max are unused: they get no step of the tree. The mass of each is given to the utilised component with
     the most similar responsibilities (largest cosine; to the heaviest one where the column is zero), so that merged
     responsibilities still sum to one.
@@ -289,13 +292,14 @@ def merge_tree(
     ----------
     responsibilities : array_like, ``[N, K]``
         Non-negative, rows summing to one; float32 or float64.
-    criterion : {"overlap", "misclassification", "evidence"}
+    criterion : {"overlap", "misclassification", "evidence", "valleys"}
         ``"overlap"`` reads the data once, for the K x K Gram matrix, and is the fastest.
     latents : array_like, ``[N, D]``, optional
-        Posterior means of the same observations, which ``"evidence"`` needs.
+        Posterior means of the same observations, which ``"evidence"`` and ``"valleys"`` need.
     evidence_weight : float
-        For ``"evidence"``, observations count as though there were at most so many of them: what a Gaussian describes well
-        enough for so many stays one cluster, however many there are. Larger is finer; infinity for all.
+        For those two, observations count as though there were at most so many of them: what a Gaussian describes well
+        enough for so many stays one cluster, however many there are. Larger is finer; infinity for all. For a valley the
+        observations of the two clusters in question count as at most so many.
 
     Returns
     -------
@@ -328,7 +332,9 @@ def merge_tree(
     else:
         z = _checked_latents(latents, len(array))
         check_positive(evidence_weight, "evidence_weight", "number of observations", finite=False)
-        pairs = _Evidence(NormalWishart(z, np.searchsorted(utilised, assigned), len(utilised), evidence_weight))
+        positions = np.searchsorted(utilised, assigned)
+        prior = NormalWishart(z, positions, len(utilised), evidence_weight)
+        pairs = _Evidence(prior) if criterion == "evidence" else _Valleys(prior, positions, evidence_weight)
     return MergeTree(
         criterion=criterion,
         representatives=tuple(representatives.tolist()),
@@ -437,6 +443,38 @@ class _Evidence:
         self._costs[kept] = self._costs[:, kept] = self._against_all(kept)
 
 
+class _Valleys(_Evidence):
+    """The same, but nats for two modes where a valley is found and these are more.
+
+    A valley is looked for only between two clusters that would be joined next.
+    """
+
+    def __init__(self, prior: NormalWishart, assigned: NDArray[np.int64], evidence_weight: float) -> None:
+        super().__init__(prior)
+        number = len(self._costs)
+        self._members = [np.flatnonzero(assigned == cluster) for cluster in range(number)]
+        self._evidence_weight = evidence_weight
+        self._impossible = np.tril(np.ones((number, number), dtype=bool))
+        self._looked_at = np.zeros((number, number), dtype=bool)
+
+    def costs(self) -> NDArray[np.float64]:
+        self._costs[self._impossible] = np.inf
+        while True:
+            first, second = np.unravel_index(self._costs.argmin(), self._costs.shape)
+            if self._looked_at[first, second]:
+                return self._costs
+            mine, theirs = (self._prior.whitened[self._members[cluster]] for cluster in (first, second))
+            if (nats := valley(mine, theirs, self._evidence_weight)) > 0.0:
+                self._costs[first, second] = max(self._costs[first, second], nats)
+            self._looked_at[first, second] = True
+
+    def merge(self, kept: int, absorbed: int) -> None:
+        super().merge(kept, absorbed)
+        self._members[kept] = np.union1d(self._members[kept], self._members[absorbed])
+        self._looked_at[kept] = self._looked_at[:, kept] = False
+        self._impossible[absorbed] = self._impossible[:, absorbed] = True
+
+
 def _add_row_and_column(matrix: NDArray[np.float64], kept: int, absorbed: int) -> None:
     matrix[kept] += matrix[absorbed]
     matrix[:, kept] += matrix[:, absorbed]
@@ -487,7 +525,9 @@ def _known_criterion(criterion: object) -> Criterion:
 
 def _checked_latents(latents: ArrayLike | None, number: int) -> NDArray[np.float64]:
     if latents is None:
-        raise UserError("criterion='evidence' compares Gaussians of the latents: give latents=, their posterior means.")
+        raise UserError(
+            "criterion='evidence' and criterion='valleys' compare clusters of the latents: give latents=, their posterior means."
+        )
     try:
         array = np.asarray(latents, dtype=np.float64)
     except (TypeError, ValueError):

@@ -57,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--prior-weight", type=float, metavar="M")
     fit.add_argument(
         "--merging",
-        help="join components that are better described as one Gaussian (evidence, default) or keep all apart (none)",
+        help="join components that one Gaussian describes better and no valley of the density parts (valleys, default), "
+        "without looking for valleys (evidence), or none (none)",
     )
     fit.add_argument(
         "--evidence-weight",

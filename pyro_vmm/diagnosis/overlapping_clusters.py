@@ -4,19 +4,21 @@ from pyro_vmm.clustering import MergeTree
 from pyro_vmm.diagnosis.finding import Finding
 
 NAME = "overlapping clusters"
-COST = {"misclassification": 0.9, "overlap": 0.83, "evidence": 3.0}
+COST = {"misclassification": 0.9, "overlap": 0.83, "evidence": 3.0, "valleys": 3.0}
 """Two clusters that join at less can hardly be told apart. A tenth of one cluster's members taken for the other's: two Gaussians of
 one size are then 2.56 standard deviations apart, and the cosine of their responsibilities is 0.17. Evidence of 3 nats for two
 rather than one is where Kass and Raftery (1995) begin to call it strong."""
-UNIT = {"evidence": " nats"}
+UNIT = {"evidence": " nats", "valleys": " nats"}
 MANY = 0.5
 """Share of the clusters that overlap others from which the number of clusters says nothing about the data."""
 PAIRS_NAMED = 3
 _SHARED = "that the two share observations"
+_ONE_GAUSSIAN = "that one Gaussian describes the two nearly as well, or better"
 _MEANING = {
     "misclassification": _SHARED,
     "overlap": _SHARED,
-    "evidence": "that one Gaussian describes the two nearly as well, or better",
+    "evidence": _ONE_GAUSSIAN,
+    "valleys": _ONE_GAUSSIAN,
 }
 
 

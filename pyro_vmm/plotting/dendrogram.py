@@ -52,7 +52,7 @@ def merge_tree(
     """
     unit = ""
     if isinstance(merges, MergeTree):
-        unit = " (nats)" if merges.criterion == "evidence" else ""
+        unit = " (nats)" if merges.criterion in ("evidence", "valleys") else ""
         merges = [(step.kept, step.absorbed, step.cost) for step in merges.merges]
     if ax is None:
         ax = blank_axes(float(np.clip(2 + 0.16 * len(merges), 6.5, 17)), 4.6)

@@ -102,10 +102,11 @@ class SingleCellVMM(AnswersOfCells):
         Multiply in bfloat16 in the wide layers of encoder and decoder: faster on GPUs and on processors that can, several times as
         slow on others, of which a warning tells.
     merging
-        ``"evidence"``: components whose cells are better described as one Gaussian of the latent space than as two are one
-        cluster. The pair that gains most marginal likelihood (Gaussians integrated out; see
-        :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a gain. ``"none"`` keeps every
-        component in use a cluster of its own. ``predict(num_clusters=...)`` goes further down the same tree.
+        ``"valleys"``: components whose cells are better described as one Gaussian of the latent space than as two are one
+        cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
+        (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
+        gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
+        ``predict(num_clusters=...)`` goes further down the same tree.
     evidence_weight
         Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
         cluster, however many there are. Larger is finer.
@@ -166,7 +167,7 @@ class SingleCellVMM(AnswersOfCells):
         covariance: str = "diagonal",
         use_observed_lib_size: bool = True,
         low_precision: bool = False,
-        merging: Merging = "evidence",
+        merging: Merging = "valleys",
         evidence_weight: float = EVIDENCE_WEIGHT,
         random_state: int = 0,
     ) -> None:

@@ -337,7 +337,12 @@ QUERIES: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("predict", (X[:0],), {}, "Found array with 0 sample(s) (shape=(0, 5)) while a minimum of 1 is required by VMM."),
     ("predict", (with_value(np.nan),), {}, NAN),
     *(
-        ("merge_tree", (X,), {"criterion": v}, f"criterion is {v!r}: give one of overlap, misclassification, evidence.")
+        (
+            "merge_tree",
+            (X,),
+            {"criterion": v},
+            f"criterion is {v!r}: give one of overlap, misclassification, evidence, valleys.",
+        )
         for v in ("x", None, ["overlap"])
     ),
     *(("save", (v,), {}, f"directory is {v!r}: give the path of a folder.") for v in (None, 3, "a\0b")),

@@ -169,7 +169,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"evidence_weight": -1.0},
         "evidence_weight is -1.0: it must be a positive number of observations",
     ),
-    "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of 'evidence', 'none'"),
+    "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of 'valleys', 'evidence', 'none'"),
     "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
     "dispersion of Poisson": (
         {"dispersion": "gene-batch", "gene_likelihood": "poisson"},
