@@ -1,18 +1,24 @@
-"""How components become clusters: by evidence, by misclassification or not at all; no label of a data set enters.
+"""How components become clusters: by valleys, evidence, misclassification or not at all; no label of a data set enters.
 
+python benchmarks/joining.py latents --output benchmarks/results/joining_latents.json
 python benchmarks/joining.py simulated --output benchmarks/results/joining_simulated.json
 python benchmarks/joining.py agreement --data DATA --output benchmarks/results/joining_agreement.json
 
-``simulated`` fits counts drawn with known groups, few counts a cell and many, at several rates of the mixture weights beside the
-networks: ARI with the truth. ``agreement`` fits real files twice, with weights that learn as fast as the networks and ten times
-faster, and says how far the clusters of the two fits agree (ARI between them) for several ``evidence_weight``.
+``latents`` draws classes of latents, Gaussian or bent, and joins the components of a fine mixture of them, by evidence and by
+valleys: ARI with the truth for several ``evidence_weight``. ``simulated`` fits counts drawn with known groups, few counts a
+cell and many, at several rates of the mixture weights beside the networks: ARI with the truth. ``agreement`` fits real files
+twice, with weights that learn as fast as the networks and ten times faster, and says how far the clusters of the two fits agree
+(ARI between them) for several ``evidence_weight``.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shlex
 import sys
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +40,16 @@ SIMULATED: dict[str, dict[str, Any]] = {
     FEW: {"num_cells": 2500, "num_genes": 160, "num_groups": 8, "library_size": 250.0, "separation": 4.0},
     DEEP: {"num_cells": 1500, "num_genes": 300, "num_groups": 10, "library_size": 4000.0, "separation": 4.5},
 }
+LATENTS = (
+    (2_000, 5, 6),
+    (2_000, 10, 8),
+    (10_000, 5, 10),
+    (10_000, 10, 10),
+    (10_000, 10, 20),
+    (10_000, 20, 10),
+    (40_000, 10, 10),
+)
+"""Observations, dimensions and classes."""
 FILES = (
     "tian_cell_line_mixtures",
     "zeisel_cortex_subset",
@@ -63,6 +79,49 @@ def clusters(responsibilities: Array, latents: Array, criterion: Any, cost: floa
     return joined
 
 
+def drawn_classes(sizes: Sequence[int], apart: float, bent: float, seed: int) -> tuple[Array, Array]:
+    """Latents ``[N, D]`` of C classes of unlike sizes and shapes, and their classes ``[N]``; ``sizes`` are N, D and C.
+
+    Half of the classes have another no more than ``apart`` from their centre. ``bent`` curves them: quadratic in a Gaussian.
+    """
+    number, dim, num_classes = sizes
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(num_classes, size=number, p=rng.dirichlet(np.full(num_classes, 5.0)))
+    centres = rng.normal(size=(num_classes, dim))
+    distances = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(np.full(num_classes, np.inf))
+    centres *= apart / np.median(distances.min(1))
+    latents = np.empty((number, dim))
+    for each in range(num_classes):
+        noise = rng.normal(size=((truth == each).sum(), dim))
+        shape = 0.5 * rng.normal(size=(dim, dim)) / np.sqrt(dim) + 0.9 * np.eye(dim)
+        turn = rng.normal(size=(dim, dim)) / np.sqrt(dim)
+        curve = 0.7 * bent * (np.square(noise @ turn) - 1.0) * rng.choice([-1.0, 1.0], size=dim)
+        latents[truth == each] = centres[each] + (noise + curve) @ shape.T
+    return latents, truth
+
+
+def in_latents(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Classes drawn in a latent space: a mixture of 40 Gaussians of them, joined by each rule; ARI with the truth."""
+    from sklearn.mixture import GaussianMixture
+
+    rows = []
+    for sizes, apart, bent in itertools.product(LATENTS, (4.0, 6.0), (0.0, 0.5)):
+        for seed in range(arguments.seeds):
+            latents, truth = drawn_classes(sizes, apart, bent, seed)
+            fine = GaussianMixture(40, random_state=seed, max_iter=40, reg_covar=1e-4, tol=1e-2)
+            with warnings.catch_warnings(action="ignore"):  # a start is wanted, not convergence
+                responsibilities = fine.fit(latents[:10_000]).predict_proba(latents)
+            row = {"observations": sizes[0], "dimensions": sizes[1], "classes": sizes[2], "apart": apart, "bent": bent}
+            for rule, weight in itertools.product(("evidence", "valleys"), EVIDENCE_WEIGHTS):
+                found = clusters(responsibilities, latents, rule, 0.0, evidence_weight=weight)
+                rows.append(
+                    row | {"seed": seed, "rule": rule, "evidence_weight": weight, "clusters": len(np.unique(found))}
+                )
+                rows[-1]["ARI"] = float(adjusted_rand_score(truth, found))
+        print(format_table(rows[-2 * len(EVIDENCE_WEIGHTS) :]), flush=True)
+    return rows
+
+
 def simulated(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Known groups: each rule's clusters and their ARI with the truth."""
     rows = []
@@ -78,6 +137,7 @@ def simulated(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                         responsibilities, latents, "misclassification", MISCLASSIFICATION_COST
                     ),
                     "evidence": clusters(responsibilities, latents, "evidence", 0.0),
+                    "valleys": clusters(responsibilities, latents, "valleys", 0.0),
                 }
                 rows.append(
                     {"cells": name, "groups": sizes["num_groups"], "weight_rate": rate, "seed": seed, "elbo": elbo}
@@ -130,6 +190,9 @@ def agreement(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = parser.add_subparsers(required=True)
+    drawn = stages.add_parser("latents")
+    drawn.add_argument("--seeds", type=int, default=3)
+    drawn.set_defaults(run=in_latents)
     stage = stages.add_parser("simulated")
     stage.add_argument("--seeds", type=int, default=3)
     stage.set_defaults(run=simulated)
@@ -138,7 +201,7 @@ def main() -> None:
     other.add_argument("--work", type=Path, default=Path("runs/joining"), help="fits lie here")
     other.add_argument("--files", nargs="+", choices=FILES, default=FILES)
     other.set_defaults(run=agreement)
-    for each in (stage, other):
+    for each in (drawn, stage, other):
         each.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

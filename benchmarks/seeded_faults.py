@@ -373,6 +373,20 @@ CLUSTERING = [
         "clustering/test_evidence.py",
     ),
     Fault("clustering/evidence.py", "            + gammaln(n)\n", "", "clustering/test_evidence.py"),
+    Fault("clustering/valleys.py", "- float(np.log(counted))", "", "clustering/test_valleys.py"),
+    Fault(
+        "clustering/valleys.py",
+        "_along(halves[0], halves[1]), _along(halves[1], halves[0])",
+        "_along(halves[0], halves[0]), _along(halves[1], halves[1])",
+        "clustering/test_valleys.py",
+    ),
+    Fault("clustering/valleys.py", "counted / number", "1.0", "clustering/test_valleys.py"),
+    Fault(
+        "clustering/merge_tree.py",
+        "> 0.0:\n                self",
+        "> 9e9:\n                self",
+        "clustering/test_valleys.py",
+    ),
     Fault(
         "clustering/evidence.py",
         "pull = (kappa * n / (kappa + n))",
