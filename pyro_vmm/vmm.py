@@ -366,6 +366,37 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         """Fit, and return ``labels_``."""
         return self.fit(X, y, **kwargs).labels_
 
+    def rejoin(self, X: ArrayLike, *, merging: Merging | None = None, evidence_weight: float | None = None) -> VMM:
+        """Decide anew which components are one cluster, without a refit; clusters get other numbers.
+
+        Replaces ``labels_`` and ``clusters_``, and forgets what :meth:`stability` found of the earlier clusters.
+
+        Parameters
+        ----------
+        X
+            The observations fitted, ``[N, F]``, or others of their kind; ``labels_`` are theirs then.
+        merging, evidence_weight
+            As at the start; None leaves one as it is.
+
+        Returns
+        -------
+        VMM
+            Itself.
+
+        Raises
+        ------
+        UserError
+            For a rule that does not exist, a weight that is not positive, or observations that cannot be read.
+        """
+        x = self._observations(X)
+        merging = self.merging if merging is None else merging
+        evidence_weight = self.evidence_weight if evidence_weight is None else evidence_weight
+        check_merging(merging, evidence_weight)
+        self.merging, self.evidence_weight = merging, evidence_weight
+        self._number_components(x)
+        self.stability_ = None
+        return self
+
     # ---- whether it went well ----------------------------------------------------------------------------------------
 
     def diagnose(self, X: Any = None) -> Diagnosis:

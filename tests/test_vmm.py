@@ -96,6 +96,41 @@ def test_components_of_one_gaussian_are_one_cluster(fitted: VMM, blobs: tuple[np
             clone(fitted).set_params(**options).fit(x)
 
 
+def test_a_stored_fit_is_joined_by_another_rule_as_a_refit_would_be(
+    fitted: VMM, blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    x, _ = blobs
+    fitted.save(tmp_path)
+    anew = VMM.load(tmp_path)
+    with pytest.raises(UserError, match="merging is 'overlap'"):
+        anew.rejoin(x, merging="overlap")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="evidence_weight is 0"):
+        anew.rejoin(x, merging="none", evidence_weight=0)
+    assert anew.get_params()["merging"] == "valleys", "a refusal leaves everything as it was"
+    assert anew.rejoin(x, merging="none") is anew
+    apart = clone(fitted).set_params(merging="none").fit(x)
+    assert anew.get_params()["merging"] == "none"
+    assert anew.n_clusters_ == apart.n_clusters_ > fitted.n_clusters_
+    np.testing.assert_array_equal(anew.labels_, apart.labels_)
+    np.testing.assert_array_equal(anew.predict(x), apart.labels_)
+    np.testing.assert_array_equal(anew.weights_, apart.weights_)
+    anew.save(tmp_path)
+    back = VMM.load(tmp_path)
+    np.testing.assert_array_equal(back.labels_, apart.labels_)
+    np.testing.assert_array_equal(back.rejoin(x, merging="valleys").labels_, fitted.labels_)
+    assert back.rejoin(x, merging="evidence", evidence_weight=1e-3).evidence_weight == 1e-3
+    assert back.rejoin(x).merging == "evidence"
+
+
+def test_what_other_seeds_said_of_the_earlier_clusters_is_forgotten(blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    vmm = VMM(**OPTIONS | {"max_epochs": 1}).fit(blobs[0])
+    vmm.stability(blobs[0], num_seeds=2)
+    assert vmm.stability_ is not None
+    assert vmm.rejoin(blobs[0], merging="none").stability_ is None
+    with pytest.raises(NotFittedError):
+        VMM(**OPTIONS).rejoin(blobs[0])
+
+
 def test_merging_never_splits(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(UserError, match="clusters"):
         fitted.predict(blobs[0], num_clusters=fitted.n_clusters_ + 1)

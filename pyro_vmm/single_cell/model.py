@@ -466,6 +466,29 @@ class SingleCellVMM(AnswersOfCells):
         sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
         self.batch_shares_ = sizes / sizes.sum()
 
+    def rejoin(self, *, merging: Merging | None = None, evidence_weight: float | None = None) -> None:
+        """Decide anew which components are one cluster, without another training; clusters get other numbers.
+
+        Forgets what :meth:`stability` found of the earlier clusters; :meth:`annotate` writes the new ones.
+
+        Parameters
+        ----------
+        merging, evidence_weight
+            As at the start; None leaves one as it is.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`train`, for a rule that does not exist, and for a weight that is not positive.
+        """
+        self._check_trained()
+        given = {"merging": merging, "evidence_weight": evidence_weight}
+        options = self.options | {name: value for name, value in given.items() if value is not None}
+        check_merging(options["merging"], options["evidence_weight"])
+        self.options = options
+        self._find_clusters()
+        self.stability_ = None
+
     # ---- back in scanpy ----------------------------------------------------------------------------------------------
 
     def annotate(self, adata: AnnData) -> None:

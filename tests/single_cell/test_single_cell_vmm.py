@@ -346,6 +346,28 @@ def test_a_saved_model_comes_back_whole(
     np.testing.assert_allclose(SingleCellVMM.load(tmp_path, half).predict_proba(), model.predict_proba(half), atol=1e-6)
 
 
+def test_a_stored_model_is_joined_by_another_rule_as_another_training_would_be(
+    cells: anndata.AnnData, fit: Fit, tmp_path: Path
+) -> None:
+    joined, apart = (fit(cells, train={"max_epochs": 10}, merging=rule) for rule in ("valleys", "none"))
+    assert apart.n_clusters_ > joined.n_clusters_
+    joined.save(tmp_path)
+    anew = SingleCellVMM.load(tmp_path, cells)
+    with pytest.raises(UserError, match="merging is 'overlap'"):
+        anew.rejoin(merging="overlap")  # type: ignore[arg-type]
+    np.testing.assert_array_equal(anew.predict(), joined.predict())
+    anew.rejoin(merging="none")
+    np.testing.assert_array_equal(anew.predict(), apart.predict())
+    np.testing.assert_array_equal(anew.weights_, apart.weights_)
+    anew.save(tmp_path)
+    back = SingleCellVMM.load(tmp_path, cells)
+    np.testing.assert_array_equal(back.predict(), apart.predict())
+    back.rejoin(merging="valleys", evidence_weight=300.0)
+    assert (back.options["merging"], back.options["evidence_weight"]) == ("valleys", 300.0)
+    with pytest.raises(UserError, match="train"):
+        SingleCellVMM(cells).rejoin(merging="none")
+
+
 def test_two_models_share_nothing(cells: anndata.AnnData, fit: Fit, empty_param_store: None) -> None:
     first = fit(cells)
     before = first.predict_proba()
