@@ -64,6 +64,12 @@ def provenance(work: Path, table: pd.DataFrame) -> dict[str, Any]:
 def page(table: pd.DataFrame, facts: dict[str, Any]) -> str:
     """What ``integration.md`` holds, made from the CSV and the JSON beside it."""
     absent = [f"* `{method}` is not in it: {reason}." for method, reason in facts.get("absent", {}).items()]
+    late = facts.get("fitted later than the rest")
+    later = (
+        []
+        if late is None
+        else [f"Fitted later than the rest: {', '.join(late['methods'])}. {late['why'].capitalize()}."]
+    )
     versions = ", ".join(f"{package} {'/'.join(numbers)}" for package, numbers in facts["versions"].items())
     parts = [
         "# Integration and clustering of single-cell counts",
@@ -76,6 +82,7 @@ def page(table: pd.DataFrame, facts: dict[str, Any]) -> str:
         "## What gave these numbers",
         "\n".join(f"    {command}" for command in facts["commands"]),
         f"Seeds {facts['seeds']}; {', '.join(facts['machines'])}; cores {facts['cores']}, threads {facts['threads']}. {versions}.",
+        *later,
     ]
     return "\n\n".join(parts) + "\n"
 
