@@ -17,6 +17,7 @@ from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
 from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
 from pyro_vmm.priors.pseudo_inputs import Domain
+from pyro_vmm.priors.vamp_mixture import CentreUncertainty
 
 PRIORS = ("vamp-mixture", "gaussian-mixture", "vamp-prior", "standard-normal")
 NETWORKS = ("mlp", "conv")
@@ -34,6 +35,7 @@ class Assembly:
     weights: str = "stick-breaking"
     prior_weight: float = 256.0
     responsibility_gradient: str = "stopped"
+    centre_uncertainty: CentreUncertainty = "none"
     likelihood: str | Likelihood = "bernoulli"
     likelihood_options: dict[str, Any] | None = None
     covariance: Covariance = "full"
@@ -159,7 +161,9 @@ class Assembly:
             return GaussianMixture(self.latent_dim, self.num_components, **mixture)
         if self.prior == "vamp-prior":
             return VampPrior(self.latent_dim, guide, pseudo_inputs())
-        return VampMixture(self.latent_dim, guide, pseudo_inputs(), **mixture)
+        return VampMixture(
+            self.latent_dim, guide, pseudo_inputs(), centre_uncertainty=self.centre_uncertainty, **mixture
+        )
 
     def _domain(self, likelihood: Likelihood) -> Domain:
         domain = self.pseudo_input_domain

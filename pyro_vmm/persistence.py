@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "pyro-vmm-model", 1
 ARRAYS, SINGLE_CELL = "arrays", "single-cell"
 """Kinds of models: :class:`pyro_vmm.VMM` and :class:`pyro_vmm.SingleCellVMM`."""
+BEFORE_THERE_WAS_A_CHOICE = {"low_precision": False, "centre_uncertainty": "expected"}
+"""What options were in fits that do not name them."""
 PACKAGES = ("pyro-vmm", "torch", "pyro-ppl", "numpy", "scikit-learn")
 
 
@@ -148,7 +150,7 @@ def stored_options(directory: Path, stored: Any, objects: dict[str, Any]) -> dic
     """
     if not isinstance(stored, dict):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.")
-    options = dict(stored)
+    options = BEFORE_THERE_WAS_A_CHOICE | stored
     for name, value in options.items():
         if isinstance(value, dict) and "object" in value and name not in objects:
             raise UserError(

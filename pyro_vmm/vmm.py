@@ -64,6 +64,9 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         ``M``: a component survives when it expects about one member in ``M`` observations. Larger is finer.
     responsibility_gradient
         ``"stopped"`` or ``"differentiated"``.
+    centre_uncertainty
+        ``"none"``: centres are the encoder's means of the pseudo-inputs. ``"expected"`` (the paper's) and ``"integrated"`` take
+        account of its scales, too; see :class:`~pyro_vmm.priors.VampMixture` for what the first does to clusters.
     merging
         ``"valleys"``: components whose observations are better described as one Gaussian of the latent space than as two are one
         cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
@@ -170,6 +173,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         weights: str = "stick-breaking",
         prior_weight: float = 256.0,
         responsibility_gradient: str = "stopped",
+        centre_uncertainty: str = "none",
         merging: Merging = "valleys",
         evidence_weight: float = EVIDENCE_WEIGHT,
         likelihood: str | Likelihood = "bernoulli",
@@ -202,6 +206,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         self.weights = weights
         self.prior_weight = prior_weight
         self.responsibility_gradient = responsibility_gradient
+        self.centre_uncertainty = centre_uncertainty
         self.merging = merging
         self.evidence_weight = evidence_weight
         self.likelihood = likelihood

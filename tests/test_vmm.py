@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {
     "likelihood": "normal",
     "hidden": (32,),
     "learning_rate": 1e-2,
-    "prior_learning_rate": 1e-2,
+    "prior_learning_rate": 3e-3,  # several components a group are left
     "batch_size": 64,
     "max_epochs": 30,
     "standardize": True,
@@ -73,8 +73,11 @@ def test_probabilities_sum_to_one_however_they_are_asked_for(fitted: VMM, blobs:
     for options in ({}, {"num_samples": 20}, {"num_clusters": 2}):
         proba = fitted.predict_proba(blobs[0], **options)
         np.testing.assert_allclose(proba.sum(1), 1.0, atol=1e-6)
-    averaged, at_mean = fitted.predict_proba(blobs[0], num_samples=50), fitted.predict_proba(blobs[0])
-    assert averaged.max(1).mean() < at_mean.max(1).mean(), "averaging over the posterior is less sure of itself"
+    averaged, at_mean = fitted.predict_proba(blobs[0], num_samples=1000), fitted.predict_proba(blobs[0])
+    with torch.no_grad():
+        latents = fitted.guide_.posterior(fitted._observations(blobs[0])).sample((1000,))
+        drawn = fitted.clusters_.arrange(fitted.model_.prior.responsibilities(latents).mean(0).numpy())
+    assert np.abs(averaged - drawn).max() < 0.5 * np.abs(at_mean - drawn).max()
 
 
 def test_components_of_one_gaussian_are_one_cluster(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:

@@ -40,6 +40,7 @@ OPTIONS = (
     "prior_inference",
     "weights",
     "responsibility_gradient",
+    "centre_uncertainty",
     "likelihood",
     "num_components",
     "latent_dim",

@@ -37,6 +37,7 @@ OF_MODEL = {
     "prior_inference": "prior_inference",
     "weights": "weights",
     "responsibility_gradient": "responsibility_gradient",
+    "centre_uncertainty": "centre_uncertainty",
     "likelihood": "gene_likelihood",
     "num_components": "num_components",
     "latent_dim": "n_latent",

@@ -47,6 +47,10 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--weights", help="stick-breaking (default) or dirichlet")
     fit.add_argument("--responsibility-gradient", help="stopped (default) or differentiated")
     fit.add_argument(
+        "--centre-uncertainty",
+        help="the encoder's of the mixture's centres: none (default; centres are points), integrated, or expected, as published",
+    )
+    fit.add_argument(
         "--likelihood",
         help="bernoulli, continuous-bernoulli, normal, student-t or, for raw counts, poisson, nb or zinb; "
         "the default depends on the input (zinb for single cells)",

@@ -24,7 +24,7 @@ from pyro_vmm.vmm import VMM
 LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device", "accelerator"}
 """Options that may change between a fit and its resumption."""
 
-OF_EARLIER_FITS = {"low_precision": False, "prior_rest_steps": 0}
+OF_EARLIER_FITS = persistence.BEFORE_THERE_WAS_A_CHOICE | {"prior_rest_steps": 0}
 """What options were, in fits begun before there was a choice."""
 
 SAMPLES_PER_COMPONENT = 8

@@ -114,9 +114,14 @@ class MixturePrior(Prior):
             return log_prob
         return log_prob - 0.5 * (factor.mT @ centre_scale).square().sum((-2, -1))
 
+    def _fitted_component_log_prob(self, z: Tensor, loc: Tensor, centre_scale: Tensor | None) -> Tensor:
+        """What the empirical-Bayes step fits and what assigns: ``log p(z | c = k)``, or its bound, ``[..., K]``."""
+        return self._expected_component_log_prob(z, loc, centre_scale)
+
     def responsibilities(self, z: Tensor) -> Tensor:
-        """``r_k = softmax_k(log pi_k + E[log Normal(z; mu_k, Lambda_k^-1)])``, ``[..., K]``: the E-step of section 4."""
-        return (self.mixture_weights.log_weights() + self.expected_component_log_prob(z)).softmax(-1)
+        """``r_k = softmax_k l_k``, ``[..., K]``, with the ``l_k`` of :meth:`empirical_bayes_loss`: the E-step of section 4."""
+        log_prob = self._fitted_component_log_prob(z, *self.centre_posterior())
+        return (self.mixture_weights.log_weights() + log_prob).softmax(-1)
 
     def centres_log_prob(self) -> Tensor:
         """``E_{q(mu_k)}[log Normal(mu_k; 0, I)]``, ``[K]``."""
@@ -145,7 +150,7 @@ class MixturePrior(Prior):
     def empirical_bayes_loss(self, z: Tensor) -> Tensor:
         """``-1/B sum_n sum_k r_nk l_nk - hyper_log_prob / M`` at ``z [B, D]``: section 4, a scalar."""
         loc, centre_scale = self.centre_posterior()
-        log_joint = self.mixture_weights.log_weights() + self._expected_component_log_prob(z, loc, centre_scale)
+        log_joint = self.mixture_weights.log_weights() + self._fitted_component_log_prob(z, loc, centre_scale)
         responsibilities = log_joint.softmax(-1)
         if self.responsibility_gradient == "stopped":
             responsibilities = responsibilities.detach()

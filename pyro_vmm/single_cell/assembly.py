@@ -17,7 +17,8 @@ from pyro_vmm.models import CountMixtureModel, LatentMixtureModel
 from pyro_vmm.networks import Log1pInput, MLPDecoder, MLPEncoder
 from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.networks.mlp import Normalization
-from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs
+from pyro_vmm.priors import Prior, PseudoInputs, VampMixture
+from pyro_vmm.priors.vamp_mixture import CentreUncertainty
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
 
@@ -37,6 +38,7 @@ class CountAssembly:
     weights: str = "stick-breaking"
     prior_weight: float = 256.0
     responsibility_gradient: str = "stopped"
+    centre_uncertainty: CentreUncertainty = "none"
     dispersion: str = "gene"
     n_hidden: int = 128
     n_layers: int = 1
@@ -139,9 +141,11 @@ class CountAssembly:
         if isinstance(self.prior, str) and self.prior not in PRIORS:
             raise UserError(f"prior={self.prior!r} is not known: choose one of {', '.join(map(repr, PRIORS))}.")
         with torch.random.fork_rng([]):
-            GaussianMixture(
+            VampMixture(
                 1,
-                1,
+                AmortizedNormal(nn.Identity()),
+                torch.zeros(1, 1),
+                centre_uncertainty=self.centre_uncertainty,
                 inference=self.prior_inference,
                 weights=self.weights,
                 prior_weight=self.prior_weight,

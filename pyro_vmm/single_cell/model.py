@@ -83,7 +83,7 @@ class SingleCellVMM(AnswersOfCells):
         Truncation ``K`` of the mixture: an upper bound on the number of clusters.
     gene_likelihood
         ``"zinb"``, ``"nb"``, ``"poisson"`` or a :class:`~pyro_vmm.likelihoods.Likelihood` of counts.
-    prior, prior_inference, weights, prior_weight, responsibility_gradient
+    prior, prior_inference, weights, prior_weight, responsibility_gradient, centre_uncertainty
         As for :class:`pyro_vmm.VMM`.
     dispersion
         ``"gene"``: one inverse dispersion a gene; ``"gene-batch"``: one for each gene in each batch.
@@ -159,6 +159,7 @@ class SingleCellVMM(AnswersOfCells):
         weights: str = "stick-breaking",
         prior_weight: float = 256.0,
         responsibility_gradient: str = "stopped",
+        centre_uncertainty: str = "none",
         dispersion: str = "gene",
         n_hidden: int = 128,
         n_layers: int = 1,
@@ -183,8 +184,7 @@ class SingleCellVMM(AnswersOfCells):
     def _of_cells(cls, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> SingleCellVMM:
         """A model of cells read before."""
         model = cls.__new__(cls)
-        # Stored models of before there was this option are of full precision.
-        model._start(cells, {"low_precision": False} | options, allow_non_counts)
+        model._start(cells, options, allow_non_counts)
         return model
 
     def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:

@@ -227,6 +227,11 @@ OPTIONS: list[tuple[str, Any, str]] = [
         "x",
         "responsibility_gradient='x' is not known: choose 'stopped' or 'differentiated'.",
     ),
+    (
+        "centre_uncertainty",
+        "x",
+        "centre_uncertainty='x' is not known: choose 'none', 'integrated' or 'expected'.",
+    ),
     *(("likelihood", value, f"likelihood={value!r} {LIKELIHOODS}") for value in ("x", None, 3, ["normal"])),
     *(
         ("likelihood_options", v, f"likelihood_options is {v!r}: give a dictionary of keywords, or None.")

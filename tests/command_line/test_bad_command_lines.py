@@ -46,6 +46,7 @@ MISTAKES = [
     (["good.npy", "--prior-inference", "bayes"], ["'bayes'", "map-dp"]),
     (["good.npy", "--weights", "equal"], ["'equal'", "stick-breaking"]),
     (["good.npy", "--responsibility-gradient", "half"], ["'half'", "stopped"]),
+    (["good.npy", "--centre-uncertainty", "half"], ["'half'", "expected"]),
     (["good.npy", "--num-components", "50"], ["num_components=50", "36"]),
     (["good.npy", "--num-components", "0"], ["num_components"]),
     (["good.npy", "--latent-dim", "0"], ["latent_dim"]),

@@ -220,7 +220,8 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
     given = (
         "--layer raw --batch-key donor --covariates age kind --size-factor-key factor --dispersion gene-batch "
         "--likelihood nb --prior gaussian-mixture --prior-inference map --weights dirichlet --prior-weight 32 "
-        "--responsibility-gradient differentiated --num-components 5 --latent-dim 4 --learning-rate 0.002 "
+        "--responsibility-gradient differentiated --centre-uncertainty integrated --num-components 5 --latent-dim 4 "
+        "--learning-rate 0.002 "
         "--prior-learning-rate 0.003 --learning-rate-schedule cosine --kl-warmup-steps 2 --standard-normal-steps 3 "
         "--batch-size 100 --max-epochs 1 --patience 7 --seed 3 --device cpu --low-precision --quiet"
     )
@@ -236,6 +237,7 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
         "weights": "dirichlet",
         "prior_weight": 32.0,
         "responsibility_gradient": "differentiated",
+        "centre_uncertainty": "integrated",
         "num_components": 5,
         "n_latent": 4,
         "random_state": 3,

@@ -116,14 +116,13 @@ def test_a_mixture_with_centres_integrated_out_is_torchs(seed: int, dim: int, sp
 
 
 def priors_of(seed: int, dim: int, components: int, reach: float, weights: str) -> list[Any]:
-    """A mixture with points for centres and one with encoded ones, their parameters anywhere within ``reach``."""
+    """A mixture with points for centres and those with uncertain ones, their parameters anywhere within ``reach``."""
     torch.manual_seed(seed)
-    guide = AmortizedNormal(MLPEncoder(4, (6,), num_outputs=AmortizedNormal.num_outputs(dim)))
-    options: dict[str, Any] = {"weights": weights}
-    found: list[Any] = [
-        GaussianMixture(dim, components, **options),
-        VampMixture(dim, guide, PseudoInputs(torch.randn(components, 4)), **options),
-    ]
+    found: list[Any] = [GaussianMixture(dim, components, weights=weights)]
+    for uncertainty in ("integrated", "expected"):
+        guide = AmortizedNormal(MLPEncoder(4, (6,), num_outputs=AmortizedNormal.num_outputs(dim)))
+        inputs = PseudoInputs(torch.randn(components, 4))
+        found.append(VampMixture(dim, guide, inputs, centre_uncertainty=uncertainty, weights=weights))
     for prior in found:
         move(prior, seed, reach)
     return found
@@ -163,7 +162,7 @@ def test_priors_in_float32_are_those_in_float64(seed: int, dim: int, components:
 @given(seed=seeds, dim=st.integers(1, 6), components=st.integers(1, 12), reach=st.floats(0.0, 1.0))
 def test_centres_have_the_second_moment_of_their_encoding(seed: int, dim: int, components: int, reach: float) -> None:
     """``E[log Normal(mu; 0, I)]`` by hand: a wider ``q(mu)`` is less likely, not more."""
-    _, prior = priors_of(seed, dim, components, reach, "dirichlet")
+    *_, prior = priors_of(seed, dim, components, reach, "dirichlet")
     loc, scale = prior.centre_posterior()
     second = loc.double().square().sum(-1) + (scale.double() @ scale.double().mT).diagonal(dim1=-2, dim2=-1).sum(-1)
     torch.testing.assert_close(

@@ -93,6 +93,15 @@ class TestVampMixture(MixtureContract):
         return VampMixture(DIM, guide(), spread_pseudo_inputs(), **self.options)
 
 
+class TestVampMixtureWithUncertainCentres(MixtureContract):
+    @pytest.fixture(autouse=True, params=["integrated", "expected"])
+    def _centre_uncertainty(self, request, _options):
+        self.options["centre_uncertainty"] = request.param
+
+    def make_prior(self):
+        return VampMixture(DIM, guide(), spread_pseudo_inputs(), **self.options)
+
+
 class TestOneComponentInOneDimension(PriorContract):
     def make_prior(self):
         return GaussianMixture(1, 2, diagonal=True)

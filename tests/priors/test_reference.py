@@ -71,7 +71,8 @@ def mixture(case: dict[str, Any], dtype: torch.dtype, kind: str) -> Any:
     if kind == "gaussian_mixture":
         return fill(GaussianMixture(dim, components, centres=case["centre_loc"], **options), case, dtype)
     encoder = GivenCentres(case["centre_loc"], case["centre_scale_tril"])
-    return fill(VampMixture(dim, encoder, PseudoInputs(torch.zeros(components, 2)), **options), case, dtype)
+    pseudo_inputs = PseudoInputs(torch.zeros(components, 2))
+    return fill(VampMixture(dim, encoder, pseudo_inputs, centre_uncertainty="expected", **options), case, dtype)
 
 
 def test_reference_vamp_mixture(case: dict[str, Any], dtype: torch.dtype) -> None:

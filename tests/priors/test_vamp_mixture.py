@@ -22,9 +22,13 @@ def make_guide(**options):
     return AmortizedNormal(MLPEncoder(FEATURES, (16,), num_outputs=AmortizedNormal.num_outputs(DIM), **options))
 
 
+def make_mixture(guide, centre_uncertainty="expected", **options):
+    return VampMixture(DIM, guide, torch.randn(COMPONENTS, FEATURES), centre_uncertainty=centre_uncertainty, **options)
+
+
 def priors_of(guide):
     return [
-        VampMixture(DIM, guide, torch.randn(COMPONENTS, FEATURES)),
+        make_mixture(guide),
         VampPrior(DIM, guide, torch.randn(COMPONENTS, FEATURES)),
     ]
 
@@ -36,13 +40,16 @@ def moved(prior):
     return prior
 
 
-def test_marginal_is_the_mixture_with_centres_integrated_out():
+@pytest.mark.parametrize("centre_uncertainty", ["none", "integrated", "expected"])
+def test_density_has_the_centres_integrated_out_or_as_points(centre_uncertainty):
     guide = make_guide().double()
-    prior = moved(VampMixture(DIM, guide, torch.randn(COMPONENTS, FEATURES)).double())
+    prior = moved(make_mixture(guide, centre_uncertainty).double())
     u, _ = prior.encoded_centres.pseudo_inputs()
     mean, scale = guide.location_and_scale_tril(u)
     cholesky = prior.precisions.cholesky()
-    covariances = torch.linalg.inv(cholesky @ cholesky.mT) + scale @ scale.mT
+    covariances = torch.linalg.inv(cholesky @ cholesky.mT)
+    if centre_uncertainty != "none":
+        covariances = covariances + scale @ scale.mT
     expected = MixtureSameFamily(Categorical(prior.weights), MultivariateNormal(mean, covariances))
     z = 2.0 * torch.randn(30, DIM, dtype=torch.float64)
     torch.testing.assert_close(prior.log_prob(z), expected.log_prob(z))
@@ -52,7 +59,7 @@ def test_marginal_is_the_mixture_with_centres_integrated_out():
 
 def test_expected_log_prob_is_the_mean_over_the_centres():
     guide = make_guide().double()
-    prior = moved(VampMixture(DIM, guide, torch.randn(COMPONENTS, FEATURES)).double())
+    prior = moved(make_mixture(guide).double())
     z = torch.randn(3, DIM, dtype=torch.float64)
     with torch.no_grad():
         loc, scale = prior.centre_posterior()
@@ -69,10 +76,50 @@ def test_expected_log_prob_is_the_mean_over_the_centres():
 
 
 def test_e_step_is_the_softmax_of_the_expected_log_joint():
-    prior = moved(VampMixture(DIM, make_guide(), torch.randn(COMPONENTS, FEATURES)))
+    prior = moved(make_mixture(make_guide()))
     z = torch.randn(6, DIM)
     joint = prior.weights.log() + prior.expected_component_log_prob(z)
     torch.testing.assert_close(prior.responsibilities(z), joint.softmax(-1))
+
+
+@pytest.mark.parametrize("centre_uncertainty", ["none", "integrated"])
+def test_empirical_bayes_step_fits_the_density_of_the_elbo_and_assigns_by_it(centre_uncertainty):
+    """One objective in both steps: ``-log p(z)``; the paper's have two."""
+    z = torch.randn(20, DIM, dtype=torch.float64)
+    prior = moved(make_mixture(make_guide().double(), centre_uncertainty, inference="mle").double())
+    torch.testing.assert_close(prior.responsibilities(z), prior.distribution().responsibilities(z))
+    parameters = list(prior.parameters())
+    found = torch.autograd.grad(prior.empirical_bayes_loss(z), parameters)
+    torch.testing.assert_close(found, torch.autograd.grad(-prior.log_prob(z).mean(), parameters))
+    paper = moved(make_mixture(make_guide().double(), "expected", inference="mle").double())
+    assert not torch.allclose(paper.responsibilities(z), paper.distribution().responsibilities(z), atol=1e-3)
+
+
+class TellsNothing(nn.Module):
+    """An encoder of codes that tell nothing of ``x``: all have mean 0 and standard deviation 1."""
+
+    def location_and_scale_tril(self, x):
+        return x.new_zeros(len(x), DIM), torch.eye(DIM).to(x).expand(len(x), -1, -1)
+
+
+@pytest.mark.parametrize(("centre_uncertainty", "variance"), [("none", 1.0), ("integrated", 1.0), ("expected", 3.0)])
+def test_prior_of_codes_that_tell_nothing(centre_uncertainty, variance):
+    """As wide as the codes, or they widen to meet it, and it them, as long as training lasts: the paper's is three times."""
+    prior = VampMixture(
+        DIM, TellsNothing(), torch.zeros(1, FEATURES), centre_uncertainty=centre_uncertainty, inference="mle"
+    )
+    z = torch.randn(100_000, DIM)
+    optimizer = torch.optim.Adam(prior.precisions.parameters(), lr=0.05)
+    for _ in range(400):
+        optimizer.zero_grad()
+        prior.empirical_bayes_loss(z).backward()
+        optimizer.step()
+    torch.testing.assert_close(prior.covariances[0].detach(), variance * torch.eye(DIM), rtol=0.0, atol=0.03)
+
+
+def test_unknown_centre_uncertainty():
+    with pytest.raises(UserError, match="centre_uncertainty='some' is not known: choose 'none', 'integrated' or"):
+        make_mixture(make_guide(), "some")
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -173,10 +220,7 @@ def test_stopped_responsibilities_have_the_gradient_of_the_marginal_likelihood(m
     for choice in ("stopped", "differentiated"):
         torch.manual_seed(1)
         options = {"inference": "mle", "responsibility_gradient": choice}
-        if make:
-            prior = VampMixture(DIM, make_guide().double(), torch.randn(COMPONENTS, FEATURES), **options)
-        else:
-            prior = GaussianMixture(DIM, COMPONENTS, **options)
+        prior = make_mixture(make_guide().double(), **options) if make else GaussianMixture(DIM, COMPONENTS, **options)
         prior = moved(prior.double())
         parameters = list(prior.parameters())
         loss = prior.empirical_bayes_loss(z)

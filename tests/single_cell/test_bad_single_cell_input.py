@@ -171,6 +171,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of 'valleys', 'evidence', 'none'"),
     "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
+    "centres": ({"centre_uncertainty": "half"}, "centre_uncertainty='half' is not known"),
     "dispersion of Poisson": (
         {"dispersion": "gene-batch", "gene_likelihood": "poisson"},
         "Poisson counts have no dispersion",

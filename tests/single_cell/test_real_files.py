@@ -30,7 +30,7 @@ def test_a_short_fit_learns_and_describes_every_cell(name: str, several: bool) -
     order = adata.obs_names.tolist()
     SingleCellVMM.setup_anndata(adata, batch_key="batch" if several else None)
     model = SingleCellVMM(adata, num_components=20)
-    model.train(max_epochs=6)
+    model.train(max_epochs=12)
     elbo = -model.history["elbo_validation"]["elbo_validation"]
     assert elbo.iloc[-1] > elbo.iloc[0]
     model.annotate(adata)

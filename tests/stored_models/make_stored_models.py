@@ -18,6 +18,7 @@ from pyro_vmm.single_cell import simulate_cells
 from pyro_vmm.training import CheckpointWriter
 
 HERE = Path(__file__).parent
+CENTRE_UNCERTAINTY = "expected"  # the default when 0.1.0's were stored
 EPOCHS = 6  # too few to leave a standard normal prior: none is begun under
 
 
@@ -39,12 +40,14 @@ def tiny_vmm(**options: Any) -> VMM:
     """The fit of the digits."""
     small: dict[str, Any] = {"latent_dim": 2, "num_components": 4, "hidden": (8,), "batch_size": 20, "device": "cpu"}
     small |= {"likelihood_options": {"pixels_per_feature": 16}, "max_epochs": EPOCHS, "learning_rate": 5e-3}
+    small["centre_uncertainty"] = CENTRE_UNCERTAINTY
     return VMM(**small | {"random_state": 0} | options)
 
 
 def tiny_cells(adata: Any) -> SingleCellVMM:
     """The fit of the cells, not trained yet."""
-    return SingleCellVMM(adata, n_latent=2, num_components=4, n_hidden=8, random_state=0)
+    small: dict[str, Any] = {"n_latent": 2, "num_components": 4, "n_hidden": 8}
+    return SingleCellVMM(adata, **small, centre_uncertainty=CENTRE_UNCERTAINTY, random_state=0)
 
 
 def main() -> None:
