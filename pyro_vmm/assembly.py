@@ -15,7 +15,7 @@ from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks import ConvDecoder, ConvEncoder, Log1pInput, MLPDecoder, MLPEncoder
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
-from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
+from pyro_vmm.priors import PRIOR_WEIGHT, GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
 from pyro_vmm.priors.pseudo_inputs import Domain
 from pyro_vmm.priors.vamp_mixture import CentreUncertainty
 
@@ -33,7 +33,7 @@ class Assembly:
     prior: str | Prior = "vamp-mixture"
     prior_inference: str = "map-dp"
     weights: str = "stick-breaking"
-    prior_weight: float = 256.0
+    prior_weight: float = PRIOR_WEIGHT
     responsibility_gradient: str = "stopped"
     centre_uncertainty: CentreUncertainty = "none"
     likelihood: str | Likelihood = "bernoulli"

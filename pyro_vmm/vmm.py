@@ -39,7 +39,7 @@ from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.low_precision import lower_precision, warn_where_it_is_slow
 from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
-from pyro_vmm.priors import Prior
+from pyro_vmm.priors import PRIOR_WEIGHT, Prior
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, num_minibatches, resume_training, split_rows
 from pyro_vmm.training.length import default_epochs
 
@@ -171,7 +171,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         prior: str | Prior = "vamp-mixture",
         prior_inference: str = "map-dp",
         weights: str = "stick-breaking",
-        prior_weight: float = 256.0,
+        prior_weight: float = PRIOR_WEIGHT,
         responsibility_gradient: str = "stopped",
         centre_uncertainty: str = "none",
         merging: Merging = "valleys",

@@ -17,7 +17,7 @@ from pyro_vmm.models import CountMixtureModel, LatentMixtureModel
 from pyro_vmm.networks import Log1pInput, MLPDecoder, MLPEncoder
 from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.networks.mlp import Normalization
-from pyro_vmm.priors import Prior, PseudoInputs, VampMixture
+from pyro_vmm.priors import PRIOR_WEIGHT, Prior, PseudoInputs, VampMixture
 from pyro_vmm.priors.vamp_mixture import CentreUncertainty
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
@@ -36,7 +36,7 @@ class CountAssembly:
     prior: str | Prior = "vamp-mixture"
     prior_inference: str = "map-dp"
     weights: str = "stick-breaking"
-    prior_weight: float = 256.0
+    prior_weight: float = PRIOR_WEIGHT
     responsibility_gradient: str = "stopped"
     centre_uncertainty: CentreUncertainty = "none"
     dispersion: str = "gene"

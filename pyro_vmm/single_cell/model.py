@@ -35,7 +35,7 @@ from pyro_vmm.option_checks import (
     check_whole_number,
     is_number,
 )
-from pyro_vmm.priors import MixturePrior
+from pyro_vmm.priors import PRIOR_WEIGHT, MixturePrior
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.answers import AnswersOfCells
 from pyro_vmm.single_cell.assembly import CountAssembly
@@ -157,7 +157,7 @@ class SingleCellVMM(AnswersOfCells):
         *,
         prior_inference: str = "map-dp",
         weights: str = "stick-breaking",
-        prior_weight: float = 256.0,
+        prior_weight: float = PRIOR_WEIGHT,
         responsibility_gradient: str = "stopped",
         centre_uncertainty: str = "none",
         dispersion: str = "gene",
