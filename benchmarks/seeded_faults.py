@@ -167,8 +167,20 @@ PRIORS = [
     ),
     Fault(
         "priors/mixture.py",
-        "(self.mixture_weights.log_weights() + self.expected_component_log_prob(z)).softmax(-1)",
+        "(self.mixture_weights.log_weights() + log_prob).softmax(-1)",
         "(self.mixture_weights.log_weights() + self.distribution().component_log_prob(z)).softmax(-1)",
+        "priors/test_vamp_mixture.py",
+    ),
+    Fault(
+        "priors/vamp_mixture.py",
+        'None if self.centre_uncertainty == "none" else scale_tril',
+        "scale_tril",
+        "priors/test_vamp_mixture.py",
+    ),
+    Fault(
+        "priors/vamp_mixture.py",
+        'if self.centre_uncertainty == "integrated":',
+        'if self.centre_uncertainty == "unheard of":',
         "priors/test_vamp_mixture.py",
     ),
     Fault(

@@ -69,6 +69,7 @@ def trials(quick: bool, seed: int) -> list[Trial]:
         scaled |= {
             "weights": "dirichlet",
             "responsibility_gradient": "differentiated",
+            "centre_uncertainty": "expected",
             "prior_weight": float(model.get("batch_size", 256)),
         }
         # Adam's 1e-4 would need ten times the steps that the quick form has.

@@ -28,7 +28,7 @@ QUICK = {
 FULL = {
     "components K": (10, 25, 50, 100, 200),
     "minibatch B": (64, 128, 256, 512, 1024),
-    "prior weight M": (16, 64, 256, 1024, 4096),
+    "prior weight M": (64, 256, 2048, 16_384, 131_072),
     "latent dimension D": (2, 5, 10, 20, 40),
     "learning-rate ratio": (0.1, 0.3, 1.0, 3.0, 10.0),
 }
@@ -36,14 +36,14 @@ DEFAULTS: dict[Any, dict[str, float]] = {
     "digits": {
         "components K": DIGITS_MODEL["num_components"],
         "minibatch B": DIGITS_MODEL["batch_size"],
-        "prior weight M": 256,
+        "prior weight M": 16_384,
         "latent dimension D": 10,
         "learning-rate ratio": 0.3,
     },
     "simulated cells": {
         "components K": CELLS_NUM_COMPONENTS,
         "minibatch B": 256,
-        "prior weight M": 256,
+        "prior weight M": 16_384,
         "latent dimension D": 10,
         "learning-rate ratio": 0.3,
     },
@@ -54,7 +54,7 @@ In the paper's released code the minibatch size sets, without saying so, how fin
 weighed against one minibatch. Here the prior weight M does, and the minibatch should not. One option is changed at a
 time from the default, trained for the same number of steps unless early stopping ends it
 sooner. The learning-rate ratio is the prior's rate over the networks'.
-The default is K = 100 (digits: 50), B = 256 (digits: 128), M = 256, D = 10 and a ratio of 0.3."""
+The default is K = 100 (digits: 50), B = 256 (digits: 128), M = 16,384, D = 10 and a ratio of 0.3."""
 
 
 def trials(quick: bool, seed: int) -> list[Trial]:

@@ -44,11 +44,22 @@ def simulated_cells(quick: bool) -> dict[str, Any]:
     return {"kind": "cells", "num_groups": 8, "num_batches": 2, "latent_dim": 5} | size
 
 
-def cells_trial(method: str, seed: int, quick: bool, *, group: str = "", **options: Any) -> Trial:
+def many_groups(quick: bool) -> dict[str, Any]:
+    """Source of simulated counts: twenty groups, near each other in three dimensions, in two batches."""
+    size = {"num_cells": 1200, "num_genes": 60} if quick else {"num_cells": 6000, "num_genes": 300}
+    return {"kind": "cells", "num_groups": 20, "num_batches": 2, "library_size": 1000.0} | size
+
+
+CELLS = {"simulated cells": simulated_cells, "many groups": many_groups}
+
+
+def cells_trial(
+    method: str, seed: int, quick: bool, *, data: str = "simulated cells", group: str = "", **options: Any
+) -> Trial:
     """``SingleCellVMM`` on simulated cells with these options; fewer components and steps in the quick form."""
     model = {"num_components": 30 if quick else CELLS_NUM_COMPONENTS} | options.pop("model", {})
     options = {"model": model, "steps": 300 if quick else 5000} | options
-    return Trial("simulated cells", simulated_cells(quick), method, "single-cell-vmm", options, seed, group)
+    return Trial(data, CELLS[data](quick), method, "single-cell-vmm", options, seed, group)
 
 
 def digits_trial(method: str, seed: int, quick: bool, *, group: str = "", **options: Any) -> Trial:

@@ -19,8 +19,9 @@ from pyro_vmm.priors.weights import MixtureWeights, make_weights
 PRIOR_WEIGHT = 16_384.0
 """``M`` by default.
 
-The Wishart has its mode at ``K^(2/D) / (D + 2)``, a ``D + 2``-th of its mean: weighed against few observations it widens components far
-beyond what they hold. The held-out ELBO prefers this ``M`` to smaller ones (benchmarks/README.md, "Uncertainty of the centres").
+The Wishart has its mode at ``K^(2/D) / (D + 2)``, a ``D + 2``-th of its mean: weighed against few observations it widens
+components far beyond what they hold. The held-out ELBO prefers this ``M`` to smaller ones (benchmarks/README.md, "Uncertainty
+of the centres").
 """
 Inference = Literal["mle", "map", "map-dp"]
 ResponsibilityGradient = Literal["stopped", "differentiated"]

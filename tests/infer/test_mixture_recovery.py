@@ -155,9 +155,12 @@ def observed_shares(prior: GaussianMixture) -> Tensor:
     ("weights", "dim", "bias"), [("dirichlet", 2, 0.04), ("dirichlet", 3, 0.04), ("stick-breaking", 3, 0.12)]
 )
 def test_a_known_mixture_is_recovered_from_fifty_components(weights: str, dim: int, bias: float) -> None:
-    """Every seed of twenty. In two dimensions stick-breaking keeps 8 to 16 components, 5 to 9 after 2000 larger steps."""
+    """Every seed of twenty, the hyper-prior weighed against 256.
+
+    In two dimensions stick-breaking keeps 8 to 16 components, 5 to 9 after 2000 larger steps.
+    """
     known = [known_mixture(seed, dim) for seed in range(20)]
-    priors = [start(each.z, 50, seed, weights=weights) for seed, each in enumerate(known)]
+    priors = [start(each.z, 50, seed, weights=weights, prior_weight=256.0) for seed, each in enumerate(known)]
     fit_side_by_side(priors, [each.z for each in known], steps=1000, lr=0.05, batch=100)
     table = [f"{weights}, D = {dim}: seed, components in use, largest errors of weights, observed shares, centres"]
     failures = []
