@@ -29,7 +29,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
     feature_mean_: NDArray[np.float32]
     feature_scale_: NDArray[np.float32]
     standardize: bool
-    evidence_weight: float
+    evidence_weight: float | None
 
     def _observations(self, X: Any) -> Tensor:
         """Observations ``[N, F]`` as the model takes them; raises for what cannot be read."""

@@ -21,7 +21,6 @@ from pyro_vmm import persistence
 from pyro_vmm.answers import AnswersOfArrays
 from pyro_vmm.assembly import Assembly
 from pyro_vmm.clustering import (
-    EVIDENCE_WEIGHT,
     Clusters,
     Merging,
     check_merging,
@@ -74,7 +73,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
     evidence_weight
         Observations count as though there were at most so many of them: what a Gaussian describes well enough for so many
-        stays one cluster, however many there are. Larger is finer.
+        stays one cluster, however many there are. Larger is finer. None for 200 a latent dimension.
     likelihood, likelihood_options
         ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"``, ``"student-t"``; for raw counts ``"poisson"``, ``"nb"``
         (negative binomial) or ``"zinb"`` (the same, zero-inflated); or a :class:`~pyro_vmm.likelihoods.Likelihood`.
@@ -175,7 +174,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         responsibility_gradient: str = "stopped",
         centre_uncertainty: str = "none",
         merging: Merging = "valleys",
-        evidence_weight: float = EVIDENCE_WEIGHT,
+        evidence_weight: float | None = None,
         likelihood: str | Likelihood = "bernoulli",
         likelihood_options: dict[str, Any] | None = None,
         covariance: Literal["full", "diagonal"] = "full",

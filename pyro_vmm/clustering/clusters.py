@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT, Criterion, MergeTree, merge_tree
+from pyro_vmm.clustering.merge_tree import Criterion, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
@@ -17,7 +17,7 @@ from pyro_vmm.option_checks import check_positive
 Merging = Literal["valleys", "evidence", "none"]
 
 
-def check_merging(merging: object, evidence_weight: float) -> None:
+def check_merging(merging: object, evidence_weight: float | None) -> None:
     """Refuse options of :meth:`Clusters.of` that cannot be, before a fit rather than after it.
 
     Raises
@@ -27,7 +27,8 @@ def check_merging(merging: object, evidence_weight: float) -> None:
     """
     if merging not in get_args(Merging):
         raise UserError(f"merging is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.")
-    check_positive(evidence_weight, "evidence_weight", "number of observations", finite=False)
+    if evidence_weight is not None:
+        check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class Clusters:
         latents: NDArray[np.floating[Any]],
         weights: NDArray[np.float64],
         merging: Merging,
-        evidence_weight: float = EVIDENCE_WEIGHT,
+        evidence_weight: float | None = None,
     ) -> Clusters:
         """Join components that are one cluster by ``merging`` (``"none"``: none), and number the clusters.
 

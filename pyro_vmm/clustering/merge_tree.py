@@ -21,7 +21,7 @@ from pyro_vmm.option_checks import check_positive
 Criterion = Literal["overlap", "misclassification", "evidence", "valleys"]
 
 # By agreement between fits with different learning rates and by simulated truth: benchmarks/README.md, "Joining components".
-EVIDENCE_WEIGHT: Final = 2000.0
+EVIDENCE_WEIGHT_PER_DIMENSION: Final = 200.0
 
 # Rows read at a time where float32 responsibilities are widened to float64: bounds the extra memory at K = 100 to 6 MB.
 _ROWS_AT_A_TIME = 8192
@@ -267,7 +267,7 @@ def merge_tree(
     *,
     criterion: Criterion = "overlap",
     latents: ArrayLike | None = None,
-    evidence_weight: float = EVIDENCE_WEIGHT,
+    evidence_weight: float | None = None,
 ) -> MergeTree:
     r"""Join the components of a mixture pairwise, the hardest to tell apart first.
 
@@ -296,10 +296,10 @@ def merge_tree(
         ``"overlap"`` reads the data once, for the K x K Gram matrix, and is the fastest.
     latents : array_like, ``[N, D]``, optional
         Posterior means of the same observations, which ``"evidence"`` and ``"valleys"`` need.
-    evidence_weight : float
+    evidence_weight : float, optional
         For those two, observations count as though there were at most so many of them: what a Gaussian describes well
         enough for so many stays one cluster, however many there are. Larger is finer; infinity for all. For a valley the
-        observations of the two clusters in question count as at most so many.
+        observations of the two clusters in question count as at most so many. None for 200 a latent dimension.
 
     Returns
     -------
@@ -331,7 +331,9 @@ def merge_tree(
         pairs = _Misclassification(np.ascontiguousarray((array @ membership.astype(array.dtype)).T))
     else:
         z = _checked_latents(latents, len(array))
-        check_positive(evidence_weight, "evidence_weight", "number of observations", finite=False)
+        if evidence_weight is None:
+            evidence_weight = EVIDENCE_WEIGHT_PER_DIMENSION * z.shape[1]
+        check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
         positions = np.searchsorted(utilised, assigned)
         prior = NormalWishart(z, positions, len(utilised), evidence_weight)
         pairs = _Evidence(prior) if criterion == "evidence" else _Valleys(prior, positions, evidence_weight)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyro.infer import TraceMeanField_ELBO
 
 from pyro_vmm import persistence
-from pyro_vmm.clustering import EVIDENCE_WEIGHT, Clusters, Merging, check_merging
+from pyro_vmm.clustering import Clusters, Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.devices import choose_device
 from pyro_vmm.diagnosis import Diagnosis, SimulationBasedCalibration, Stability, simulation_based_calibration
@@ -109,7 +109,7 @@ class SingleCellVMM(AnswersOfCells):
         ``predict(num_clusters=...)`` goes further down the same tree.
     evidence_weight
         Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
-        cluster, however many there are. Larger is finer.
+        cluster, however many there are. Larger is finer. None for 200 a latent dimension.
     random_state
         One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
 
@@ -169,7 +169,7 @@ class SingleCellVMM(AnswersOfCells):
         use_observed_lib_size: bool = True,
         low_precision: bool = False,
         merging: Merging = "valleys",
-        evidence_weight: float = EVIDENCE_WEIGHT,
+        evidence_weight: float | None = None,
         random_state: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "adata")}

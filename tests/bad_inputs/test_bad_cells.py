@@ -161,8 +161,12 @@ OPTIONS: list[tuple[str, Any, str]] = [
         for value in ("a", None, float("nan"))
     ),
     *(
-        ("evidence_weight", value, f"evidence_weight is {value!r}: it must be a positive number of observations.")
-        for value in ("a", None, float("nan"), 0)
+        (
+            "evidence_weight",
+            value,
+            f"evidence_weight is {value!r}: it must be a positive number of observations, or None.",
+        )
+        for value in ("a", float("nan"), 0)
     ),
     *(
         ("random_state", value, f"random_state is {value!r}: it must be a whole number from 0 to 4294967295.")

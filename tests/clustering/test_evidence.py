@@ -196,6 +196,20 @@ def test_a_cluster_that_counts_for_less_than_one_observation_is_none() -> None:
     assert joins == [1, 2]
 
 
+def test_observations_count_as_two_hundred_a_dimension_at_most():
+    """In ten dimensions that is 2,000; in 5 and in 20 it is not."""
+    for dim, weight in ((5, 1000.0), (20, 4000.0)):
+        z = np.random.default_rng(0).normal(size=(6000, dim))
+        labels = (z[:, 0] > 0.0).astype(int) + 2 * (z[:, 1] > 1.0)
+        costs = {
+            given: [
+                step.cost for step in merge_tree(one_hot(labels), criterion="evidence", latents=z, **options).merges
+            ]
+            for given, options in ((None, {}), (weight, {"evidence_weight": weight}), (0, {"evidence_weight": 2000.0}))
+        }
+        assert costs[None] == costs[weight] != costs[0]
+
+
 def test_a_weight_that_is_not_positive_is_refused() -> None:
     with pytest.raises(UserError, match="evidence_weight is 0"):
         merge_tree(np.eye(4), criterion="evidence", latents=np.eye(4), evidence_weight=0)

@@ -167,7 +167,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "hidden": ({"n_hidden": 0}, "n_hidden is 0"),
     "evidence weight": (
         {"evidence_weight": -1.0},
-        "evidence_weight is -1.0: it must be a positive number of observations",
+        "evidence_weight is -1.0: it must be a positive number of observations, or None",
     ),
     "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of 'valleys', 'evidence', 'none'"),
     "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
