@@ -73,7 +73,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
     evidence_weight
         Observations count as though there were at most so many of them: what a Gaussian describes well enough for so many
-        stays one cluster, however many there are. Larger is finer. None for 200 a latent dimension.
+        stays one cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.
     likelihood, likelihood_options
         ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"``, ``"student-t"``; for raw counts ``"poisson"``, ``"nb"``
         (negative binomial) or ``"zinb"`` (the same, zero-inflated); or a :class:`~pyro_vmm.likelihoods.Likelihood`.

@@ -2,12 +2,11 @@
 
 from pyro_vmm.clustering.clusters import Clusters, Merging, check_merging
 from pyro_vmm.clustering.found_clusters import FoundClusters
-from pyro_vmm.clustering.merge_tree import EVIDENCE_WEIGHT_PER_DIMENSION, Criterion, MergeStep, MergeTree, merge_tree
+from pyro_vmm.clustering.merge_tree import Criterion, MergeStep, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.clustering.typical import typical_observations
 
 __all__ = [
-    "EVIDENCE_WEIGHT_PER_DIMENSION",
     "Clusters",
     "Criterion",
     "FoundClusters",

@@ -21,6 +21,7 @@ from pyro_vmm.option_checks import check_positive
 Criterion = Literal["overlap", "misclassification", "evidence", "valleys"]
 
 # By agreement between fits with different learning rates and by simulated truth: benchmarks/README.md, "Joining components".
+EVIDENCE_WEIGHT: Final = 2000.0
 EVIDENCE_WEIGHT_PER_DIMENSION: Final = 200.0
 
 # Rows read at a time where float32 responsibilities are widened to float64: bounds the extra memory at K = 100 to 6 MB.
@@ -299,7 +300,8 @@ def merge_tree(
     evidence_weight : float, optional
         For those two, observations count as though there were at most so many of them: what a Gaussian describes well
         enough for so many stays one cluster, however many there are. Larger is finer; infinity for all. For a valley the
-        observations of the two clusters in question count as at most so many. None for 200 a latent dimension.
+        observations of the two clusters in question count as at most so many. None for 200 a latent dimension, and
+        at least 2,000.
 
     Returns
     -------
@@ -332,7 +334,7 @@ def merge_tree(
     else:
         z = _checked_latents(latents, len(array))
         if evidence_weight is None:
-            evidence_weight = EVIDENCE_WEIGHT_PER_DIMENSION * z.shape[1]
+            evidence_weight = max(EVIDENCE_WEIGHT, EVIDENCE_WEIGHT_PER_DIMENSION * z.shape[1])
         check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
         positions = np.searchsorted(utilised, assigned)
         prior = NormalWishart(z, positions, len(utilised), evidence_weight)

@@ -68,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
         "--evidence-weight",
         type=float,
         metavar="N",
-        help="count at most so many observations when components are compared: larger is finer (default 200 a latent dimension)",
+        help="count at most so many observations when components are compared: larger is finer (default 200 a latent "
+        "dimension, at least 2000)",
     )
     fit.add_argument("--learning-rate", type=float)
     fit.add_argument("--prior-learning-rate", type=float, help="of the mixture (default 0.3 times the networks')")

@@ -109,7 +109,7 @@ class SingleCellVMM(AnswersOfCells):
         ``predict(num_clusters=...)`` goes further down the same tree.
     evidence_weight
         Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
-        cluster, however many there are. Larger is finer. None for 200 a latent dimension.
+        cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.
     random_state
         One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
 

@@ -196,16 +196,16 @@ def test_a_cluster_that_counts_for_less_than_one_observation_is_none() -> None:
     assert joins == [1, 2]
 
 
-def test_observations_count_as_two_hundred_a_dimension_at_most():
-    """In ten dimensions that is 2,000; in 5 and in 20 it is not."""
-    for dim, weight in ((5, 1000.0), (20, 4000.0)):
+def test_observations_count_as_two_hundred_a_dimension_or_two_thousand_at_most() -> None:
+    """Whichever is more: 2,000 up to ten dimensions."""
+    for dim, weight, other in ((5, 2000.0, 1000.0), (20, 4000.0, 2000.0)):
         z = np.random.default_rng(0).normal(size=(6000, dim))
         labels = (z[:, 0] > 0.0).astype(int) + 2 * (z[:, 1] > 1.0)
         costs = {
             given: [
                 step.cost for step in merge_tree(one_hot(labels), criterion="evidence", latents=z, **options).merges
             ]
-            for given, options in ((None, {}), (weight, {"evidence_weight": weight}), (0, {"evidence_weight": 2000.0}))
+            for given, options in ((None, {}), (weight, {"evidence_weight": weight}), (0, {"evidence_weight": other}))
         }
         assert costs[None] == costs[weight] != costs[0]
 
