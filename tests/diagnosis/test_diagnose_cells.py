@@ -37,7 +37,7 @@ def fit(cells: anndata.AnnData) -> Callable[..., SingleCellVMM]:
 
 @pytest.fixture(scope="module")
 def fitted(fit: Callable[..., SingleCellVMM]) -> SingleCellVMM:
-    return fit(max_epochs=60)
+    return fit(max_epochs=150)
 
 
 @pytest.fixture(scope="module")
