@@ -11,7 +11,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from pyro_vmm.clustering import Criterion, FoundClusters, MergeTree, merge_tree
+from pyro_vmm.clustering import Criterion, FoundClusters, MergeTree, Merging, merge_tree, weight_of_evidence
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
@@ -29,6 +29,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
     feature_mean_: NDArray[np.float32]
     feature_scale_: NDArray[np.float32]
     standardize: bool
+    merging: Merging
     evidence_weight: float | None
 
     def _observations(self, X: Any) -> Tensor:
@@ -77,9 +78,8 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
         """
         latents = self.transform(X) if criterion in ("evidence", "valleys") else None
-        return merge_tree(
-            self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=self.evidence_weight
-        )
+        counted = weight_of_evidence(self.merging, self.evidence_weight)
+        return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=counted)
 
     def sample(self, n_samples: int = 1, component: int | None = None) -> NDArray[np.float32]:
         """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its clusters.

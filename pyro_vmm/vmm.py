@@ -67,13 +67,16 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         ``"none"``: centres are the encoder's means of the pseudo-inputs. ``"expected"`` (the paper's) and ``"integrated"`` take
         account of its scales, too; see :class:`~pyro_vmm.priors.VampMixture` for what the first does to clusters.
     merging
-        ``"valleys"``: components whose observations are better described as one Gaussian of the latent space than as two are one
-        cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
-        (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
-        gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
+        ``"misclassification"``: components are one cluster while the mixture takes more than one in twenty members of one
+        for another's, and then as by ``"valleys"``. ``"valleys"``: components whose observations are better described as one
+        Gaussian of the latent space than as two are one cluster, unless the density falls and rises again between them. The
+        pair that gains most marginal likelihood (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is
+        joined, again and again, while there is a gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every
+        component in use a cluster of its own.
     evidence_weight
         Observations count as though there were at most so many of them: what a Gaussian describes well enough for so many
-        stays one cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.
+        stays one cluster, however many there are. Larger is finer. None for as many as there are where
+        ``"misclassification"`` has joined components before, and or else for 200 a latent dimension, at least 2,000.
     likelihood, likelihood_options
         ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"``, ``"student-t"``; for raw counts ``"poisson"``, ``"nb"``
         (negative binomial) or ``"zinb"`` (the same, zero-inflated); or a :class:`~pyro_vmm.likelihoods.Likelihood`.
@@ -173,7 +176,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         prior_weight: float = PRIOR_WEIGHT,
         responsibility_gradient: str = "stopped",
         centre_uncertainty: str = "none",
-        merging: Merging = "valleys",
+        merging: Merging = "misclassification",
         evidence_weight: float | None = None,
         likelihood: str | Likelihood = "bernoulli",
         likelihood_options: dict[str, Any] | None = None,
@@ -380,7 +383,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         X
             The observations fitted, ``[N, F]``, or others of their kind; ``labels_`` are theirs then.
         merging, evidence_weight
-            As at the start; None leaves one as it is.
+            As at the start. Without ``merging``, None leaves either as it is; a rule that is given comes with the weight that
+            is given with it, or its own.
 
         Returns
         -------
@@ -393,8 +397,11 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             For a rule that does not exist, a weight that is not positive, or observations that cannot be read.
         """
         x = self._observations(X)
-        merging = self.merging if merging is None else merging
-        evidence_weight = self.evidence_weight if evidence_weight is None else evidence_weight
+        if merging is None:
+            merging, evidence_weight = (
+                self.merging,
+                self.evidence_weight if evidence_weight is None else evidence_weight,
+            )
         check_merging(merging, evidence_weight)
         self.merging, self.evidence_weight = merging, evidence_weight
         self._number_components(x)

@@ -1,6 +1,6 @@
 """What to do with the responsibilities of a fitted mixture, without labels: joining components, and showing clusters."""
 
-from pyro_vmm.clustering.clusters import Clusters, Merging, check_merging
+from pyro_vmm.clustering.clusters import Clusters, Merging, check_merging, weight_of_evidence
 from pyro_vmm.clustering.found_clusters import FoundClusters
 from pyro_vmm.clustering.merge_tree import Criterion, MergeStep, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
@@ -18,4 +18,5 @@ __all__ = [
     "joined",
     "merge_tree",
     "typical_observations",
+    "weight_of_evidence",
 ]

@@ -14,7 +14,10 @@ from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
 
-Merging = Literal["valleys", "evidence", "none"]
+Merging = Literal["misclassification", "valleys", "evidence", "none"]
+
+_TAKEN_FOR_ANOTHER = 0.05
+"""Share of a cluster's members that the mixture takes for another's from which ``"misclassification"`` joins the two."""
 
 
 def check_merging(merging: object, evidence_weight: float | None) -> None:
@@ -29,6 +32,46 @@ def check_merging(merging: object, evidence_weight: float | None) -> None:
         raise UserError(f"merging is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.")
     if evidence_weight is not None:
         check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
+
+
+def weight_of_evidence(merging: Merging, evidence_weight: float | None) -> float | None:
+    """``evidence_weight`` where it is given; or else without end after misclassification, and what the tree's own rule says.
+
+    Few observations are made of many so that no class needs to be a Gaussian. Where the pieces of a class have been joined
+    already, that is not needed, and would cost small clusters.
+    """
+    return np.inf if merging == "misclassification" and evidence_weight is None else evidence_weight
+
+
+def _join(representatives: NDArray[np.int64], tree: MergeTree, cost: float) -> NDArray[np.int64]:
+    """Join what costs less; components that are nobody's likeliest stay as they are.
+
+    Added to a neighbour, the mass of one could make that everybody's.
+    """
+    names = np.arange(len(representatives))
+    used = list(tree.utilised)
+    names[used] = tree.joined_below(cost)[used]
+    return names[representatives]
+
+
+def _join_unused(representatives: NDArray[np.int64], responsibilities: NDArray[np.float64], tree: MergeTree) -> None:
+    """Let components that are nobody's likeliest stand for the cluster they are most like, where no observation changes its own.
+
+    A duplicate of another component takes half of its responsibilities and may own no observation; the cluster's certainty is
+    that of both. Where the sum would make the cluster that of others' observations, the component goes on standing alone, and so
+    does one that explains less than an observation: it lies where the data are not.
+    """
+    sums = joined(responsibilities, representatives)
+    clusters, most = sums.argmax(1), sums.max(1)
+    names, masses = tree.joined_below(0.0), np.asarray(tree.masses)
+    unused = np.setdiff1d(np.flatnonzero(masses >= 1.0), tree.utilised)
+    for component in unused[np.argsort(-masses[unused], kind="stable")]:
+        name = names[component]
+        total = sums[:, name] + responsibilities[:, component]
+        if (total[clusters != name] < most[clusters != name]).all():
+            representatives[component] = name
+            sums[:, name], sums[:, component] = total, 0.0
+            most = sums.max(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +107,7 @@ class Clusters:
         merging: Merging,
         evidence_weight: float | None = None,
     ) -> Clusters:
-        """Join components that are one cluster by ``merging`` (``"none"``: none), and number the clusters.
+        """Join components that are one cluster by ``merging``, and number the clusters.
 
         Parameters
         ----------
@@ -77,13 +120,17 @@ class Clusters:
         merging, evidence_weight
             See :class:`pyro_vmm.VMM`.
         """
-        criterion: Criterion = "evidence" if merging == "evidence" else "valleys"
-        tree = merge_tree(responsibilities, criterion=criterion, latents=latents, evidence_weight=evidence_weight)
         representatives = np.arange(len(weights))
+        if merging == "misclassification":
+            first = merge_tree(responsibilities, criterion="misclassification")
+            representatives = _join(representatives, first, 1.0 - _TAKEN_FOR_ANOTHER)
+        sums = joined(responsibilities, representatives)
+        criterion: Criterion = "evidence" if merging == "evidence" else "valleys"
+        counted = weight_of_evidence(merging, evidence_weight)
+        tree = merge_tree(sums, criterion=criterion, latents=latents, evidence_weight=counted)
         if merging != "none":
-            # A component that is nobody's likeliest stands alone: added to a neighbour, its mass could make that everybody's.
-            used = list(tree.utilised)
-            representatives[used] = tree.joined_below(0.0)[used]
+            representatives = _join(representatives, tree, 0.0)
+            _join_unused(representatives, responsibilities, tree)
         sums = joined(responsibilities, representatives)
         masses = np.bincount(representatives, weights, minlength=len(weights))
         order = component_order(sums, masses)

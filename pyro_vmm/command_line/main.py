@@ -61,15 +61,16 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--prior-weight", type=float, metavar="M")
     fit.add_argument(
         "--merging",
-        help="join components that one Gaussian describes better and no valley of the density parts (valleys, default), "
-        "without looking for valleys (evidence), or none (none)",
+        help="join components that one Gaussian describes better and no valley of the density parts (valleys, default for single "
+        "cells), before that those that are often taken for one another (misclassification, default for arrays), without looking "
+        "for valleys (evidence), or none (none)",
     )
     fit.add_argument(
         "--evidence-weight",
         type=float,
         metavar="N",
-        help="count at most so many observations when components are compared: larger is finer (default 200 a latent "
-        "dimension, at least 2000)",
+        help="count at most so many observations when components are compared: larger is finer (default all after "
+        "misclassification, or else 200 a latent dimension, at least 2000)",
     )
     fit.add_argument("--learning-rate", type=float)
     fit.add_argument("--prior-learning-rate", type=float, help="of the mixture (default 0.3 times the networks')")

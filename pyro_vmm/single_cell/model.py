@@ -106,7 +106,9 @@ class SingleCellVMM(AnswersOfCells):
         cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
         (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
         gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
-        ``predict(num_clusters=...)`` goes further down the same tree.
+        ``"misclassification"`` first joins those of which the mixture takes more than one in twenty cells for another's,
+        which types of cells that shade into one another do not survive. ``predict(num_clusters=...)`` goes further down
+        the same tree.
     evidence_weight
         Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
         cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.
@@ -474,7 +476,8 @@ class SingleCellVMM(AnswersOfCells):
         Parameters
         ----------
         merging, evidence_weight
-            As at the start; None leaves one as it is.
+            As at the start. Without ``merging``, None leaves either as it is; a rule that is given comes with the weight that
+            is given with it, or its own.
 
         Raises
         ------
@@ -482,8 +485,11 @@ class SingleCellVMM(AnswersOfCells):
             Before :meth:`train`, for a rule that does not exist, and for a weight that is not positive.
         """
         self._check_trained()
-        given = {"merging": merging, "evidence_weight": evidence_weight}
-        options = self.options | {name: value for name, value in given.items() if value is not None}
+        options = dict(self.options)
+        if merging is not None:
+            options |= {"merging": merging, "evidence_weight": evidence_weight}
+        elif evidence_weight is not None:
+            options |= {"evidence_weight": evidence_weight}
         check_merging(options["merging"], options["evidence_weight"])
         self.options = options
         self._find_clusters()

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pyro_vmm.clustering import Clusters
+from pyro_vmm.clustering import Clusters, Merging
 
 
 @pytest.fixture
@@ -40,6 +40,28 @@ def test_components_that_halve_one_gaussian_are_one_cluster(cells: tuple[np.ndar
     assert (clusters.merge_tree.costs > 0).all()
 
 
+def test_a_group_that_is_no_gaussian_is_one_cluster_and_a_small_one_beside_it_another() -> None:
+    """10,000 observations with heavy tails, which take three Gaussians of one centre, and 60 apart from them."""
+    rng = np.random.default_rng(0)
+    spreads = np.array([1.0, 2.0, 4.0, 0.5])
+    component = np.repeat([0, 1, 2, 3], [5000, 3000, 2000, 60])
+    centres = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [9.0, 0.0]])
+    latents = centres[component] + spreads[component, None] * rng.normal(size=(len(component), 2))
+    distances = np.square(latents[:, None] - centres).sum(-1)
+    density = np.bincount(component) * np.exp(-0.5 * distances / spreads**2) / spreads**2
+    responsibilities = density / density.sum(1, keepdims=True)
+    weights = responsibilities.mean(0)
+
+    def found(merging: Merging, evidence_weight: float | None = None) -> list[int]:
+        clusters = Clusters.of(responsibilities, latents, weights, merging, evidence_weight)
+        return np.bincount(clusters.arrange(responsibilities).argmax(1)).tolist()
+
+    large, small = found("misclassification")
+    assert 50 < small < 80
+    assert len(found("valleys")) == 3  # the tails are a cluster of their own
+    assert found("misclassification", 100.0) == [10_060]
+
+
 def test_a_component_that_is_nobodys_likeliest_leaves_the_clusters_as_they_are() -> None:
     """Two groups far apart, each the likeliest of one component by a little; a third component is second everywhere."""
     latents = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0, 0.0], [30.0, 0.0]], 100, axis=0)
@@ -49,6 +71,22 @@ def test_a_component_that_is_nobodys_likeliest_leaves_the_clusters_as_they_are()
     labels = clusters.arrange(responsibilities).argmax(1)
     assert len(np.unique(labels[:100])) == len(np.unique(labels[100:])) == 1
     assert labels[0] != labels[-1]
+
+
+def test_a_duplicate_that_is_nobodys_likeliest_is_part_of_its_cluster() -> None:
+    """Component 2 halves component 0 and owns nothing; component 3 explains less than an observation."""
+    latents = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0, 0.0], [30.0, 0.0]], 100, axis=0)
+    responsibilities = np.repeat([[0.51, 0.02, 0.469, 0.001], [0.01, 0.98, 0.009, 0.001]], 100, axis=0)
+    clusters = Clusters.of(responsibilities, latents, np.array([0.3, 0.3, 0.3, 0.1]), "evidence")
+    assert clusters.joined.tolist() == [0, 1, 0, 3]
+    arranged = clusters.arrange(responsibilities)
+    np.testing.assert_allclose(arranged[[0, -1], :2], [[0.979, 0.02], [0.019, 0.98]])
+    np.testing.assert_allclose(clusters.weights, [0.6, 0.3, 0.1, 0.0])
+    assert clusters.number == 2
+    assert [clusters.members(column).tolist() for column in range(4)] == [[0, 2], [1], [3], [2]]
+    assert clusters.merge_tree.utilised == (0, 1)
+    alone = Clusters.of(responsibilities, latents, np.array([0.3, 0.3, 0.3, 0.1]), "none")
+    assert alone.joined.tolist() == [0, 1, 2, 3]
 
 
 def test_without_merging_every_component_stands_alone(cells: tuple[np.ndarray, np.ndarray]) -> None:
