@@ -56,7 +56,7 @@ def test_a_group_that_is_no_gaussian_is_one_cluster_and_a_small_one_beside_it_an
         clusters = Clusters.of(responsibilities, latents, weights, merging, evidence_weight)
         return np.bincount(clusters.arrange(responsibilities).argmax(1)).tolist()
 
-    large, small = found("misclassification")
+    _, small = found("misclassification")
     assert 50 < small < 80
     assert len(found("valleys")) == 3  # the tails are a cluster of their own
     assert found("misclassification", 100.0) == [10_060]
