@@ -67,7 +67,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         ``"none"``: centres are the encoder's means of the pseudo-inputs. ``"expected"`` (the paper's) and ``"integrated"`` take
         account of its scales, too; see :class:`~pyro_vmm.priors.VampMixture` for what the first does to clusters.
     merging
-        ``"misclassification"``: components are one cluster while the mixture takes more than one in twenty members of one
+        ``"misclassification"``: components are one cluster while the mixture takes more than seven in a hundred members of one
         for another's, and then as by ``"valleys"``. ``"valleys"``: components whose observations are better described as one
         Gaussian of the latent space than as two are one cluster, unless the density falls and rises again between them. The
         pair that gains most marginal likelihood (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is
