@@ -1,14 +1,16 @@
 """How components become clusters: by valleys, evidence, misclassification or not at all; no label of a data set enters.
 
 python benchmarks/joining.py latents --output benchmarks/results/joining_latents.json
+python benchmarks/joining.py overlapping --output benchmarks/results/joining_overlapping.json
 python benchmarks/joining.py simulated --output benchmarks/results/joining_simulated.json
 python benchmarks/joining.py agreement --data DATA --output benchmarks/results/joining_agreement.json
 
 ``latents`` draws classes of latents, Gaussian or bent, and joins the components of a fine mixture of them, by evidence and by
-valleys: ARI with the truth for several ``evidence_weight``. ``simulated`` fits counts drawn with known groups, few counts a
-cell and many, at several rates of the mixture weights beside the networks: ARI with the truth. ``agreement`` fits real files
-twice, with weights that learn as fast as the networks and ten times faster, and says how far the clusters of the two fits agree
-(ARI between them) for several ``evidence_weight``.
+valleys: ARI with the truth for several ``evidence_weight``. ``overlapping`` draws them at more distances and of more unequal
+sizes, and joins what is misclassified first, from several shares on. ``simulated`` fits counts drawn with known groups, few
+counts a cell and many, at several rates of the mixture weights beside the networks: ARI with the truth. ``agreement`` fits real
+files twice, with weights that learn as fast as the networks and ten times faster, and says how far the clusters of the two fits
+agree (ARI between them) for several ``evidence_weight``.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from pyro_vmm import SingleCellVMM
-from pyro_vmm.clustering import merge_tree
+from pyro_vmm.clustering import joined, merge_tree
 from pyro_vmm.persistence import versions
 from pyro_vmm.scoring import format_table
 from pyro_vmm.single_cell import simulate_cells
@@ -60,6 +62,8 @@ FILES = (
 RATES = (1.0, 3.0, 10.0)
 EVIDENCE_WEIGHTS = (500.0, 1000.0, 1500.0, 2000.0, 3000.0, 4000.0, float("inf"))
 MISCLASSIFICATION_COST = 0.9  # pairs are joined while more than a tenth of one is taken for the other
+SHARES = (0.05, 0.06, 0.07, 0.08, 0.1)
+EVEN, UNEVEN = 5.0, 1.0  # concentrations of the Dirichlet distribution that the sizes of classes are drawn from
 
 
 def fit(adata: Any, rate: float, seed: int, **training: Any) -> tuple[float, Array, Array]:
@@ -79,14 +83,16 @@ def clusters(responsibilities: Array, latents: Array, criterion: Any, cost: floa
     return joined
 
 
-def drawn_classes(sizes: Sequence[int], apart: float, bent: float, seed: int) -> tuple[Array, Array]:
+def drawn_classes(
+    sizes: Sequence[int], apart: float, bent: float, seed: int, evenness: float = EVEN
+) -> tuple[Array, Array]:
     """Latents ``[N, D]`` of C classes of unlike sizes and shapes, and their classes ``[N]``; ``sizes`` are N, D and C.
 
     Half of the classes have another no more than ``apart`` from their centre. ``bent`` curves them: quadratic in a Gaussian.
     """
     number, dim, num_classes = sizes
     rng = np.random.default_rng(seed)
-    truth = rng.choice(num_classes, size=number, p=rng.dirichlet(np.full(num_classes, 5.0)))
+    truth = rng.choice(num_classes, size=number, p=rng.dirichlet(np.full(num_classes, evenness)))
     centres = rng.normal(size=(num_classes, dim))
     distances = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(np.full(num_classes, np.inf))
     centres *= apart / np.median(distances.min(1))
@@ -120,6 +126,40 @@ def in_latents(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 rows[-1]["ARI"] = float(adjusted_rand_score(truth, found))
         print(format_table(rows[-2 * len(EVIDENCE_WEIGHTS) :]), flush=True)
     return rows
+
+
+def overlapping(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Classes near to one another and far, of like and unlike sizes: ARI with the truth by valleys, and after misclassification."""
+    from sklearn.mixture import GaussianMixture
+
+    rows = []
+    for apart, evenness, bent in itertools.product((2.5, 3.0, 3.5, 4.0, 6.0), (EVEN, UNEVEN), (0.0, 0.5)):
+        for sizes, seed in itertools.product(LATENTS, range(arguments.seeds)):
+            latents, truth = drawn_classes(sizes, apart, bent, seed, evenness)
+            fine = GaussianMixture(40, random_state=seed, max_iter=40, reg_covar=1e-4, tol=1e-2)
+            with warnings.catch_warnings(action="ignore"):  # a start is wanted, not convergence
+                responsibilities = fine.fit(latents[:10_000]).predict_proba(latents)
+            row: dict[str, Any] = {"observations": sizes[0], "dimensions": sizes[1], "classes": sizes[2]}
+            row |= {"apart": apart, "evenness": evenness, "bent": bent, "seed": seed}
+            for share in (None, *SHARES):
+                found = after_misclassification(responsibilities, latents, share)
+                row |= {"share": share, "clusters": len(np.unique(found))}
+                rows.append(row | {"ARI": float(adjusted_rand_score(truth, found))})
+        of_these = rows[-len(LATENTS) * arguments.seeds * (1 + len(SHARES)) :]
+        means = [np.mean([each["ARI"] for each in of_these if each["share"] == share]) for share in (None, *SHARES)]
+        print(apart, evenness, bent, "valleys", *(f"{mean:.3f}" for mean in means), flush=True)
+    return rows
+
+
+def after_misclassification(responsibilities: Array, latents: Array, share: float | None) -> Array:
+    """Clusters by valleys (None), or of what is left when pairs are joined of which more than ``share`` of one is misclassified."""
+    if share is not None:
+        first = merge_tree(responsibilities, criterion="misclassification")
+        responsibilities = joined(responsibilities, first.joined_below(1.0 - share))
+    weight = None if share is None else float("inf")
+    tree = merge_tree(responsibilities, criterion="valleys", latents=latents, evidence_weight=weight)
+    found: Array = joined(responsibilities, tree.joined_below(0.0)).argmax(1)
+    return found
 
 
 def simulated(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -193,6 +233,9 @@ def main() -> None:
     drawn = stages.add_parser("latents")
     drawn.add_argument("--seeds", type=int, default=3)
     drawn.set_defaults(run=in_latents)
+    near = stages.add_parser("overlapping")
+    near.add_argument("--seeds", type=int, default=1)
+    near.set_defaults(run=overlapping)
     stage = stages.add_parser("simulated")
     stage.add_argument("--seeds", type=int, default=3)
     stage.set_defaults(run=simulated)
@@ -201,7 +244,7 @@ def main() -> None:
     other.add_argument("--work", type=Path, default=Path("runs/joining"), help="fits lie here")
     other.add_argument("--files", nargs="+", choices=FILES, default=FILES)
     other.set_defaults(run=agreement)
-    for each in (drawn, stage, other):
+    for each in (drawn, near, stage, other):
         each.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
