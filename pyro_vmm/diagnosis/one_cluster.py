@@ -33,11 +33,12 @@ def one_cluster(sizes: ArrayLike, num_components: int) -> Finding:
             NAME,
             "warning",
             f"All {counts.sum():,} observations are in one cluster.",
-            "Unless the data are of one kind: raise prior_weight, give fewer latent dimensions or another seed, and see "
-            "whether the embedding has groups that another method finds.",
+            "Unless the data are of one kind: where rejoin with merging='none' finds more, join less (merging='valleys', a "
+            "larger evidence_weight); where not, give fewer latent dimensions or another seed, and see whether the embedding "
+            "has groups that another method finds.",
             1.0,
         )
     told = f"The largest of {len(counts)} clusters holds {100 * largest:.1f} % of the observations."
     if largest > LARGEST_SHARE:
-        return Finding(NAME, "notice", told, "If it should be several groups, raise prior_weight.", largest)
+        return Finding(NAME, "notice", told, "If it should be several groups, join less: rejoin with a larger evidence_weight, or merging='valleys'.", largest)
     return Finding(NAME, "fine", told, value=largest)
