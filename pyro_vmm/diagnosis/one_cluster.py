@@ -40,5 +40,11 @@ def one_cluster(sizes: ArrayLike, num_components: int) -> Finding:
         )
     told = f"The largest of {len(counts)} clusters holds {100 * largest:.1f} % of the observations."
     if largest > LARGEST_SHARE:
-        return Finding(NAME, "notice", told, "If it should be several groups, join less: rejoin with a larger evidence_weight, or merging='valleys'.", largest)
+        return Finding(
+            NAME,
+            "notice",
+            told,
+            "If it should be several groups, join less: rejoin with a larger evidence_weight, or merging='valleys'.",
+            largest,
+        )
     return Finding(NAME, "fine", told, value=largest)

@@ -178,7 +178,11 @@ OPTIONS: list[tuple[str, Any, str]] = [
         for value in ("no", None, 0)
     ),
     ("weights", [1], "weights=[1] is not known: choose one of 'stick-breaking', 'dirichlet'."),
-    ("merging", ["evidence"], "merging is ['evidence']: choose one of 'valleys', 'evidence', 'none'."),
+    (
+        "merging",
+        ["evidence"],
+        "merging is ['evidence']: choose one of 'misclassification', 'valleys', 'evidence', 'none'.",
+    ),
 ]
 
 

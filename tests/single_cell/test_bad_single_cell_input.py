@@ -169,7 +169,10 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"evidence_weight": -1.0},
         "evidence_weight is -1.0: it must be a positive number of observations, or None",
     ),
-    "merging": ({"merging": "overlap"}, "merging is 'overlap': choose one of 'valleys', 'evidence', 'none'"),
+    "merging": (
+        {"merging": "overlap"},
+        "merging is 'overlap': choose one of 'misclassification', 'valleys', 'evidence', 'none'",
+    ),
     "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
     "centres": ({"centre_uncertainty": "half"}, "centre_uncertainty='half' is not known"),
     "dispersion of Poisson": (
