@@ -67,12 +67,12 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         ``"none"``: centres are the encoder's means of the pseudo-inputs. ``"expected"`` (the paper's) and ``"integrated"`` take
         account of its scales, too; see :class:`~pyro_vmm.priors.VampMixture` for what the first does to clusters.
     merging
-        ``"misclassification"``: components are one cluster while the mixture takes more than seven in a hundred members of one
-        for another's, and then as by ``"valleys"``. ``"valleys"``: components whose observations are better described as one
-        Gaussian of the latent space than as two are one cluster, unless the density falls and rises again between them. The
-        pair that gains most marginal likelihood (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is
-        joined, again and again, while there is a gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every
-        component in use a cluster of its own.
+        ``"valleys"``: components whose observations are better described as one Gaussian of the latent space than as two are one
+        cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
+        (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
+        gain. ``"misclassification"`` first joins those of which the mixture takes more than one in twenty observations for
+        another's: for groups that are no Gaussians and well apart, as images are; groups that overlap become one.
+        ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
     evidence_weight
         Observations count as though there were at most so many of them: what a Gaussian describes well enough for so many
         stays one cluster, however many there are. Larger is finer. None for as many as there are where
@@ -176,7 +176,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         prior_weight: float = PRIOR_WEIGHT,
         responsibility_gradient: str = "stopped",
         centre_uncertainty: str = "none",
-        merging: Merging = "misclassification",
+        merging: Merging = "valleys",
         evidence_weight: float | None = None,
         likelihood: str | Likelihood = "bernoulli",
         likelihood_options: dict[str, Any] | None = None,

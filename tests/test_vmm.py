@@ -112,7 +112,7 @@ def test_a_stored_fit_is_joined_by_another_rule_as_a_refit_would_be(
         anew.rejoin(x, merging="overlap")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="evidence_weight is 0"):
         anew.rejoin(x, merging="none", evidence_weight=0)
-    assert anew.get_params()["merging"] == "misclassification", "a refusal leaves everything as it was"
+    assert anew.get_params()["merging"] == "valleys", "a refusal leaves everything as it was"
     assert anew.rejoin(x, merging="none") is anew
     apart = clone(fitted).set_params(merging="none").fit(x)
     assert anew.get_params()["merging"] == "none"
@@ -123,11 +123,11 @@ def test_a_stored_fit_is_joined_by_another_rule_as_a_refit_would_be(
     anew.save(tmp_path)
     back = VMM.load(tmp_path)
     np.testing.assert_array_equal(back.labels_, apart.labels_)
-    np.testing.assert_array_equal(back.rejoin(x, merging="misclassification").labels_, fitted.labels_)
+    np.testing.assert_array_equal(back.rejoin(x, merging="valleys").labels_, fitted.labels_)
     assert back.rejoin(x, merging="evidence", evidence_weight=1e-3).evidence_weight == 1e-3
     assert back.rejoin(x).merging == "evidence"
     assert back.evidence_weight == 1e-3, "nothing was said of it"
-    assert back.rejoin(x, merging="valleys").evidence_weight is None, "a rule comes with its own weight"
+    assert back.rejoin(x, merging="misclassification").evidence_weight is None, "a rule comes with its own weight"
 
 
 def test_what_other_seeds_said_of_the_earlier_clusters_is_forgotten(blobs: tuple[np.ndarray, np.ndarray]) -> None:

@@ -16,7 +16,7 @@ from pyro_vmm.option_checks import check_positive
 
 Merging = Literal["misclassification", "valleys", "evidence", "none"]
 
-_TAKEN_FOR_ANOTHER = 0.07
+_TAKEN_FOR_ANOTHER = 0.05
 """Share of a cluster's members that the mixture takes for another's from which ``"misclassification"`` joins the two."""
 
 

@@ -61,9 +61,9 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--prior-weight", type=float, metavar="M")
     fit.add_argument(
         "--merging",
-        help="join components that one Gaussian describes better and no valley of the density parts (valleys, default for single "
-        "cells), before that those that are often taken for one another (misclassification, default for arrays), without looking "
-        "for valleys (evidence), or none (none)",
+        help="join components that one Gaussian describes better and no valley of the density parts (valleys, default), before "
+        "that those of which one in twenty is taken for another's (misclassification, for mnist and fashion-mnist), without "
+        "looking for valleys (evidence), or none (none)",
     )
     fit.add_argument(
         "--evidence-weight",

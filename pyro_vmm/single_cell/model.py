@@ -106,9 +106,8 @@ class SingleCellVMM(AnswersOfCells):
         cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
         (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
         gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
-        ``"misclassification"`` first joins those of which the mixture takes more than seven in a hundred cells for another's,
-        which types of cells that shade into one another do not survive. ``predict(num_clusters=...)`` goes further down
-        the same tree.
+        ``"misclassification"`` first joins those of which the mixture takes more than one in twenty cells for another's, which
+        types that shade into one another do not survive. ``predict(num_clusters=...)`` goes further down the same tree.
     evidence_weight
         Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
         cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.

@@ -66,7 +66,7 @@ def test_duplicated_components_and_crumbs() -> None:
 
 
 def test_a_truncation_that_binds() -> None:
-    found = fit(prior="gaussian-mixture", num_components=2, max_epochs=40, random_state=1).diagnose()
+    found = fit(prior="gaussian-mixture", num_components=2, random_state=1).diagnose()
     assert found["truncation"].severity == "warning"
 
 
