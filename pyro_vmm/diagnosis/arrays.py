@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_vmm.diagnosis.finding import Diagnosis, Finding
+from pyro_vmm.diagnosis.overlapping_clusters import shared_observations
 from pyro_vmm.diagnosis.posteriors import Posteriors
 from pyro_vmm.diagnosis.questions import of_clusters, of_observations, of_training
 from pyro_vmm.diagnosis.sampled_rows import sampled_rows
@@ -45,4 +46,6 @@ def _findings(model: VMM, X: Any) -> Iterator[Finding]:
     if len(x) < FEWEST_ROWS:
         raise UserError(f"X has {len(x)} observations: give at least {FEWEST_ROWS} to diagnose a fit by.")
     looked_at, evaluation = x[sampled_rows(len(x), MOST_ROWS)], model._evaluation
+    if model.model_.prior.num_components > 1:
+        yield shared_observations(model.clusters_.arrange(evaluation.responsibilities(looked_at)))
     yield from of_observations(evaluation, looked_at, {}, Posteriors.of(evaluation, looked_at), sizes, len(x))

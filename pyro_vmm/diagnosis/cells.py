@@ -15,6 +15,7 @@ from pyro_vmm.diagnosis.batch_effect import batch_effect
 from pyro_vmm.diagnosis.finding import Diagnosis, Finding
 from pyro_vmm.diagnosis.label_neighbours import label_neighbours
 from pyro_vmm.diagnosis.neighbours import MOST_ROWS
+from pyro_vmm.diagnosis.overlapping_clusters import shared_observations
 from pyro_vmm.diagnosis.posteriors import Posteriors
 from pyro_vmm.diagnosis.questions import of_clusters, of_observations, of_training
 from pyro_vmm.diagnosis.sampled_rows import sampled_rows
@@ -58,9 +59,12 @@ def _findings(
         return model.module.prior.responsibilities(loc)
 
     responsibilities = evaluation.by_rows(of_block, torch.from_numpy(posteriors.loc).float())
-    clusters = model.clusters_.arrange(responsibilities).argmax(1)
+    responsibilities = model.clusters_.arrange(responsibilities)
+    clusters = responsibilities.argmax(1)
     sizes = np.bincount(clusters)
     yield from of_clusters(sizes, model.merge_tree_, model.module.prior.num_components)
+    if model.module.prior.num_components > 1:
+        yield shared_observations(responsibilities)
     yield from of_training(_history(model))
     if model.stability_ is not None:
         yield unstable(model.stability_)

@@ -1,9 +1,14 @@
 """Whether there are more clusters than can be told apart."""
 
-from pyro_vmm.clustering import MergeTree
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.clustering import MergeTree, merge_tree
 from pyro_vmm.diagnosis.finding import Finding
 
-NAME = "overlapping clusters"
+NAME, SHARED = "overlapping clusters", "shared observations"
 COST = {"misclassification": 0.9, "overlap": 0.83, "evidence": 3.0, "valleys": 3.0}
 """Two clusters that join at less can hardly be told apart. A tenth of one cluster's members taken for the other's: two Gaussians of
 one size are then 2.56 standard deviations apart, and the cosine of their responsibilities is 0.17. Evidence of 3 nats for two
@@ -57,3 +62,22 @@ def overlapping_clusters(tree: MergeTree) -> Finding:
         f"Take predict(..., num_clusters={left}), or lower prior_weight for coarser clusters.",
         float(overlapping),
     )
+
+
+def shared_observations(responsibilities: NDArray[np.float64]) -> Finding:
+    """Say how many clusters are left when those are one of which a tenth is taken for another's.
+
+    Clusters that evidence parts by their shape may share many observations: a class that is bent, or groups that shade into one
+    another. It cannot see which of these it is.
+
+    Parameters
+    ----------
+    responsibilities
+        Of clusters, for some of the observations, ``[M, C]``.
+    """
+    found = overlapping_clusters(merge_tree(responsibilities, criterion="misclassification"))
+    advice = (
+        "Where one ends and the next begins is a matter of degree, which predict_proba tells; rejoin(merging='misclassification') "
+        "makes one of those that share more than a twentieth."
+    )
+    return replace(found, name=SHARED, advice=advice if found.advice else "")

@@ -7,7 +7,7 @@ import pytest
 
 from pyro_vmm.clustering import merge_tree
 from pyro_vmm.diagnosis.one_cluster import one_cluster
-from pyro_vmm.diagnosis.overlapping_clusters import overlapping_clusters
+from pyro_vmm.diagnosis.overlapping_clusters import overlapping_clusters, shared_observations
 from pyro_vmm.diagnosis.questions import of_clusters
 from pyro_vmm.diagnosis.small_clusters import small_clusters
 from pyro_vmm.diagnosis.truncation import truncation
@@ -64,6 +64,17 @@ def test_both_criteria_say_the_same_of_two_gaussians(criterion) -> None:
         first = 1 / (1 + np.exp(distance * place))
         tree = merge_tree(np.stack([first, 1 - first], 1), criterion=criterion)
         assert overlapping_clusters(tree).severity == severity
+
+
+def test_what_clusters_share_is_told_whatever_joined_them() -> None:
+    sound = shared_observations(0.98 * responsibilities() + 0.005)
+    assert (sound.name, sound.severity, sound.advice) == ("shared observations", "fine", "")
+    finding = shared_observations(responsibilities((1, 3)))
+    assert finding.severity == "notice"
+    assert "Of 4 clusters 3 can be told apart; next to join would be 1 and 3" in finding.sentence
+    assert "misclassification" in finding.advice
+    assert finding.value == 1
+    assert shared_observations(np.ones((5, 1))).severity == "fine"
 
 
 def test_by_evidence_halves_of_a_gaussian_are_told_and_gaussians_apart_are_not() -> None:

@@ -44,9 +44,16 @@ def healthy() -> Diagnosis:
 
 def test_a_fit_that_went_well_is_called_healthy(healthy: Diagnosis) -> None:
     assert healthy.healthy, str(healthy)
-    assert len(healthy.findings) == 11
+    assert len(healthy.findings) == 12
     # Ill fits of the tests below have at least a notice of these.
-    for name in ("one cluster", "truncation", "posterior collapse", "information in the embedding", "reconstruction"):
+    for name in (
+        "one cluster",
+        "shared observations",
+        "truncation",
+        "posterior collapse",
+        "information in the embedding",
+        "reconstruction",
+    ):
         assert healthy[name].severity == "fine", str(healthy)
 
 
@@ -63,6 +70,15 @@ def test_duplicated_components_and_crumbs() -> None:
     left = int(found["overlapping clusters"].advice.split("num_clusters=")[1].split(")")[0])
     assert left < model.n_clusters_
     assert model.predict(X, num_clusters=left).max() == left - 1
+
+
+def test_pieces_of_one_group_share_observations() -> None:
+    one_group = np.random.default_rng(0).normal(size=(300, 6))
+    found = fit(one_group, prior="gaussian-mixture", prior_inference="mle", max_epochs=30, merging="none").diagnose(
+        one_group
+    )
+    assert found["shared observations"].severity == "warning", str(found)
+    assert "rejoin(merging='misclassification')" in found["shared observations"].advice
 
 
 def test_a_truncation_that_binds() -> None:
@@ -94,7 +110,13 @@ def test_a_few_observations_of_many_features_are_learned_by_heart() -> None:
 def test_without_observations_it_says_what_was_not_looked_at(short: VMM, healthy: Diagnosis) -> None:
     names = {finding.name for finding in short.diagnose().findings}
     assert short.diagnose()["embedding"].severity == "notice"
-    of_observations = {"posterior collapse", "information in the embedding", "reconstruction", "guide quality"}
+    of_observations = {
+        "shared observations",
+        "posterior collapse",
+        "information in the embedding",
+        "reconstruction",
+        "guide quality",
+    }
     assert {finding.name for finding in healthy.findings} == (names - {"embedding"}) | of_observations
 
 
