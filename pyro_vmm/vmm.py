@@ -76,7 +76,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     evidence_weight
         Observations count as though there were at most so many of them: what a Gaussian describes well enough for so many
         stays one cluster, however many there are. Larger is finer. None for as many as there are where
-        ``"misclassification"`` has joined components before, and or else for 200 a latent dimension, at least 2,000.
+        ``"misclassification"`` has joined components before, or else for 200 a latent dimension, at least 2,000.
     likelihood, likelihood_options
         ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"``, ``"student-t"``; for raw counts ``"poisson"``, ``"nb"``
         (negative binomial) or ``"zinb"`` (the same, zero-inflated); or a :class:`~pyro_vmm.likelihoods.Likelihood`.
@@ -398,10 +398,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         """
         x = self._observations(X)
         if merging is None:
-            merging, evidence_weight = (
-                self.merging,
-                self.evidence_weight if evidence_weight is None else evidence_weight,
-            )
+            merging = self.merging
+            evidence_weight = self.evidence_weight if evidence_weight is None else evidence_weight
         check_merging(merging, evidence_weight)
         self.merging, self.evidence_weight = merging, evidence_weight
         self._number_components(x)
