@@ -33,7 +33,7 @@ DIGITS = {
     "max_epochs": 200,
 }
 # The networks first: components that die before there is an embedding take their observations to wrong neighbours.
-MNIST = {"kl_warmup_steps": 5_000, "prior_rest_steps": 5_000, "max_epochs": 60, "merging": "misclassification"}
+MNIST = {"kl_warmup_steps": 5_000, "prior_rest_steps": 5_000, "max_epochs": 60}
 DEFAULTS: dict[str, dict[str, Any]] = {"digits": DIGITS, "mnist": MNIST, "fashion-mnist": MNIST | {"latent_dim": 30}}
 OPTIONS = (
     "prior",

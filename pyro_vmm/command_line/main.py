@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--merging",
         help="join components that one Gaussian describes better and no valley of the density parts (valleys, default), before "
-        "that those of which one in twenty is taken for another's (misclassification, for mnist and fashion-mnist), without "
+        "that those of which one in twenty is taken for another's (misclassification), without "
         "looking for valleys (evidence), or none (none)",
     )
     fit.add_argument(

@@ -14,7 +14,7 @@ from benchmarks import tables
 from benchmarks.harness import Column, Table, Trial, collect, result_file, write_table
 from benchmarks.harness.page import page
 from benchmarks.tables import ablation, images, scaling, sensitivity
-from benchmarks.tables.settings import OF_IMAGES
+from benchmarks.tables.settings import NETWORKS_FIRST
 from pyro_vmm import VMM, SingleCellVMM
 from pyro_vmm.command_line import benchmark
 from pyro_vmm.command_line.main import main
@@ -37,7 +37,7 @@ def tiny(trial: Trial) -> Trial:
     options = {name: SHORTER.get(name, value) for name, value in trial.options.items()}
     if "model" in options:
         model = options["model"] | OF_MODEL[trial.fit]
-        model = {name: value for name, value in model.items() if name not in OF_IMAGES}
+        model = {name: value for name, value in model.items() if name not in NETWORKS_FIRST}
         options["model"] = model | {"num_components": min(model.get("num_components", 10), 10)}
     return replace(trial, source=source, options=options)
 
@@ -91,8 +91,8 @@ def test_trials_of_a_table_have_names_of_their_own(name: str, quick: bool) -> No
 
 def test_what_trains_otherwise_is_told_nothing_of_a_warm_up() -> None:
     for trial in images.trials(False, 0):
-        assert (OF_IMAGES.items() <= trial.options["model"].items()) == (trial.fit == "vmm"), trial.name
-        assert (set(OF_IMAGES) & set(trial.options["model"]) == set()) == (trial.fit != "vmm"), trial.name
+        assert (NETWORKS_FIRST.items() <= trial.options["model"].items()) == (trial.fit == "vmm"), trial.name
+        assert (set(NETWORKS_FIRST) & set(trial.options["model"]) == set()) == (trial.fit != "vmm"), trial.name
 
 
 def test_page_gives_means_and_ranges_and_owns_up(tmp_path: Path) -> None:

@@ -149,7 +149,6 @@ def test_large_images_train_networks_first_unless_told_otherwise(name: str) -> N
     own = options()
     assert (own["kl_warmup_steps"], own["prior_rest_steps"], own["max_epochs"]) == (5_000, 5_000, 60)
     assert own.get("latent_dim", 10) == (30 if name == "fashion-mnist" else 10)
-    assert own["merging"] == "misclassification"
-    assert options("--merging", "valleys")["merging"] == "valleys"
+    assert options("--merging", "misclassification")["merging"] == "misclassification"
     told = options("--kl-warmup-steps", "0", "--prior-rest-steps", "7", "--max-epochs", "9")
     assert (told["kl_warmup_steps"], told["prior_rest_steps"], told["max_epochs"]) == (0, 7, 9)
