@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.initialisation import glorot_uniform
+from pyro_vmm.networks.linear import Linear
 
 
 class ConvEncoder(nn.Module):
@@ -49,8 +50,8 @@ class ConvEncoder(nn.Module):
             layers += [nn.Conv2d(num_channels, num_out, kernel_size=3, stride=2, padding=1), nn.ReLU()]
             num_channels = num_out
         height, width = _halved_sizes((height, width), len(channels))[-1]
-        layers += [nn.Flatten(), nn.Linear(num_channels * height * width, hidden), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden, num_outputs))
+        layers += [nn.Flatten(), Linear(num_channels * height * width, hidden), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, Linear(hidden, num_outputs))
         glorot_uniform(self.layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,9 +129,9 @@ class ConvDecoder(nn.Module):
         self.num_outputs = num_image_channels * height * width
         sizes = _halved_sizes((height, width), len(channels))[::-1]
         layers: list[nn.Module] = [
-            nn.Linear(latent_dim, hidden),
+            Linear(latent_dim, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, channels[0] * math.prod(sizes[0])),
+            Linear(hidden, channels[0] * math.prod(sizes[0])),
             nn.Unflatten(1, (channels[0], *sizes[0])),
         ]
         for num_in, num_out, size in zip(channels, (*channels[1:], num_image_channels), sizes[1:], strict=True):

@@ -7,10 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-NARROWEST = 64
-"""Layers of fewer inputs or outputs stay as they are: they cost little."""
+from pyro_vmm.networks.linear import NARROWEST, Linear, linear
 
 MOST_SLOWDOWN = 1.5
 """Where a product in bfloat16 takes more than so many times as long as in float32, low precision is warned of."""
@@ -48,6 +46,7 @@ class LowPrecisionConvTranspose2d(nn.ConvTranspose2d):
 
 _IN_BFLOAT16: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: LowPrecisionLinear,
+    Linear: LowPrecisionLinear,
     nn.Conv2d: LowPrecisionConv2d,
     nn.ConvTranspose2d: LowPrecisionConvTranspose2d,
 }
@@ -62,8 +61,8 @@ def lower_precision(network: nn.Module, *, spare_the_last: bool = False) -> None
     Parameters
     ----------
     network
-        Changed in place, the names of its parameters kept: those of its linear and convolutional layers (of torch's own classes)
-        that have :data:`NARROWEST` inputs and outputs or more.
+        Changed in place, the names of its parameters kept: those of its linear and convolutional layers (of torch's own
+        classes, or this package's ``Linear``) that have 64 inputs and outputs or more.
     spare_the_last
         Leave the last of these layers as it is: an encoder's, whose results are looked at as they are.
     """

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.initialisation import glorot_uniform
+from pyro_vmm.networks.linear import Linear
 from pyro_vmm.option_checks import is_number
 
 Normalization = Literal["none", "batch", "layer"]
@@ -234,7 +235,7 @@ def _perceptron(
     layers: list[nn.Module] = []
     width_in = num_inputs
     for width in hidden:
-        layers.append(nn.Linear(width_in, width))
+        layers.append(Linear(width_in, width))
         if normalization == "batch":
             layers.append(nn.BatchNorm1d(width))
         elif normalization == "layer":
@@ -243,7 +244,7 @@ def _perceptron(
         if dropout > 0.0:
             layers.append(nn.Dropout(dropout))
         width_in = width
-    layers.append(nn.Linear(width_in, num_outputs))
+    layers.append(Linear(width_in, num_outputs))
     network = nn.Sequential(*layers)
     glorot_uniform(network)
     return network

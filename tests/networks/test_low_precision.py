@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pyro_vmm import VMM, SingleCellVMM
 from pyro_vmm.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from pyro_vmm.networks.linear import Linear
 from pyro_vmm.networks.low_precision import (
     LowPrecisionConv2d,
     LowPrecisionConvTranspose2d,
@@ -30,10 +31,10 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
 def test_wide_layers_are_lowered_and_narrow_ones_and_an_encoders_last_are_not() -> None:
     encoder = MLPEncoder(100, (80, 30, 80), num_outputs=90)
     lower_precision(encoder, spare_the_last=True)
-    assert kinds(encoder) == [LowPrecisionLinear, nn.Linear, nn.Linear, nn.Linear]
+    assert kinds(encoder) == [LowPrecisionLinear, Linear, Linear, Linear]
     decoder = MLPDecoder(10, (80,), num_outputs=200)
     lower_precision(decoder)
-    assert kinds(decoder) == [nn.Linear, LowPrecisionLinear]
+    assert kinds(decoder) == [Linear, LowPrecisionLinear]
 
 
 def test_a_layer_of_ones_own_class_is_left_alone() -> None:

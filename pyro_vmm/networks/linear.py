@@ -1,0 +1,66 @@
+"""Linear maps by the quicker of torch's two libraries for products."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NARROWEST = 64
+"""Layers of fewer inputs or outputs are left to torch: they cost little."""
+
+
+class Linear(nn.Linear):
+    """``torch.nn.Linear`` in everything but the library that multiplies (:func:`linear`)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``[..., in_features]`` to ``[..., out_features]``."""
+        return linear(input, self.weight, self.bias)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``torch.nn.functional.linear``, ``input [..., I]`` by ``weight [O, I]``, the wide ones by oneDNN where that is quicker.
+
+    On a processor torch leaves products in float32 to its BLAS. MKL, the usual one, makes use of AVX-512 on Intel's
+    processors alone; oneDNN, which torch brings for convolutions, on all that have it. Both are exact to float32's
+    rounding, and round in another order. ``torch.backends.mkldnn.enabled = False`` leaves everything to the BLAS.
+    """
+    if not (_is_wide(input, weight) and _goes_by_onednn(input, weight)):
+        return nn.functional.linear(input, weight, bias)
+    rows: Tensor = _Affine.apply(input.reshape(-1, input.shape[-1]), weight, bias)
+    return rows.reshape(*input.shape[:-1], len(weight))
+
+
+def _is_wide(input: Tensor, weight: Tensor) -> bool:
+    return min(weight.shape) >= NARROWEST and input.shape[-1:] == weight.shape[1:] and input.numel() > 0
+
+
+def _goes_by_onednn(*factors: Tensor) -> bool:
+    """Whether these are float32 on a processor with AVX-512, and nothing changes what a product is."""
+    return (
+        all(factor.dtype == torch.float32 and factor.device.type == "cpu" for factor in factors)
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+class _Affine(torch.autograd.Function):
+    """``a @ b.T + c`` for ``a [N, I]``, ``b [O, I]`` and ``c [O]`` or None, differentiable as often as one likes."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, c: Tensor | None) -> Tensor:
+        ctx.save_for_backward(a, b)
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, c, "none", [], "")
+        return product
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        of_a, of_b, of_c = ctx.needs_input_grad
+        return (
+            _Affine.apply(gradient, b.T, None) if of_a else None,
+            _Affine.apply(gradient.T, a.T, None) if of_b else None,
+            gradient.sum(0) if of_c else None,
+        )
