@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pyro_vmm.networks import MLPEncoder
+from pyro_vmm.networks import Linear, MLPEncoder
 from pyro_vmm.networks import linear as module
-from pyro_vmm.networks.linear import Linear
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch was built without oneDNN"
