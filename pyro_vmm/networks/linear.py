@@ -35,9 +35,10 @@ def _is_wide(input: Tensor, weight: Tensor) -> bool:
 
 
 def _goes_by_onednn(*factors: Tensor) -> bool:
-    """Whether these are float32 on a processor with AVX-512, and nothing changes what a product is."""
+    """Whether these are float32 on a processor with AVX-512, and nobody else has a say in how products are taken."""
     return (
-        all(factor.dtype == torch.float32 and factor.device.type == "cpu" for factor in factors)
+        not torch.compiler.is_compiling()
+        and all(factor.dtype == torch.float32 and factor.device.type == "cpu" for factor in factors)
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)

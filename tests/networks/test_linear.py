@@ -104,6 +104,7 @@ def test_what_torch_is_asked_for_otherwise_stays_torchs(
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
     assert Linear(70, 90)(torch.empty(0, 70)).shape == (0, 90)
+    assert torch.compile(layer, backend="eager", fullgraph=True)(x).shape == (8, 90)
     with monkeypatch.context() as context:
         context.setattr(torch.backends.mkldnn, "enabled", False)
         layer(x)
