@@ -80,7 +80,7 @@ def test_only_the_gradients_that_are_wanted_are_computed(by_onednn: None, calls:
 def test_factors_need_not_be_contiguous(by_onednn: None) -> None:
     torch.manual_seed(0)
     weight, x = torch.randn(70, 90).T, torch.randn(70, 12).T
-    torch.testing.assert_close(module.linear(x, weight), x @ weight.T, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(module.linear(x.requires_grad_(), weight), x @ weight.T, rtol=1e-5, atol=1e-5)
 
 
 @needs_onednn
@@ -88,6 +88,16 @@ def test_factors_need_not_be_contiguous(by_onednn: None) -> None:
 def test_wide_layers_in_float32_go_by_onednn(calls: list[torch.Size]) -> None:
     Linear(70, 90)(torch.randn(8, 70))
     assert calls == [(8, 70)]
+
+
+def test_where_nothing_is_trained_only_whole_rows_go_by_onednn(by_onednn: None, calls: list[torch.Size]) -> None:
+    """A process that predicts for any number of rows would have it compile, and keep, any number of products."""
+    layer = Linear(70, 90)
+    with torch.no_grad():
+        for rows in range(1, 41):
+            layer(torch.randn(rows, 70))
+    layer.requires_grad_(False)(torch.randn(2, 24, 70))
+    assert calls == [(16, 70), (32, 70), (48, 70)]
 
 
 @pytest.mark.parametrize(("num_inputs", "num_outputs"), [(63, 200), (200, 63)])
