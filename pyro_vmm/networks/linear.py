@@ -9,7 +9,7 @@ NARROWEST = 64
 """Layers of fewer inputs or outputs are left to torch: they cost little."""
 
 WHOLE_ROWS = 16
-"""Other numbers of rows than whole multiples are left to torch where nothing is trained."""
+"""Where nothing is trained, oneDNN is given whole multiples of so many rows, and the rest is left to torch."""
 
 
 class Linear(nn.Linear):
@@ -27,20 +27,28 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     processors alone; oneDNN, which torch brings for convolutions, on all that have it. Both are exact to float32's
     rounding, and round in another order. ``torch.backends.mkldnn.enabled = False`` leaves everything to the BLAS.
     """
-    if not (_is_wide(input, weight) and _recurs(input, weight) and _goes_by_onednn(input, weight)):
+    if not (_is_wide(input, weight) and _goes_by_onednn(input, weight)):
         return nn.functional.linear(input, weight, bias)
-    rows: Tensor = _Affine.apply(input.reshape(-1, input.shape[-1]), weight, bias)
-    return rows.reshape(*input.shape[:-1], len(weight))
+    rows = input.reshape(-1, input.shape[-1])
+    if torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad):
+        product: Tensor = _Affine.apply(rows, weight, bias)
+    else:
+        product = _in_whole_rows(rows, weight, bias)
+    return product.reshape(*input.shape[:-1], len(weight))
+
+
+def _in_whole_rows(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same without gradients, for any number of rows: oneDNN compiles each shape, and keeps half a megabyte for it."""
+    whole = len(rows) - len(rows) % WHOLE_ROWS
+    rest = nn.functional.linear(rows[whole:], weight, bias)
+    if not whole:
+        return rest
+    product: Tensor = _Affine.apply(rows[:whole], weight, bias)
+    return torch.cat([product, rest]) if len(rest) else product
 
 
 def _is_wide(input: Tensor, weight: Tensor) -> bool:
     return min(weight.shape) >= NARROWEST and input.shape[-1:] == weight.shape[1:] and input.numel() > 0
-
-
-def _recurs(input: Tensor, weight: Tensor) -> bool:
-    """Whether such a product will come again: oneDNN compiles each shape, and keeps half a megabyte for it."""
-    is_training = torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)
-    return is_training or input.shape[:-1].numel() % WHOLE_ROWS == 0
 
 
 def _goes_by_onednn(*factors: Tensor) -> bool:
