@@ -1,13 +1,15 @@
 """What one training step costs, beside a hand-written PyTorch loop and beside plain ``pyro.infer.SVI``.
 
 Shapes of the MNIST experiment: 784-500-500-2000-10, full covariance, B = 256, K = 100, Bernoulli pixels, VampPrior
-mixture with Dirichlet-process weights under MAP. Before anything is timed, all three variants start from the same
-parameters, see the same noise, and must give the same two losses for three steps; the hand-written loop must also move
-every parameter to the same place.
+mixture with Dirichlet-process weights under MAP, centres that are points. Before anything is timed, all variants start
+from the same parameters, see the same noise, and must give the same two losses for three steps; the hand-written loop
+must also move every parameter to the same place.
 
 * ``hand`` : no Pyro. Observations and pseudo-inputs through the encoder in one pass (right only without dropout and
   batch normalisation), latents reused by the empirical-Bayes step, gradients switched off where no one needs them,
-  log q(z|x) from the noise that made z, one triangular solve for the marginal prior, fused Adam.
+  log q(z|x) from the noise that made z, fused Adam.
+* ``onednn`` : the same with this package's linear layers in place of torch's, which multiply by another library where
+  that is quicker.
 * ``pyro`` : what a user of Pyro writes: ``SVI``, ``pyro.optim.Adam``, ``Trace_ELBO``, ``MixtureSameFamily``, and a
   second torch Adam for the prior, at latents encoded again (``SVI.step`` does not hand back its own).
 * ``ours`` : ``EmpiricalBayesSVI`` as ``pyro_vmm.VMM`` sets it up; ``fresh``: the same with ``latents="fresh"``.
@@ -39,9 +41,11 @@ from torch.nn import functional
 from pyro_vmm.assembly import Assembly
 from pyro_vmm.guides.amortized_normal import MINIMUM_SCALE
 from pyro_vmm.infer import EmpiricalBayesSVI
+from pyro_vmm.networks import Linear
 from pyro_vmm.priors.bounded import LOG_CONCENTRATION_LIMIT, LOG_PRECISION_SCALE_LIMIT, LOGIT_LIMIT
+from pyro_vmm.priors.mixture import PRIOR_WEIGHT
 
-NUM_PIXELS, LATENT_DIM, NUM_COMPONENTS, BATCH_SIZE, PRIOR_WEIGHT = 784, 10, 100, 256, 256.0
+NUM_PIXELS, LATENT_DIM, NUM_COMPONENTS, BATCH_SIZE = 784, 10, 100, 256
 LEARNING_RATE = 1e-4
 LOG_TWO_PI = math.log(2.0 * math.pi)
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
@@ -50,9 +54,12 @@ CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 class Networks:
     """Encoder, decoder and prior parameters as plain torch objects, copied from one of our models."""
 
-    def __init__(self, svi: EmpiricalBayesSVI) -> None:
+    def __init__(self, svi: EmpiricalBayesSVI, own_layers: bool = False) -> None:
         self.encoder = copy.deepcopy(svi.guide.encoder.layers)
         self.decoder = copy.deepcopy(svi.model.decoder.layers)
+        for layer in [*self.encoder, *self.decoder]:
+            if type(layer) is Linear and not own_layers:
+                layer.__class__ = nn.Linear
         self.prior = nn.ParameterDict(
             {name.split(".")[-1]: p.detach().clone() for name, p in svi.partition.prior.items()}
         )
@@ -86,19 +93,19 @@ class Networks:
 
     def empirical_bayes_loss(self, z: Tensor) -> Tensor:
         """Section 4 of the paper's method with responsibilities held fixed."""
-        loc, _, scale_tril = self.encode(self.prior["unconstrained"])
+        loc, _, _ = self.encode(self.prior["unconstrained"])
         log_weights, log_rest = self.log_weights()
         factor, log_diagonal = self.precision_cholesky()
         log_det = log_diagonal.sum(-1)
         whitened = torch.bmm(z - loc.unsqueeze(1), factor)
-        expected = whitened.square().sum(-1).T + (factor.mT @ scale_tril).square().sum((-2, -1))
-        log_joint = log_weights + log_det - 0.5 * (LATENT_DIM * LOG_TWO_PI + expected)
+        distance = whitened.square().sum(-1).T
+        log_joint = log_weights + log_det - 0.5 * (LATENT_DIM * LOG_TWO_PI + distance)
         fit = (log_joint.detach().softmax(-1) * log_joint).sum() / len(z)
         limit = LOG_CONCENTRATION_LIMIT
         log_concentration = limit * torch.tanh(self.prior["log_concentration"] / limit)
         concentration = log_concentration.exp()
         sticks = (NUM_COMPONENTS - 1) * log_concentration + (concentration - 1.0) * log_rest.sum()
-        centres = -0.5 * (NUM_COMPONENTS * LATENT_DIM * LOG_TWO_PI + loc.square().sum() + scale_tril.square().sum())
+        centres = -0.5 * (NUM_COMPONENTS * LATENT_DIM * LOG_TWO_PI + loc.square().sum())
         wishart = (self.degrees - LATENT_DIM - 1) * log_det.sum() - 0.5 * factor.square().sum() / self.wishart_scale
         hyper = sticks - concentration + centres + wishart - NUM_COMPONENTS * self.wishart_normaliser
         return -fit - hyper / PRIOR_WEIGHT
@@ -107,22 +114,17 @@ class Networks:
 class HandWritten(Networks):
     """The loop without Pyro."""
 
-    def __init__(self, svi: EmpiricalBayesSVI) -> None:
-        super().__init__(svi)
+    def __init__(self, svi: EmpiricalBayesSVI, own_layers: bool = False) -> None:
+        super().__init__(svi, own_layers)
         self.optimizer = torch.optim.Adam(self.networks, lr=LEARNING_RATE, fused=True)
         self.prior_optimizer = torch.optim.Adam(self.prior.parameters(), lr=LEARNING_RATE, fused=True)
-        self.identity = torch.eye(LATENT_DIM)
         self.z = torch.empty(0)
 
-    def log_prior(self, z: Tensor, loc: Tensor, scale_tril: Tensor) -> Tensor:
-        """``log p(z)``: with P = L^T S and C C^T = I + P P^T, the marginal precision is (C^-1 L^T)^T (C^-1 L^T)."""
+    def log_prior(self, z: Tensor, loc: Tensor) -> Tensor:
+        """``log p(z)``, the precision of a component being its factor times the factor's transpose."""
         factor, log_diagonal = self.precision_cholesky()
-        projected = factor.mT @ scale_tril
-        inner = torch.linalg.cholesky(self.identity + projected @ projected.mT)
-        whitening = torch.linalg.solve_triangular(inner, factor.mT, upper=False)
-        log_det = log_diagonal.sum(-1) - inner.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        distance = torch.bmm(z - loc.unsqueeze(1), whitening.mT).square().sum(-1).T
-        log_component = self.log_weights()[0] + log_det - 0.5 * (LATENT_DIM * LOG_TWO_PI + distance)
+        distance = torch.bmm(z - loc.unsqueeze(1), factor).square().sum(-1).T
+        log_component = self.log_weights()[0] + log_diagonal.sum(-1) - 0.5 * (LATENT_DIM * LOG_TWO_PI + distance)
         return log_component.logsumexp(-1)
 
     def elbo_step(self, x: Tensor) -> float:
@@ -135,7 +137,7 @@ class HandWritten(Networks):
         self.z = z.detach()
         log_q = -0.5 * (noise.square().sum() + z.numel() * LOG_TWO_PI) - diagonal[:size].log().sum()
         cross_entropy = functional.binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum")
-        loss = (cross_entropy + log_q - self.log_prior(z, loc[size:], scale_tril[size:]).sum()) / size
+        loss = (cross_entropy + log_q - self.log_prior(z, loc[size:]).sum()) / size
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -162,10 +164,10 @@ class PlainPyro(Networks):
         self.prior_optimizer = torch.optim.Adam(self.prior.parameters(), lr=LEARNING_RATE)
 
     def model(self, x: Tensor) -> None:
-        """Centres integrated out of the mixture."""
+        """The mixture and the pixels."""
         pyro.module("decoder", self.decoder)
-        loc, _, scale_tril = self.encode(self.prior["unconstrained"])
-        covariance = torch.cholesky_inverse(self.precision_cholesky()[0]) + scale_tril @ scale_tril.mT
+        loc, _, _ = self.encode(self.prior["unconstrained"])
+        covariance = torch.cholesky_inverse(self.precision_cholesky()[0])
         components = dist.MultivariateNormal(loc, covariance_matrix=covariance)
         mixture = dist.MixtureSameFamily(dist.Categorical(logits=self.log_weights()[0]), components)
         with pyro.plate("observations", len(x)):
@@ -203,11 +205,15 @@ class PlainPyro(Networks):
 def our_svi(x: Tensor, latents: str = "auto") -> EmpiricalBayesSVI:
     """Model, guide and loop as ``pyro_vmm.VMM`` makes them."""
     torch.manual_seed(0)
-    model, guide = Assembly(NUM_PIXELS, LATENT_DIM, NUM_COMPONENTS, prior_weight=PRIOR_WEIGHT).build(x)
-    return EmpiricalBayesSVI(model, guide, optim=LEARNING_RATE, loss=TraceMeanField_ELBO(), latents=latents)
+    model, guide = Assembly(NUM_PIXELS, LATENT_DIM, NUM_COMPONENTS).build(x)
+    return EmpiricalBayesSVI(
+        model, guide, optim=LEARNING_RATE, prior_optim=LEARNING_RATE, loss=TraceMeanField_ELBO(), latents=latents
+    )
 
 
-def assert_same_mathematics(ours: EmpiricalBayesSVI, hand: HandWritten, plain: PlainPyro, x: Tensor) -> None:
+def assert_same_mathematics(
+    ours: EmpiricalBayesSVI, hand: HandWritten, with_own_layers: HandWritten, plain: PlainPyro, x: Tensor
+) -> None:
     """Three steps of each on the same noise: equal losses, and equal parameters afterwards."""
     for step in range(3):
         torch.manual_seed(step)
@@ -217,8 +223,10 @@ def assert_same_mathematics(ours: EmpiricalBayesSVI, hand: HandWritten, plain: P
         torch.manual_seed(step)
         found = hand.elbo_step(x), hand.empirical_bayes_step(x)
         torch.manual_seed(step)
+        found += with_own_layers.elbo_step(x), with_own_layers.empirical_bayes_step(x)
+        torch.manual_seed(step)
         found += plain.elbo_step(x), plain.empirical_bayes_step(x, z)
-        np.testing.assert_allclose(found, 2 * (expected, expected_prior), rtol=2e-5)
+        np.testing.assert_allclose(found, 3 * (expected, expected_prior), rtol=2e-5)
     pairs = [(p, hand.prior[name.split(".")[-1]]) for name, p in ours.partition.prior.items()]
     networks = [*ours.guide.encoder.parameters(), *ours.model.decoder.parameters()]
     for expected_parameter, parameter in [*pairs, *zip(networks, hand.networks, strict=True)]:
@@ -244,12 +252,13 @@ def main() -> None:
     pixels = pixels * (torch.rand(pixels.shape, generator=generator) < 0.2)
     batches = pixels.split(BATCH_SIZE)
     ours, fresh = our_svi(pixels), our_svi(pixels, "fresh")
-    hand, plain = HandWritten(ours), PlainPyro(ours)
-    assert_same_mathematics(ours, hand, plain, batches[0])
+    hand, onednn, plain = HandWritten(ours), HandWritten(ours, own_layers=True), PlainPyro(ours)
+    assert_same_mathematics(ours, hand, onednn, plain, batches[0])
     print("losses and updates equal on the same parameters and noise: yes")
 
     steps: dict[str, tuple[Callable[[Tensor], float], ...]] = {
         "hand": (hand.elbo_step, hand.empirical_bayes_step),
+        "onednn": (onednn.elbo_step, onednn.empirical_bayes_step),
         "ours": (ours.elbo_step, ours.empirical_bayes_step),
         "pyro": (plain.elbo_step, plain.empirical_bayes_step),
         "fresh": (fresh.elbo_step, fresh.empirical_bayes_step),
@@ -266,12 +275,18 @@ def main() -> None:
                     times[name][repeat, part] = 1e3 * (np.array([clock() for clock in CLOCKS.values()]) - start)
 
     rows = {"ours": times["ours whole"][:, 0]}
-    for name in ("hand", "pyro"):
+    for name in ("hand", "onednn", "pyro"):
         rows[name] = times[name].sum(1)
-    for name in ("ours", "hand", "pyro", "fresh"):
+    for name in ("ours", "hand", "onednn", "pyro", "fresh"):
         rows[f"{name}, ELBO"], rows[f"{name}, EB"] = times[name][:, 0], times[name][:, 1]
     milliseconds = {name: quartiles(row) for name, row in rows.items()}
-    pairs = [("ours", "hand"), ("ours", "pyro"), ("ours, ELBO", "hand, ELBO"), ("ours, ELBO", "pyro, ELBO")]
+    pairs = [
+        ("ours", "hand"),
+        ("ours", "onednn"),
+        ("ours", "pyro"),
+        ("ours, ELBO", "hand, ELBO"),
+        ("ours, ELBO", "pyro, ELBO"),
+    ]
     pairs += [("ours, EB", "hand, EB"), ("ours, EB", "ours, ELBO"), ("fresh, EB", "fresh, ELBO")]
     ratios = {f"{top} / {bottom}": quartiles(rows[top] / rows[bottom]) for top, bottom in pairs}
     results = {
