@@ -351,12 +351,27 @@ def _choices(adata: "AnnData") -> str:
 
 
 def _other_sources(adata: "AnnData", setup: CountSetup) -> str:
-    others = [f"layer={str(name)!r}" for name in _layers(adata) if name not in ("raw", setup.layer)]
-    if setup.layer is not None and adata.X is not None:
-        others.append("layer=None")
+    """Where else counts seem to be, for a message."""
+    places = {f"layer={str(name)!r}": adata.layers[name] for name in _layers(adata) if name not in ("raw", setup.layer)}
+    if setup.layer is not None:
+        places["layer=None"] = adata.X
     if setup.layer != "raw" and adata.raw is not None:
-        others.append("layer='raw'")
+        places["layer='raw'"] = adata.raw.X
+    others = [place for place, values in places.items() if _seem_counts(values)]
     return f", perhaps {' or '.join(others)}" if others else ""
+
+
+def _seem_counts(values: Any) -> bool:
+    """Whether the first numbers of a matrix are whole and not negative."""
+    from scipy import sparse
+
+    is_sparse = sparse.issparse(values)
+    if not (is_sparse or isinstance(values, np.ndarray)):
+        return False
+    first = values[:10].tocsr().data if is_sparse else values[:10]
+    return first.dtype.kind in "bui" or bool(
+        first.dtype.kind == "f" and np.all((first >= 0) & (first == np.rint(first)))
+    )
 
 
 def _text_names(names: Any) -> NDArray[np.str_]:

@@ -360,25 +360,34 @@ def test_a_value_that_vanishes_in_float32_is_no_count():
         read_counts(make(x), SETUP, allow_non_counts=True)
 
 
+NOT_COUNTS = "has 11 non-whole values, the first 1.386294361 at cell 'cell-0', gene 'Actb': give raw counts"
+
+
 @pytest.mark.parametrize(
     ("layer", "source"), [("norm", "adata.layers['norm']"), (None, "adata.X"), ("raw", "adata.raw.X")]
 )
-def test_the_message_names_the_layer_read_and_where_counts_may_be(layer, source):
+def test_the_message_names_the_layer_read_and_those_that_seem_to_hold_counts(layer, source):
     adata = make(np.log1p(COUNTS))
     adata.raw = adata
     adata.layers["norm"] = adata.X.copy()
-    adata.layers["counts"] = COUNTS.copy()
-    others = {
-        "norm": "layer='counts' or layer=None or layer='raw'",
-        None: "layer='norm' or layer='counts' or layer='raw'",
-        "raw": "layer='norm' or layer='counts' or layer=None",
-    }[layer]
-    sentence = (
-        f"{source} has 11 non-whole values, the first 1.386294361 at cell 'cell-0', gene 'Actb': give raw counts, "
-        f"perhaps {others}, or allow_non_counts=True if these values are meant."
-    )
+    adata.layers["shifted"] = COUNTS - 1.0
+    sentence = f"{source} {NOT_COUNTS}, or allow_non_counts=True if these values are meant."
     with pytest.raises(UserError, match=exactly(sentence)):
         read_counts(adata, CountSetup(layer=layer))
+    adata.layers["counts"] = COUNTS.copy()
+    adata.layers["sparse"] = scipy.sparse.csc_matrix(COUNTS.astype(float))
+    sentence = sentence.replace("counts,", "counts, perhaps layer='counts' or layer='sparse',")
+    with pytest.raises(UserError, match=exactly(sentence)):
+        read_counts(adata, CountSetup(layer=layer))
+
+
+def test_the_message_names_x_and_raw_where_they_seem_to_hold_counts():
+    adata = make(COUNTS)
+    adata.raw = adata
+    adata.layers["norm"] = np.log1p(COUNTS)
+    places = "perhaps layer=None or layer='raw', or allow_non_counts=True if these values are meant."
+    with pytest.raises(UserError, match=exactly(f"adata.layers['norm'] {NOT_COUNTS}, {places}")):
+        read_counts(adata, CountSetup(layer="norm"))
 
 
 @pytest.mark.parametrize("layer", [None, "counts", "raw"])
