@@ -147,7 +147,18 @@ def test_verdict_on_the_minibatch_follows_from_the_numbers() -> None:
     assert "it still sets the granularity in part" in verdict(1.0, 5)
     assert "by +1.00 (95 % interval +1.00 to +1.00, 5 seeds)" in verdict(1.0, 5, noise=0.0)
     assert "an effect is not shown" in verdict(0.0, 5)
+    assert "by +0.00 (95 % interval +0.00 to +0.00, 5 seeds): an effect is not shown" in verdict(0.0, 5, noise=0.0)
     assert "does not say whether" in verdict(1.0, 1)
+
+
+def test_an_option_is_held_against_the_default_on_its_own_seeds() -> None:
+    default = rows(data="digits", seed=range(3), method=sensitivity.DEFAULT, clusters=[10.0, 20.0, 60.0])
+    option = rows(
+        data="digits", seed=range(2), group="prior weight M", method="prior weight M = 64", clusters=[8.0, 9.0]
+    )
+    assert sensitivity.findings(pd.concat([default, option])) == [
+        "digits, clusters by prior weight M: 64: 8.5; by default, on the same seeds, 15.0."
+    ]
 
 
 def test_sensitivity_fits_the_default_once_and_knows_what_it_is() -> None:
