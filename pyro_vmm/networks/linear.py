@@ -8,6 +8,9 @@ from torch import Tensor, nn
 NARROWEST = 64
 """Layers of fewer inputs or outputs are left to torch: they cost little."""
 
+HAS_ONEDNNS_PRODUCT = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""It is no public function of torch's; were it to go, all layers would be left to the BLAS."""
+
 WHOLE_ROWS = 16
 """Where nothing is trained, oneDNN is given whole multiples of so many rows, and the rest is left to torch."""
 
@@ -55,6 +58,7 @@ def _goes_by_onednn(*factors: Tensor) -> bool:
     """Whether these are float32 on a processor with AVX-512, and nobody else has a say in how products are taken."""
     return (
         not torch.compiler.is_compiling()
+        and HAS_ONEDNNS_PRODUCT
         and all(factor.dtype == torch.float32 and factor.device.type == "cpu" for factor in factors)
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()

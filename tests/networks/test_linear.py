@@ -120,6 +120,9 @@ def test_what_torch_is_asked_for_otherwise_stays_torchs(
     with monkeypatch.context() as context:
         context.setattr(torch.backends.mkldnn, "enabled", False)
         layer(x)
+    with monkeypatch.context() as context:
+        context.setattr(module, "HAS_ONEDNNS_PRODUCT", False)
+        layer(x)
     rows = torch.func.vmap(lambda row: torch.func.functional_call(layer, dict(layer.named_parameters()), (row,)))(x)
     torch.testing.assert_close(rows, layer.double()(x.double()).float(), rtol=1e-5, atol=1e-6)
     assert not calls
