@@ -6,12 +6,12 @@ import os
 import platform
 import resource
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.run import Run, TrialCheckpoint
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
 
@@ -99,7 +99,8 @@ def finished(folder: Path, trial: Trial) -> dict[str, Any] | None:
 def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -> dict[str, Any]:
     """Fit without labels, then score with them, and write both as one file, whole or not at all.
 
-    A loss that ceases to be finite is a result as well: it is written with what was said. Times are of the fit alone.
+    A loss that ceases to be finite is a result as well: it is written with what was said. Times are of the fit alone. A run
+    that was stopped is gone on with from its checkpoint, unless the definition or the source has changed since.
     """
     from benchmarks.datasets import observations
 
@@ -107,27 +108,27 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
     # Of the source as it was imported: it may change while a fit goes on.
     result["facts"] = facts(device)
     x = observations(trial.source, trial.seed, data_root)
-    memory, wall, cpu = peak_memory(), time.perf_counter(), time.process_time()
+    memory = peak_memory()
+    checkpoint = TrialCheckpoint(
+        result_file(folder, trial).with_suffix(".checkpoint"),
+        belongs_to={"definition": trial.digest, "device": result["facts"]["device"], **result["facts"]["source"]},
+    )
     try:
-        fitted = fit(trial, x, device, data_root)
+        fitted = fit(trial, x, Run(trial.seed, device, checkpoint), data_root)
     except ArithmeticError as error:
         result["error"] = " ".join(str(error).split())
-    result["numbers"] = {
-        "cpu_seconds": time.process_time() - cpu,
-        "wall_seconds": time.perf_counter() - wall,
-        "memory_before_mb": memory,
-        "peak_memory_mb": peak_memory(),
-    }
+    result["numbers"] = checkpoint.spent() | {"memory_before_mb": memory, "peak_memory_mb": peak_memory()}
     if fitted is not None:
         result["numbers"] |= fitted.numbers
         result["numbers"] |= score(trial, fitted, data_root)
     path = result_file(folder, trial)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+    checkpoint.remove()
     return result
 
 
-def fit(trial: Trial, x: Any, device: str, data_root: Path | None) -> Fitted:
+def fit(trial: Trial, x: Any, run: Run, data_root: Path | None) -> Fitted:
     """Fit a method; only those that say so in their name and in the table are handed labels."""
     from benchmarks.datasets import labels
     from benchmarks.methods import FITS, FITS_THAT_SEE_LABELS
@@ -135,8 +136,8 @@ def fit(trial: Trial, x: Any, device: str, data_root: Path | None) -> Fitted:
     if trial.fit in FITS_THAT_SEE_LABELS:
         assert trial.told, f"{trial.name} sees labels and does not say so"
         seen = labels(trial.source, trial.seed, data_root)
-        return FITS_THAT_SEE_LABELS[trial.fit](x, seen, trial.options, trial.seed, device)
-    return FITS[trial.fit](x, trial.options, trial.seed, device)
+        return FITS_THAT_SEE_LABELS[trial.fit](x, seen, trial.options, run)
+    return FITS[trial.fit](x, trial.options, run)
 
 
 def peak_memory() -> float:

@@ -1,4 +1,4 @@
-"""What the tables compare: each method turns observations into clusters, by ``(x, options, seed, device) -> Fitted``."""
+"""What the tables compare: each method turns observations into clusters, by ``(x, options, run) -> Fitted``."""
 
 from collections.abc import Callable, Mapping
 
@@ -26,4 +26,4 @@ FITS: Mapping[str, Callable[..., Fitted]] = {
 """Methods that are handed no label."""
 
 FITS_THAT_SEE_LABELS: Mapping[str, Callable[..., Fitted]] = {"stopping-on-labels": fit_stopping_on_labels}
-"""``(x, labels, options, seed, device) -> Fitted``: only here, so that published protocols can be told beside ours."""
+"""``(x, labels, options, run) -> Fitted``: only here, so that published protocols can be told beside ours."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness.run import Run
 from benchmarks.harness.trial import Fitted
 from benchmarks.methods.classical import bayesian_gaussian_mixture, kmeans
 from benchmarks.methods.joint import JointVMM
@@ -17,7 +18,7 @@ from pyro_vmm.training import split_rows
 VALIDATION_FRACTION = 0.1
 
 
-def fit_vmm(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+def fit_vmm(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     """Fit ``VMM``.
 
     Parameters
@@ -29,14 +30,16 @@ def fit_vmm(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -
         quarter of them, whatever the minibatch; ``joint``: one update of everything instead of two in turn;
         ``afterwards``: cluster the embedding by ``{"method": ..., ...}``; ``surgery``: take the held-out ELBO apart, with so
         many posterior samples.
-    seed, device
-        Of the fit.
+    run
+        Seed, device and checkpoint.
     """
     keywords = dict(options.get("model", {}))
     if "steps" in options:
         keywords |= epochs_for(options["steps"], len(x), keywords.get("batch_size", 256))
     facade = JointVMM if options.get("joint") else VMM
-    estimator = facade(**keywords, validation_fraction=VALIDATION_FRACTION, random_state=seed, device=device).fit(x)
+    estimator = facade(
+        **keywords, validation_fraction=VALIDATION_FRACTION, random_state=run.seed, device=run.device
+    ).fit(x, watchers=run.watchers, resume=run.resume)
     numbers = numbers_of(estimator)
     if "surgery" in options:
         _, held_out = split_rows(len(x), VALIDATION_FRACTION, seed_of(estimator))
@@ -44,7 +47,7 @@ def fit_vmm(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -
         parts = elbo_surgery(estimator.model_, estimator.guide_, unseen, num_samples=options["surgery"]).as_dict()
         numbers |= {f"surgery_{name}": value for name, value in parts.items()}
     if "afterwards" in options:
-        clusters, probability = cluster_embedding(estimator.transform(x), options["afterwards"], seed)
+        clusters, probability = cluster_embedding(estimator.transform(x), options["afterwards"], run.seed)
         return Fitted(clusters, probability, numbers)
     return Fitted(estimator.labels_, estimator.predict_proba(x).max(1), numbers)
 

@@ -5,13 +5,14 @@ from typing import Any
 
 from anndata import AnnData
 
+from benchmarks.harness.run import Run
 from benchmarks.harness.trial import Fitted
 from benchmarks.methods.arrays import cluster_embedding, epochs_for
 from benchmarks.methods.joint import JointSingleCellVMM
 from pyro_vmm import SingleCellVMM
 
 
-def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], run: Run) -> Fitted:
     """Fit ``SingleCellVMM``.
 
     Parameters
@@ -21,8 +22,8 @@ def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], seed: int, d
     options
         ``model`` and ``train``: keywords of ``SingleCellVMM`` and of its ``train``; ``steps``, ``joint`` and ``afterwards`` as in
         :func:`benchmarks.methods.arrays.fit_vmm`.
-    seed, device
-        Of the fit.
+    run
+        Seed, device and checkpoint.
     """
     train = dict(options.get("train", {}))
     if "steps" in options:
@@ -30,8 +31,8 @@ def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], seed: int, d
     several = "batch" in adata.obs and adata.obs["batch"].nunique() > 1
     facade = JointSingleCellVMM if options.get("joint") else SingleCellVMM
     facade.setup_anndata(adata, batch_key="batch" if several else None)
-    model = facade(adata, random_state=seed, **options.get("model", {}))
-    model.train(accelerator=device, **train)
+    model = facade(adata, random_state=run.seed, **options.get("model", {}))
+    model.train(accelerator=run.device, watchers=run.watchers, resume=run.resume, **train)
     history = model.history
     numbers = {
         "validation_elbo": -float(history["elbo_validation"].min().iloc[0]),
@@ -41,7 +42,7 @@ def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], seed: int, d
         "components_in_use": float(history["clusters_in_use"].iloc[-1, 0]),
     }
     if "afterwards" in options:
-        clusters, probability = cluster_embedding(model.get_latent_representation(), options["afterwards"], seed)
+        clusters, probability = cluster_embedding(model.get_latent_representation(), options["afterwards"], run.seed)
         return Fitted(clusters, probability, numbers)
     responsibilities = model.predict_proba()
     return Fitted(responsibilities.argmax(1), responsibilities.max(1), numbers)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn import cluster, mixture
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.harness.run import Run
 from benchmarks.harness.trial import Fitted
 
 Clustering = tuple[np.ndarray, np.ndarray]
@@ -48,23 +49,23 @@ def gaussian_mixture_by_bic(
     return _of_responsibilities(best.predict_proba(x)), {"components_in_use": float(best.n_components)}
 
 
-def fit_kmeans(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+def fit_kmeans(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     """k-means on standardised columns."""
-    return Fitted(*kmeans(_standardised(x), seed, **options))
+    return Fitted(*kmeans(_standardised(x), run.seed, **options))
 
 
-def fit_bayesian_gaussian_mixture(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+def fit_bayesian_gaussian_mixture(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     """Bayesian Gaussian mixture on standardised columns."""
-    return Fitted(*bayesian_gaussian_mixture(_standardised(x), seed, **options))
+    return Fitted(*bayesian_gaussian_mixture(_standardised(x), run.seed, **options))
 
 
-def fit_gaussian_mixture_by_bic(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+def fit_gaussian_mixture_by_bic(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     """Gaussian mixture chosen by BIC, on standardised columns."""
-    clustering, numbers = gaussian_mixture_by_bic(_standardised(x), seed, **options)
+    clustering, numbers = gaussian_mixture_by_bic(_standardised(x), run.seed, **options)
     return Fitted(*clustering, numbers)
 
 
-def fit_hdbscan(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+def fit_hdbscan(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     """HDBSCAN on standardised columns; what it calls noise is one cluster more. It has no randomness."""
     fitted = cluster.HDBSCAN(copy=True, **options).fit(_standardised(x))
     return Fitted(fitted.labels_, fitted.probabilities_, {"noise_share": float((fitted.labels_ < 0).mean())})

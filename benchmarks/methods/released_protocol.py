@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.metrics import normalized_mutual_info_score
 
+from benchmarks.harness.run import Run
 from benchmarks.harness.trial import Fitted
 from benchmarks.methods.arrays import VALIDATION_FRACTION, numbers_of
 from pyro_vmm import VMM
@@ -43,9 +44,7 @@ class StopOnValidationNMI:
         trainer.stop_requested = self.since_best >= self.patience
 
 
-def fit_stopping_on_labels(
-    x: np.ndarray, labels: np.ndarray, options: Mapping[str, Any], seed: int, device: str
-) -> Fitted:
+def fit_stopping_on_labels(x: np.ndarray, labels: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     """Fit ``VMM`` to pixels scaled to [-1, 1] under a normal likelihood with one learned scale, stopping on labels.
 
     Parameters
@@ -56,16 +55,16 @@ def fit_stopping_on_labels(
         ``[N]``; those of the held-out images decide which epoch is kept.
     options
         ``model``: keywords of ``VMM``; ``patience`` in epochs.
-    seed, device
-        Of the fit.
+    run
+        Seed and device. It keeps what it has seen of labels to itself, so a stopped run begins anew.
     """
     estimator = VMM(
         **{"likelihood": "normal", "learning_rate": 1e-4, "prior_learning_rate": 1e-4, "merging": "none"}
         | dict(options["model"]),
         patience=None,
         validation_fraction=VALIDATION_FRACTION,
-        random_state=seed,
-        device=device,
+        random_state=run.seed,
+        device=run.device,
     )
     _, held_out = split_rows(len(x), VALIDATION_FRACTION, seed_of(estimator))
     watcher = StopOnValidationNMI(labels[held_out], options["patience"])

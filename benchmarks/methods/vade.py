@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.harness.run import Run
 from benchmarks.harness.trial import Fitted
 from benchmarks.methods.arrays import VALIDATION_FRACTION, epochs_for
 from pyro_vmm.assembly import Assembly
@@ -13,10 +14,10 @@ from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import EmpiricalBayesSVI
 from pyro_vmm.models import VaDE, VaDEObjective
-from pyro_vmm.training import EarlyStopping, Trainer, split_rows
+from pyro_vmm.training import EarlyStopping, Trainer, resume_training, split_rows
 
 
-def fit_vade(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) -> Fitted:
+def fit_vade(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     """Fit VaDE with the networks of ``VMM`` and diagonal posteriors, as published.
 
     Parameters
@@ -26,24 +27,25 @@ def fit_vade(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) 
     options
         ``model``: those keywords of ``VMM`` that say what the networks and the likelihood are, ``num_components`` (the number
         of classes) and how it is trained; ``pretraining_epochs``; ``steps`` as in :func:`benchmarks.methods.arrays.fit_vmm`.
-    seed, device
-        Of the fit.
+    run
+        Seed, device and checkpoint.
     """
     keywords = {"batch_size": 256, "learning_rate": 5e-4, "max_epochs": 100, "patience": 30} | dict(options["model"])
     if "steps" in options:
         keywords |= epochs_for(options["steps"], len(x), keywords["batch_size"])
     training = {name: keywords.pop(name) for name in ("batch_size", "learning_rate", "max_epochs", "patience")}
-    on = choose_device(device)
-    rows, held_out = split_rows(len(x), VALIDATION_FRACTION, seed)
+    on = choose_device(run.device)
+    rows, held_out = split_rows(len(x), VALIDATION_FRACTION, run.seed)
     values = torch.from_numpy(np.asarray(x, dtype=np.float32))
-    torch.manual_seed(seed)
+    torch.manual_seed(run.seed)
     assembly = Assembly(num_features=x.shape[1], **keywords | {"prior": "gaussian-mixture", "covariance": "diagonal"})
     pieces, guide = assembly.build()
     model = VaDE(assembly.latent_dim, assembly.num_components, pieces.decoder, pieces.likelihood).to(on)
     guide.to(on)
     seen, unseen = resident(values[rows], on), resident(values[held_out], on)
-    model.pretrain(guide, seen, epochs=options["pretraining_epochs"], batch_size=training["batch_size"])
-    model.start_mixture(guide, seen, seed=seed)
+    if run.resume is None:
+        model.pretrain(guide, seen, epochs=options["pretraining_epochs"], batch_size=training["batch_size"])
+        model.start_mixture(guide, seen, seed=run.seed)
     objective = VaDEObjective(model, guide)
     trainer = Trainer(
         EmpiricalBayesSVI(model, guide, optim=training["learning_rate"], loss=objective),
@@ -52,8 +54,11 @@ def fit_vade(x: np.ndarray, options: Mapping[str, Any], seed: int, device: str) 
         batch_size=training["batch_size"],
         max_epochs=training["max_epochs"],
         early_stopping=EarlyStopping(training["patience"]),
-        seed=seed,
+        seed=run.seed,
+        watchers=run.watchers,
     )
+    if run.resume is not None:
+        resume_training(trainer, run.resume)
     history = trainer.run()
     responsibilities = Evaluation(model, guide).responsibilities(values)
     numbers = {

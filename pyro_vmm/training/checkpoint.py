@@ -171,8 +171,12 @@ class CheckpointWriter:
         if self.every_steps is not None:
             due = due or trainer.svi.steps_taken % self.every_steps == 0
         if due or trainer.progress.finished or trainer.stop_requested:
-            write_checkpoint(self.directory, *trainer.state_dict(), step=trainer.svi.steps_taken)
+            self.write(trainer)
             self._last = time.monotonic()
+
+    def write(self, trainer: Trainer) -> None:
+        """Write a checkpoint now."""
+        write_checkpoint(self.directory, *trainer.state_dict(), step=trainer.svi.steps_taken)
 
     def epoch_ended(self, trainer: Trainer) -> None:
         """Nothing: an epoch's last step has been told of already."""

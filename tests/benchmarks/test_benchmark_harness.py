@@ -15,7 +15,9 @@ import pyro_vmm
 from benchmarks import datasets, methods
 from benchmarks.harness import Trial, finished, result_file, run_trial, run_trials
 from benchmarks.harness import trial as trial_module
+from benchmarks.harness.run import Run, TrialCheckpoint
 from benchmarks.harness.trial import Fitted
+from pyro_vmm.training import Trainer
 
 TINY = {"hidden": [8], "num_components": 8, "latent_dim": 2, "max_epochs": 2}
 CELLS = {"kind": "cells", "num_cells": 80, "num_genes": 10, "num_groups": 3, "num_batches": 2}
@@ -52,8 +54,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A method that notes its calls."""
     calls: list[Any] = []
 
-    def fit(x: np.ndarray, options: dict[str, Any], seed: int, device: str) -> Fitted:
-        calls.append((options, seed))
+    def fit(x: np.ndarray, options: dict[str, Any], run: Run) -> Fitted:
+        calls.append((options, run.seed))
         if options.get("diverges"):
             raise ArithmeticError("The ELBO is nan.")
         return Fitted(np.arange(len(x)) % 3, np.ones(len(x)), {"answer": 42.0})
@@ -62,6 +64,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
+OF_MACHINE = {"cpu_seconds", "wall_seconds", "memory_before_mb", "peak_memory_mb"}
 WINE = Trial("wine", {"kind": "wine"}, "counted", "counted", {"a": 1})
 
 
@@ -169,12 +172,69 @@ def test_no_fit_sees_a_label(name: str, tmp_path: Path, monkeypatch: pytest.Monk
         numbers.append(run_trial(trial, tmp_path, "cpu", None)["numbers"])
     same, other = numbers
     of_labels = {"nmi", "ari", "ami", "purity", "accuracy_many_to_one", "accuracy_hungarian"}
-    of_machine = {"cpu_seconds", "wall_seconds", "memory_before_mb", "peak_memory_mb"}
-    for key in same.keys() - of_machine - of_labels:
+    for key in same.keys() - OF_MACHINE - of_labels:
         if not key.endswith("_merged"):
             assert same[key] == other[key], key
     if same["clusters"] > 1:
         assert same["purity"] != other["purity"] or same["nmi"] != other["nmi"]
+
+
+@pytest.mark.parametrize("name", ["vmm", "joint", "cells", "vade"])
+def test_a_stopped_trial_goes_on_where_it_was(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the very numbers of one that was not stopped; and its time is that of both runs."""
+    trial = EVERY_FIT[name]
+    whole = run_trial(trial, tmp_path / "whole", "cpu", None)["numbers"]
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialCheckpoint, "step_ended", _write_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_trial(trial, tmp_path, "cpu", None)
+    folder = result_file(tmp_path, trial).with_suffix(".checkpoint")
+    spent = json.loads((folder / "trial.json").read_text())
+    _pretend_it_took(folder, 1000.0)
+    steps: list[int] = []
+    monkeypatch.setattr(TrialCheckpoint, "step_ended", lambda self, trainer: steps.append(trainer.svi.steps_taken))
+    numbers = run_trial(trial, tmp_path, "cpu", None)["numbers"]
+    assert steps[0] == 2, "the first step was taken again"
+    assert steps[-1] == numbers["steps"]
+    assert 0.0 < spent["cpu_seconds"] < 1000.0 < numbers["cpu_seconds"]
+    assert numbers["wall_seconds"] > 1000.0
+    for key in whole.keys() - OF_MACHINE:
+        assert numbers[key] == whole[key], key
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("changed", ["options", "source", "damaged"])
+def test_what_another_trial_has_left_is_not_gone_on_with(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = EVERY_FIT["vmm"]
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialCheckpoint, "step_ended", _write_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_trial(trial, tmp_path, "cpu", None)
+    folder = result_file(tmp_path, trial).with_suffix(".checkpoint")
+    _pretend_it_took(folder, 1000.0)
+    if changed == "options":
+        trial = replace(trial, options={"model": NORMAL | {"num_components": 7}})
+    elif changed == "source":
+        monkeypatch.setattr("benchmarks.source_digest.source_digest", lambda folder: "another")
+    else:
+        (folder / "trial.json").write_text("{")
+    steps: list[int] = []
+    monkeypatch.setattr(TrialCheckpoint, "step_ended", lambda self, trainer: steps.append(trainer.svi.steps_taken))
+    assert run_trial(trial, tmp_path, "cpu", None)["numbers"]["cpu_seconds"] < 1000.0
+    assert steps[0] == 1
+    assert not folder.exists()
+
+
+def _write_and_stop(self: TrialCheckpoint, trainer: Trainer) -> None:
+    self.write(trainer)
+    raise KeyboardInterrupt
+
+
+def _pretend_it_took(folder: Path, seconds: float) -> None:
+    note = folder / "trial.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"cpu_seconds": seconds, "wall_seconds": seconds}))
 
 
 def test_who_sees_labels_must_say_so(tmp_path: Path) -> None:

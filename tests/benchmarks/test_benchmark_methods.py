@@ -11,6 +11,7 @@ from sklearn.neighbors import NearestCentroid
 
 from benchmarks.datasets import labels, observations
 from benchmarks.harness import Trial
+from benchmarks.harness.run import Run
 from benchmarks.methods.arrays import epochs_for
 from benchmarks.methods.classical import gaussian_mixture_by_bic
 from benchmarks.methods.joint import optimise_jointly
@@ -99,12 +100,12 @@ def test_the_released_protocol_keeps_the_epoch_that_labels_choose() -> None:
     source = {"kind": "digits", "num_observations": 500}
     x, y = observations(source, 0), labels(source, 0)
     model = {"num_components": 20, "hidden": (32,), "learning_rate": 3e-3, "max_epochs": 12, "batch_size": 64}
-    fitted = fit_stopping_on_labels(x, y, {"model": model, "patience": 4}, 0, "cpu")
+    fitted = fit_stopping_on_labels(x, y, {"model": model, "patience": 4}, Run(0))
     _, held_out = split_rows(len(x), 0.1, seed_of(VMM(random_state=0)))
     kept = normalized_mutual_info_score(y[held_out], fitted.clusters[held_out])
     assert kept == pytest.approx(fitted.numbers["validation_nmi"], abs=1e-9)
     assert fitted.numbers["epochs"] <= min(12, fitted.numbers["best_epoch"] + 4)
-    other = fit_stopping_on_labels(x, y[::-1].copy(), {"model": model, "patience": 4}, 0, "cpu")
+    other = fit_stopping_on_labels(x, y[::-1].copy(), {"model": model, "patience": 4}, Run(0))
     assert other.numbers["validation_nmi"] != fitted.numbers["validation_nmi"]
 
 
