@@ -11,10 +11,11 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 from pyro_vmm import VMM
-from pyro_vmm.command_line.fit import _options
+from pyro_vmm.command_line.fit import DIGITS, _options
 from pyro_vmm.command_line.main import INTERRUPTED, main, parser
 from pyro_vmm.data import Dataset
 
@@ -152,3 +153,20 @@ def test_large_images_train_networks_first_unless_told_otherwise(name: str) -> N
     assert options("--merging", "misclassification")["merging"] == "misclassification"
     told = options("--kl-warmup-steps", "0", "--prior-rest-steps", "7", "--max-epochs", "9")
     assert (told["kl_warmup_steps"], told["prior_rest_steps"], told["max_epochs"]) == (0, 7, 9)
+
+
+def test_the_demo_gives_everyone_the_same_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of threads, and again into the same folder."""
+    monkeypatch.setitem(DIGITS, "max_epochs", 3)
+    latents, output = [], tmp_path / "demo"
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert main(["demo", "--output", str(output)]) == 0
+            latents.append(np.load(output / "latent.npy"))
+    finally:
+        torch.set_num_threads(before)
+    assert (latents[0] == latents[1]).all()
+    assert json.loads((output / "config.json").read_text())["fit"]["threads"] == 1
+    assert json.loads((output / "scores.json").read_text())
