@@ -167,7 +167,7 @@ def history_rows(history: pd.DataFrame) -> tuple[list[str], list[list[str]], str
     step = -(-len(history) // MOST_EPOCHS)
     kept = history if step <= 1 else history.iloc[sorted({*range(0, len(history), step), len(history) - 1})]
     rows = [[told(value) for value in row] for row in kept.astype(object).itertuples(index=False, name=None)]
-    note = f"Every {step}th epoch and the last; history.csv has them all." if step > 1 else ""
+    note = f"One epoch in {step} and the last; history.csv has them all." if step > 1 else ""
     return [str(column).replace("_", " ") for column in history.columns], rows, note
 
 

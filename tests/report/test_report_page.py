@@ -270,7 +270,7 @@ def test_long_histories_are_thinned_and_keep_their_end() -> None:
     assert columns == ["epoch", "elbo"]
     assert len(rows) <= 101
     assert (rows[0][0], rows[-1]) == ("1", ["350", "−1"])
-    assert "Every 4th epoch" in note
+    assert "One epoch in 4 and" in note
     assert len(history_rows(history[:7])[1]) == 7
 
 
