@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -124,12 +125,21 @@ def _end(worker: Worker) -> None:
 
 def _serve(connection: Connection, device: str, folder: Path, data_root: Path | None) -> None:
     """Run what comes down the pipe until it closes."""
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
             connection.send(_attempt(connection.recv(), folder, device, data_root))
+
+
+def _end_with_the_command() -> None:
+    """A command that was killed can end nobody, and a pipe that has closed is noticed when the trial is over."""
+    command = multiprocessing.parent_process()
+    assert command is not None
+    command.join()
+    os._exit(1)
 
 
 def _attempt(trial: Trial, folder: Path, device: str, data_root: Path | None) -> str:

@@ -3,6 +3,9 @@
 import ast
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +145,53 @@ def test_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
     assert os.environ["OMP_NUM_THREADS"] == "2"
     memory = [result["numbers"]["peak_memory_mb"] for result in results if result]
     assert all(50 < megabytes < 5000 for megabytes in memory)
+
+
+COMMAND_WHOSE_WORKER_SLEEPS = """
+import sys
+from pathlib import Path
+from benchmarks.harness import Trial, run_trials
+
+class Sleeps:
+    def __reduce__(self):
+        return exec, ("import os, time; open(%r, 'w').write(str(os.getpid())); time.sleep(120)" % sys.argv[1],)
+
+run_trials([Trial("wine", {"kind": "wine"}, "m", "k-means", {"x": Sleeps()})], Path(sys.argv[1]).parent)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_command_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    noted = tmp_path / "worker"
+    root = Path(pyro_vmm.__file__).parents[1]
+    command = subprocess.Popen([sys.executable, "-c", COMMAND_WHOSE_WORKER_SLEEPS, str(noted)], cwd=root)
+    try:
+        _wait_until(lambda: noted.exists() and noted.read_text() != "", seconds=100)
+        worker = int(noted.read_text())
+        assert worker != command.pid
+        assert _lives(worker)
+    finally:
+        command.kill()
+        command.wait()
+    _wait_until(lambda: not _lives(worker), seconds=20)
+
+
+def _wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        # One that nobody asks for its status, as in a container without an init, is dead and still there.
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:
+        return sys.platform != "linux"
 
 
 @pytest.mark.parametrize("name", EVERY_FIT)
