@@ -100,7 +100,7 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
     """Fit without labels, then score with them, and write both as one file, whole or not at all.
 
     A loss that ceases to be finite is a result as well: it is written with what was said. Times are of the fit alone. A run
-    that was stopped is gone on with from its checkpoint, unless the definition or the source has changed since.
+    that was stopped is gone on with from its checkpoint, unless definition, device or source have changed since.
     """
     from benchmarks.datasets import observations
 
