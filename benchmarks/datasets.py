@@ -13,6 +13,7 @@ import scipy.sparse
 from anndata import AnnData
 from sklearn import datasets
 
+from benchmarks.count_files import read
 from pyro_vmm.data import load_input
 from pyro_vmm.single_cell import simulate_cells
 
@@ -40,6 +41,9 @@ def _load(source: Source, seed: int, data_root: Path | None) -> tuple[Any, Any]:
     kind = source["kind"]
     if kind in ("digits", "mnist", "fashion-mnist"):
         return _images(kind, data_root, **options)
+    if kind == "count-file":
+        assert data_root is not None  # the table has looked
+        return read(data_root / f"{options['name']}.h5ad")
     return KINDS[kind](seed, **options)
 
 
@@ -77,7 +81,9 @@ def _cells(seed: int, **options: Any) -> tuple[AnnData, pd.Series]:
     return cells, cells.obs["group"]
 
 
-def _many_cells(seed: int, num_cells: int, num_genes: int, num_groups: int) -> tuple[AnnData, np.ndarray]:
+def _many_cells(
+    seed: int, num_cells: int, num_genes: int, num_groups: int, depth: float = 200.0
+) -> tuple[AnnData, np.ndarray]:
     """Counts of groups of unequal sizes as sparse rows, made block by block: a million cells need no dense array."""
     rng = np.random.default_rng(seed)
     group = rng.choice(num_groups, num_cells, p=rng.dirichlet(np.full(num_groups, 5.0)))
@@ -85,7 +91,7 @@ def _many_cells(seed: int, num_cells: int, num_genes: int, num_groups: int) -> t
     shares /= shares.sum(1, keepdims=True)
     blocks = []
     for rows in np.split(group, range(CELLS_AT_ONCE, num_cells, CELLS_AT_ONCE)):
-        mean = rng.lognormal(np.log(200.0), 0.3, (len(rows), 1)) * shares[rows]
+        mean = rng.lognormal(np.log(depth), 0.3, (len(rows), 1)) * shares[rows]
         counts = rng.poisson(rng.gamma(2.0, mean / 2.0)).astype(np.float32)
         # No cell may be empty: it would have no library size.
         counts[counts.sum(1) == 0, 0] = 1
@@ -93,11 +99,41 @@ def _many_cells(seed: int, num_cells: int, num_genes: int, num_groups: int) -> t
     return AnnData(scipy.sparse.vstack(blocks, format="csr")), group
 
 
+def _drawn_classes(
+    seed: int, num_observations: int, dim: int, num_classes: int, apart: float, evenness: float, bent: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points of a latent space ``[N, D]`` of classes of unlike shapes, and their classes ``[N]``.
+
+    Half of the classes have another no more than ``apart`` from their centre. ``evenness`` is the concentration of the Dirichlet
+    distribution of their sizes. ``bent`` curves them: quadratic in a Gaussian.
+    """
+    rng = np.random.default_rng(seed)
+    y = rng.choice(num_classes, size=num_observations, p=rng.dirichlet(np.full(num_classes, evenness)))
+    centres = rng.normal(size=(num_classes, dim))
+    distances = np.linalg.norm(centres[:, None] - centres, axis=-1) + np.diag(np.full(num_classes, np.inf))
+    centres *= apart / np.median(distances.min(1))
+    x = np.empty((num_observations, dim))
+    for each in range(num_classes):
+        noise = rng.normal(size=((y == each).sum(), dim))
+        shape = 0.5 * rng.normal(size=(dim, dim)) / np.sqrt(dim) + 0.9 * np.eye(dim)
+        turn = rng.normal(size=(dim, dim)) / np.sqrt(dim)
+        curve = 0.7 * bent * (np.square(noise @ turn) - 1.0) * rng.choice([-1.0, 1.0], size=dim)
+        x[y == each] = centres[each] + (noise + curve) @ shape.T
+    return x, y
+
+
+def _none(seed: int) -> tuple[None, None]:
+    """For measurements that make what they need."""
+    return None, None
+
+
 KINDS: Mapping[str, Callable[..., tuple[Any, Any]]] = {
+    "none": _none,
     "wine": _bundled(datasets.load_wine),
     "breast-cancer": _bundled(datasets.load_breast_cancer),
     "digits-table": _bundled(datasets.load_digits),
     "mixed-columns": _mixed_columns,
+    "drawn-classes": _drawn_classes,
     "cells": _cells,
     "many-cells": _many_cells,
 }

@@ -65,6 +65,9 @@ class Table:
         ``rows -> sentences`` computed from the numbers.
     own_process
         Every trial in a process of its own.
+    check
+        ``(folder of the data or None, quick) -> nothing``: raises a ``UserError`` before any trial where the table
+        cannot be made here.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Table:
     quick_seeds: int = 2
     findings: Callable[[pd.DataFrame], list[str]] = lambda rows: []
     own_process: bool = False
+    check: Callable[[Path | None, bool], None] = lambda data_root, quick: None
 
 
 def collect(table: Table, trials: Sequence[Trial], folder: Path, command: str, *, quick: bool) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def collect(table: Table, trials: Sequence[Trial], folder: Path, command: str, *
         "planned": len(trials),
         "finished": len(rows),
         **{name: _distinct(fact[name] for fact in facts) for name in ("machine", "cores", "threads", "device")},
-        "versions": _distinct(fact["versions"] for fact in facts),
+        "versions": [_together([fact["versions"] for fact in facts])],
         "source": _distinct(fact["source"] for fact in facts),
         "columns": [asdict(column) for column in table.columns],
         "findings": table.findings(good) if len(good) else [],
@@ -125,3 +129,9 @@ def _distinct(values: Any) -> list[Any]:
         if value not in kept:
             kept.append(value)
     return kept
+
+
+def _together(versions: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Every package with its version, or versions where trials had several."""
+    names = _distinct(name for each in versions for name in each)
+    return {name: "/".join(_distinct(each[name] for each in versions if name in each)) for name in names}

@@ -12,8 +12,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from benchmarks.fitted import Absent
 from benchmarks.harness.trial import Trial, run_trial
 
+FAILED, LEFT_OUT = "FAILED\n", "left out: "
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -56,13 +58,14 @@ def run_trials(
     Returns
     -------
     list of str
-        Names of the trials that left no result; a failure does not stop the others.
+        Names of the trials that failed, which does not stop the others. Those that are left out because something that they
+        need is absent are named as well, but have not failed.
     """
     failed: list[str] = []
 
     def tell(number: int, trial: Trial, problem: str) -> None:
-        print(f"[{number}/{len(trials)}] {trial.name}{': FAILED' if problem else ''}\n{problem}".strip(), flush=True)
-        if problem:
+        print(f"[{number}/{len(trials)}] {trial.name}{': ' if problem else ''}{problem}".strip(), flush=True)
+        if problem.startswith(FAILED):
             failed.append(trial.name)
 
     if jobs == 0:
@@ -98,7 +101,7 @@ def _answer(worker: Worker) -> tuple[bool, str]:
         return False, worker.connection.recv()
     except (EOFError, ConnectionResetError):
         worker.process.join()
-        return True, f"The process ended with status {worker.process.exitcode}: was there memory enough?"
+        return True, f"{FAILED}The process ended with status {worker.process.exitcode}: was there memory enough?"
 
 
 def _hand(worker: Worker, waiting: deque[Trial]) -> None:
@@ -145,8 +148,10 @@ def _end_with_the_command() -> None:
 def _attempt(trial: Trial, folder: Path, device: str, data_root: Path | None) -> str:
     try:
         run_trial(trial, folder, device, data_root)
+    except Absent as missing:
+        return f"{LEFT_OUT}{missing}"
     except Exception:
-        return traceback.format_exc()
+        return FAILED + traceback.format_exc()
     return ""
 
 

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.run import Run, TrialCheckpoint
+from benchmarks.fitted import Fitted
+from benchmarks.run import Run, TrialCheckpoint
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
 
@@ -29,7 +30,8 @@ class Trial:
     method
         What the table calls the method.
     fit
-        Name of the function in :data:`benchmarks.methods.FITS` or :data:`benchmarks.methods.FITS_THAT_SEE_LABELS`.
+        Name of the function in :data:`benchmarks.methods.FITS`, :data:`benchmarks.methods.FITS_THAT_SEE_LABELS` or
+        :data:`benchmarks.measurements.MEASUREMENTS`.
     options
         Its options: plain values.
     seed
@@ -59,23 +61,6 @@ class Trial:
     def digest(self) -> str:
         """Of all fields: another definition has another digest."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
-
-
-@dataclass
-class Fitted:
-    """What a fit leaves for the score.
-
-    Attributes
-    ----------
-    clusters, probability
-        Cluster of each observation and how sure of it the method is, ``[N]`` each.
-    numbers
-        What can be said without labels.
-    """
-
-    clusters: Any
-    probability: Any
-    numbers: dict[str, float] = field(default_factory=dict)
 
 
 def result_file(folder: Path, trial: Trial) -> Path:
@@ -119,6 +104,7 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
         result["error"] = " ".join(str(error).split())
     result["numbers"] = checkpoint.spent() | {"memory_before_mb": memory, "peak_memory_mb": peak_memory()}
     if fitted is not None:
+        result["facts"]["versions"] |= fitted.versions
         result["numbers"] |= fitted.numbers
         result["numbers"] |= score(trial, fitted, data_root)
     path = result_file(folder, trial)
@@ -131,13 +117,14 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
 def fit(trial: Trial, x: Any, run: Run, data_root: Path | None) -> Fitted:
     """Fit a method; only those that say so in their name and in the table are handed labels."""
     from benchmarks.datasets import labels
+    from benchmarks.measurements import MEASUREMENTS
     from benchmarks.methods import FITS, FITS_THAT_SEE_LABELS
 
     if trial.fit in FITS_THAT_SEE_LABELS:
         assert trial.told, f"{trial.name} sees labels and does not say so"
         seen = labels(trial.source, trial.seed, data_root)
         return FITS_THAT_SEE_LABELS[trial.fit](x, seen, trial.options, run)
-    return FITS[trial.fit](x, trial.options, run)
+    return {**MEASUREMENTS, **FITS}[trial.fit](x, trial.options, run)
 
 
 def peak_memory() -> float:
@@ -147,11 +134,21 @@ def peak_memory() -> float:
 
 
 def score(trial: Trial, fitted: Fitted, data_root: Path | None) -> dict[str, float]:
-    """Compare clusters with the labels."""
+    """Compare clusters, and an embedding where there is one, with the labels."""
     from benchmarks.datasets import labels
     from pyro_vmm.scoring import cluster_scores
 
-    return cluster_scores(labels(trial.source, trial.seed, data_root), fitted.clusters, fitted.probability)
+    if fitted.clusters is None:
+        return {}
+    truth = labels(trial.source, trial.seed, data_root)
+    numbers = cluster_scores(truth, fitted.clusters, fitted.probability)
+    if fitted.embedding is not None:
+        from benchmarks.datasets import observations
+        from benchmarks.embedding_scores import embedding_scores
+
+        cells = observations(trial.source, trial.seed, data_root)
+        numbers |= embedding_scores(cells, fitted.embedding, truth, trial.seed)
+    return numbers
 
 
 def facts(device: str) -> dict[str, Any]:

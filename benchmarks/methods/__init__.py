@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.harness.trial import Fitted
+from benchmarks.fitted import Fitted
 from benchmarks.methods.arrays import fit_vmm
 from benchmarks.methods.cells import fit_single_cell_vmm
 from benchmarks.methods.classical import (
@@ -11,7 +11,9 @@ from benchmarks.methods.classical import (
     fit_hdbscan,
     fit_kmeans,
 )
+from benchmarks.methods.fine_mixture import fit_fine_mixture
 from benchmarks.methods.released_protocol import fit_stopping_on_labels
+from benchmarks.methods.rivals import fit_rival
 from benchmarks.methods.vade import fit_vade
 
 FITS: Mapping[str, Callable[..., Fitted]] = {
@@ -22,6 +24,8 @@ FITS: Mapping[str, Callable[..., Fitted]] = {
     "gaussian-mixture-bic": fit_gaussian_mixture_by_bic,
     "bayesian-gaussian-mixture": fit_bayesian_gaussian_mixture,
     "hdbscan": fit_hdbscan,
+    "fine-mixture": fit_fine_mixture,
+    "rival": fit_rival,
 }
 """Methods that are handed no label."""
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness.run import Run
-from benchmarks.harness.trial import Fitted
-from benchmarks.methods.classical import bayesian_gaussian_mixture, kmeans
+from benchmarks.fitted import Fitted
+from benchmarks.methods.classical import bayesian_gaussian_mixture, kmeans, leiden
 from benchmarks.methods.joint import JointVMM
+from benchmarks.run import Run
 from pyro_vmm import VMM
 from pyro_vmm.command_line.score import seed_of
 from pyro_vmm.scoring import elbo_surgery
@@ -78,14 +78,3 @@ def cluster_embedding(embedding: np.ndarray, options: Mapping[str, Any], seed: i
     keywords = {name: value for name, value in options.items() if name != "method"}
     methods = {"k-means": kmeans, "bayesian-gaussian-mixture": bayesian_gaussian_mixture, "leiden": leiden}
     return methods[options["method"]](embedding, seed, **keywords)
-
-
-def leiden(x: np.ndarray, seed: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Leiden as scanpy's users run it; it has no probabilities."""
-    import scanpy
-    from anndata import AnnData
-
-    cells = AnnData(np.zeros((len(x), 1), dtype=np.float32), obsm={"embedding": x})
-    scanpy.pp.neighbors(cells, use_rep="embedding", transformer="sklearn", random_state=seed)
-    scanpy.tl.leiden(cells, random_state=seed, flavor="igraph", n_iterations=2, directed=False, **options)
-    return cells.obs["leiden"].astype(int).to_numpy(), np.ones(len(x))

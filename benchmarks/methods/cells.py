@@ -5,10 +5,11 @@ from typing import Any
 
 from anndata import AnnData
 
-from benchmarks.harness.run import Run
-from benchmarks.harness.trial import Fitted
+from benchmarks.count_files import batch_key
+from benchmarks.fitted import Fitted
 from benchmarks.methods.arrays import cluster_embedding, epochs_for
 from benchmarks.methods.joint import JointSingleCellVMM
+from benchmarks.run import Run
 from pyro_vmm import SingleCellVMM
 
 
@@ -21,16 +22,15 @@ def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], run: Run) ->
         Counts ``[cells, genes]``; ``obs["batch"]`` where there are batches.
     options
         ``model`` and ``train``: keywords of ``SingleCellVMM`` and of its ``train``; ``steps``, ``joint`` and ``afterwards`` as in
-        :func:`benchmarks.methods.arrays.fit_vmm`.
+        :func:`benchmarks.methods.arrays.fit_vmm`; ``embedding``: hand it on to be scored as well.
     run
         Seed, device and checkpoint.
     """
     train = dict(options.get("train", {}))
     if "steps" in options:
         train |= epochs_for(options["steps"], adata.n_obs, train.get("batch_size", 256))
-    several = "batch" in adata.obs and adata.obs["batch"].nunique() > 1
     facade = JointSingleCellVMM if options.get("joint") else SingleCellVMM
-    facade.setup_anndata(adata, batch_key="batch" if several else None)
+    facade.setup_anndata(adata, batch_key=batch_key(adata))
     model = facade(adata, random_state=run.seed, **options.get("model", {}))
     model.train(accelerator=run.device, watchers=run.watchers, resume=run.resume, **train)
     history = model.history
@@ -41,8 +41,10 @@ def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], run: Run) ->
         "steps": float(history["step"].iloc[-1, 0]),
         "components_in_use": float(history["clusters_in_use"].iloc[-1, 0]),
     }
+    embedding = model.get_latent_representation() if {"afterwards", "embedding"} & options.keys() else None
     if "afterwards" in options:
-        clusters, probability = cluster_embedding(model.get_latent_representation(), options["afterwards"], run.seed)
-        return Fitted(clusters, probability, numbers)
-    responsibilities = model.predict_proba()
-    return Fitted(responsibilities.argmax(1), responsibilities.max(1), numbers)
+        clusters, probability = cluster_embedding(embedding, options["afterwards"], run.seed)
+    else:
+        responsibilities = model.predict_proba()
+        clusters, probability = responsibilities.argmax(1), responsibilities.max(1)
+    return Fitted(clusters, probability, numbers, embedding if options.get("embedding") else None)

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn import cluster, mixture
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.harness.run import Run
-from benchmarks.harness.trial import Fitted
+from benchmarks.fitted import Fitted
+from benchmarks.run import Run
 
 Clustering = tuple[np.ndarray, np.ndarray]
 
@@ -47,6 +47,17 @@ def gaussian_mixture_by_bic(
     criteria = [candidate.bic(x) for candidate in candidates]
     best = candidates[int(np.argmin(criteria))]
     return _of_responsibilities(best.predict_proba(x)), {"components_in_use": float(best.n_components)}
+
+
+def leiden(x: np.ndarray, seed: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Leiden as scanpy's users run it; it has no probabilities."""
+    import scanpy
+    from anndata import AnnData
+
+    cells = AnnData(np.zeros((len(x), 1), dtype=np.float32), obsm={"embedding": x})
+    scanpy.pp.neighbors(cells, use_rep="embedding", transformer="sklearn", random_state=seed)
+    scanpy.tl.leiden(cells, random_state=seed, flavor="igraph", n_iterations=2, directed=False, **options)
+    return cells.obs["leiden"].astype(int).to_numpy(), np.ones(len(x))
 
 
 def fit_kmeans(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:

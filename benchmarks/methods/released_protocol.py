@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from sklearn.metrics import normalized_mutual_info_score
 
-from benchmarks.harness.run import Run
-from benchmarks.harness.trial import Fitted
+from benchmarks.fitted import Fitted
 from benchmarks.methods.arrays import VALIDATION_FRACTION, numbers_of
+from benchmarks.run import Run
 from pyro_vmm import VMM
 from pyro_vmm.command_line.score import seed_of
 from pyro_vmm.evaluation import Evaluation

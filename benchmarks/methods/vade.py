@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.harness.run import Run
-from benchmarks.harness.trial import Fitted
+from benchmarks.fitted import Fitted
 from benchmarks.methods.arrays import VALIDATION_FRACTION, epochs_for
+from benchmarks.run import Run
 from pyro_vmm.assembly import Assembly
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.evaluation import Evaluation

@@ -1,13 +1,39 @@
 """The tables by name."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from benchmarks.harness import Table
-from benchmarks.tables import ablation, elbo_surgery, images, integration, scaling, sensitivity, tabular
+from benchmarks.tables import (
+    ablation,
+    elbo_surgery,
+    faults,
+    images,
+    integration,
+    joining,
+    long_run,
+    mutations,
+    scaling,
+    sensitivity,
+    step_cost,
+    tabular,
+    throughput,
+)
 
 TABLES: Mapping[str, Table] = {
-    module.TABLE.name: module.TABLE for module in (images, ablation, sensitivity, elbo_surgery, tabular, scaling)
+    module.TABLE.name: module.TABLE
+    for module in (
+        images,
+        ablation,
+        sensitivity,
+        elbo_surgery,
+        tabular,
+        scaling,
+        integration,
+        joining,
+        throughput,
+        step_cost,
+        faults,
+        long_run,
+        mutations,
+    )
 }
-WITH_STAGES_OF_THEIR_OWN: Mapping[str, Callable[[Any], bool]] = {"integration": integration.run}
-"""From the command's options to whether nothing failed."""

@@ -1,78 +1,102 @@
-"""The integration benchmark, whose stages are its own: fits, scores, table."""
+"""Integration and clustering of single-cell counts."""
 
-import argparse
-import importlib.util
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from benchmarks.count_files import FILES
+from benchmarks.harness import Column, Table, Trial
+from benchmarks.harness.collect import CLUSTERS, ELBO, SECONDS
 from pyro_vmm.errors import UserError
 
-FOLDER = Path(__file__).resolve().parents[1]
-QUICK = {"files": ("starmap_mpfc_spatial",), "methods": ("pca", "normal", "vmm")}
-SEEDS, QUICK_SEEDS = 5, 1
-NEEDED = ("scanpy", "igraph")
-"""By every fit; what a single method needs fails with that method."""
+NEEDED, NEEDED_IN_FULL = ("scanpy", "igraph"), ("skmisc", "scib_metrics")
+"""Modules without which no trial runs; what a single rival needs leaves that rival out."""
+QUICK_FILE, QUICK_METHODS = "starmap_mpfc_spatial", ("pca", "normal", "vmm")
+AVERAGED = {
+    "nmi": "NMI",
+    "ari": "ARI",
+    "leiden_nmi": "Leiden's NMI",
+    "leiden_ari": "Leiden's ARI",
+    "total": "Total",
+    "bio": "bio",
+    "batch": "batch",
+}
+QUESTION = """\
+`SingleCellVMM` compared with PCA, Harmony, Scanorama, SCVI (as they come, SCVI for at most 400 epochs) and Seurat
+v3's anchors in R, and with itself under other priors: `normal`, `vamp-prior`, `dp-gmm`. Every method sees the same
+2,000 genes, raw counts and batches. The mixture priors have clusters of their own; all others are followed by Leiden
+(resolution 1, 15 neighbours), which also clusters each embedding. A method whose packages are not installed is left
+out. Total, bio and batch are scib-metrics' aggregates, unscaled, of at most 3,000 cells, on files with batches."""
 
 
-def run(options: Any) -> bool:
-    """Fit, score and gather by the stages of ``benchmarks/integration.py``; whether nothing failed.
+def trials(quick: bool, seed: int) -> list[Trial]:
+    """Every method on every file; the quick form has one file, three methods and no score of the embedding."""
+    common: dict[str, Any] = {} if quick else {"embedding": True}
+    leiden = {"afterwards": {"method": "leiden"}}
+    ours: dict[str, dict[str, Any]] = {
+        "normal": {"model": {"prior": "standard-normal"}, **leiden},
+        "vamp-prior": {"model": {"prior": "vamp-prior"}},
+        "dp-gmm": {"model": {"prior": "gaussian-mixture"}},
+        "vmm": {},
+    }
+    methods = {name: ("rival", {"rival": name}) for name in ("pca", "harmony", "scanorama", "scvi")}
+    methods |= {name: ("single-cell-vmm", options) for name, options in ours.items()}
+    methods["seurat"] = ("rival", {"rival": "seurat"})
+    return [
+        Trial(file, {"kind": "count-file", "name": file}, name, fit, options | common, seed)
+        for file in ((QUICK_FILE,) if quick else FILES)
+        for name, (fit, options) in methods.items()
+        if not quick or name in QUICK_METHODS
+    ]
+
+
+def check(data_root: Path | None, quick: bool) -> None:
+    """Whether a file and the packages are there.
 
     Raises
     ------
     UserError
-        Without the folder of the files, for a package that is missing, or for processes and devices, which it does not take.
+        Where they are not.
     """
-    # Its files are scripts that import each other by their bare names.
-    if str(FOLDER) not in sys.path:
-        sys.path.insert(0, str(FOLDER))
-    import integration
-    from integration_data import FILES
-    from integration_methods import METHODS
-
-    if options.jobs not in (0, 1) or options.devices != ["cpu"]:
-        raise UserError("The benchmark integration runs one fit at a time on the CPU: leave out --jobs and --devices.")
-    if options.data_root is None or not any((options.data_root / f"{file}.h5ad").is_file() for file in FILES):
+    if data_root is None or not any((data_root / f"{file}.h5ad").is_file() for file in FILES):
         raise UserError(
             f"The benchmark integration reads {FILES[0]}.h5ad and others: give their folder as --data-root."
         )
-    seeds = options.seeds or (QUICK_SEEDS if options.quick else SEEDS)
-    name = "integration-quick" if options.quick else "integration"
-    chosen = QUICK if options.quick else {"files": FILES, "methods": tuple(METHODS)}
-    arguments = argparse.Namespace(
-        work=options.output / name,
-        files=[file for file in chosen["files"] if (options.data_root / f"{file}.h5ad").is_file()],
-        methods=chosen["methods"],
-        seeds=range(seeds),
-        only=f"*{options.only or ''}*",
-        data=options.data_root,
-        threads=1,
-        no_scib=options.quick,
-        output=options.results or options.output,
-        name=name,
-    )
-    if not any(True for _ in integration.runs(arguments)):
-        raise UserError(f"--only {options.only}: no fit has such a name; --list shows them.")
-    if options.list:
-        for file, method, seed, folder in integration.runs(arguments):
-            print(f"{'done ' if folder.exists() else 'to do'}  {file}/{method}/seed{seed}")
-        return True
-    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+    if missing := [name for name in (NEEDED if quick else NEEDED + NEEDED_IN_FULL) if find_spec(name) is None]:
         raise UserError(
             f"The benchmark integration needs {', '.join(missing)}: install pyro-vmm with its extra [benchmark]."
         )
-    problems = []
-    for stage in (integration.fit, integration.score):
-        try:
-            stage(arguments)
-        except SystemExit as failure:
-            problems.append(str(failure))
-    # Finished before, whatever was chosen now, belongs into the table.
-    arguments.only = "*"
-    try:
-        integration.table(arguments)
-    except SystemExit as failure:
-        problems.append(str(failure))
-    for problem in problems:
-        print(f"pyro-vmm: {problem}", file=sys.stderr)
-    return not problems
+
+
+def findings(rows: pd.DataFrame) -> list[str]:
+    """Means over the files of the means over seeds; a score that some file lacks is averaged over those that have it."""
+    means = rows.groupby(["data", "method"], sort=False)[[name for name in AVERAGED if name in rows]].mean()
+    sentences = []
+    for method, of_method in means.groupby("method", sort=False):
+        parts = [f"{AVERAGED[name]} {values.mean():.3f}" for name, values in of_method.items() if values.notna().any()]
+        sentences.append(f"{method}, mean over {len(of_method)} files: {', '.join(parts)}.")
+    return sentences
+
+
+TABLE = Table(
+    name="integration",
+    title="Integration and clustering of single-cell counts",
+    question=QUESTION,
+    trials=trials,
+    columns=(
+        Column("nmi", "NMI"),
+        Column("ari", "ARI"),
+        CLUSTERS,
+        *(Column(name, AVERAGED[name]) for name in ("leiden_nmi", "leiden_ari")),
+        Column("leiden_clusters", "Leiden's clusters", 1),
+        *(Column(name, AVERAGED[name]) for name in ("total", "bio", "batch")),
+        ELBO,
+        Column("epochs", "epochs", 0),
+        SECONDS,
+    ),
+    quick_seeds=1,
+    findings=findings,
+    check=check,
+)

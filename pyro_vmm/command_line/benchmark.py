@@ -22,14 +22,11 @@ def benchmark(options: argparse.Namespace) -> bool:
         Without the repository, for an unknown table, a pattern that no trial has, or numbers that cannot be used.
     """
     root = find_repository()
-    module = importlib.import_module("benchmarks.tables")
-    tables, others = module.TABLES, module.WITH_STAGES_OF_THEIR_OWN
-    if options.name not in {*tables, *others}:
-        raise UserError(f"There is no benchmark {options.name!r}: choose {', '.join([*tables, *others])}.")
+    tables = importlib.import_module("benchmarks.tables").TABLES
+    if options.name not in tables:
+        raise UserError(f"There is no benchmark {options.name!r}: choose {', '.join(tables)}.")
     if options.seeds is not None and options.seeds < 1:
         raise UserError(f"--seeds is {options.seeds}: it must be at least 1.")
-    if options.name in others:
-        return bool(others[options.name](options))
     table: Any = tables[options.name]
     devices = [str(choose_device(device, option="--devices")) for device in options.devices]
     folder, results = _folders(options)
@@ -41,6 +38,7 @@ def benchmark(options: argparse.Namespace) -> bool:
         for trial in chosen:
             print(f"{'to do' if trial in left else 'done '}  {trial.name}")
         return True
+    table.check(options.data_root, options.quick)
     _tell_of_other_sources(harness, folder, [trial for trial in chosen if trial not in left])
     print(
         f"{options.name}: {len(chosen) - len(left)} of {len(chosen)} trials done before, {len(left)} to do", flush=True

@@ -16,10 +16,10 @@ import pytest
 
 import pyro_vmm
 from benchmarks import datasets, methods
+from benchmarks.fitted import Fitted
 from benchmarks.harness import Trial, finished, result_file, run_trial, run_trials
 from benchmarks.harness import trial as trial_module
-from benchmarks.harness.run import Run, TrialCheckpoint
-from benchmarks.harness.trial import Fitted
+from benchmarks.run import Run, TrialCheckpoint
 from pyro_vmm.training import Trainer
 
 TINY = {"hidden": [8], "num_components": 8, "latent_dim": 2, "max_epochs": 2}

@@ -1,22 +1,22 @@
-"""The integration benchmark by the common command, with methods that stand in for the slow ones."""
+"""The integration table by the common command, with methods that stand in for the slow ones."""
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from anndata import AnnData
 
-from benchmarks.tables import integration as table
+from benchmarks import embedding_scores, tables
+from benchmarks.count_files import FILES, read
+from benchmarks.fitted import Absent
+from benchmarks.harness import Trial, finished
+from benchmarks.methods import rivals
+from benchmarks.tables import integration
 from pyro_vmm.command_line.main import main
 from pyro_vmm.single_cell import simulate_cells
-
-sys.path.insert(0, str(table.FOLDER))
-import integration
-import integration_methods
-from integration_methods import Fitted
 
 
 @pytest.fixture
@@ -31,118 +31,131 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[AnnData]:
-    """What a method that stands in for the others was given."""
+    """What a rival that stands in for PCA was given; Leiden and scib-metrics are stood in for, too."""
     given: list[AnnData] = []
 
-    def stub(adata: AnnData, seed: int) -> Fitted:
+    def stub(adata: AnnData, seed: int) -> rivals.Embedding:
         given.append(adata)
-        return Fitted(np.random.default_rng(seed).normal(size=(adata.n_obs, 2)), clusters=np.arange(adata.n_obs) % 4)
+        return np.random.default_rng(seed).normal(size=(adata.n_obs, 2)), {"epochs": 3.0}
 
-    methods = {"stub": stub, "seurat": integration_methods.seurat}
-    monkeypatch.setattr(integration_methods, "METHODS", methods)
-    monkeypatch.setattr(integration, "METHODS", methods)
-    monkeypatch.setattr(integration, "load", lambda method, adata: None)
-    monkeypatch.setattr(integration, "versions", lambda method: {"numpy": np.__version__})
-    monkeypatch.setattr(integration, "leiden", lambda embedding, seed: np.arange(len(embedding)) % 2)
-    monkeypatch.setattr(table, "NEEDED", ())
+    def leiden(embedding: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(len(embedding)) % 4, np.ones(len(embedding))
+
+    monkeypatch.setattr(rivals, "RIVALS", {"pca": stub, "seurat": rivals.seurat})
+    monkeypatch.setattr(rivals, "pca", lambda adata, seed: None)
+    monkeypatch.setattr(rivals, "version", lambda package: "1")
+    for module in (rivals, embedding_scores):
+        monkeypatch.setattr(module, "leiden", leiden)
+    monkeypatch.setattr(integration, "NEEDED", ())
+    monkeypatch.setattr(integration, "NEEDED_IN_FULL", ())
     # No Rscript on this path, whatever the machine has.
     monkeypatch.setenv("PATH", "")
-    integration_methods.seurat_version.cache_clear()
-    monkeypatch.setattr(table, "QUICK", {"files": ("starmap_mpfc_spatial",), "methods": ("stub", "seurat")})
+    rivals.seurat_version.cache_clear()
+    only_rivals = replace(
+        integration.TABLE,
+        trials=lambda quick, seed: [
+            trial for trial in integration.trials(False, seed) if trial.method in ("pca", "seurat")
+        ],
+    )
+    monkeypatch.setitem(tables.TABLES, "integration", only_rivals)
     return given
 
 
-def test_all_stages(data: Path, seen: list[AnnData], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Fits see counts and batches; Seurat is said to be absent and nothing fails; a second call fits nothing."""
-    arguments = ["benchmark", "integration", "--quick", "--data-root", str(data), "--output", str(tmp_path / "runs")]
-    assert main(arguments) == 0, "".join(capsys.readouterr())
-    assert [list(adata.obs.columns) for adata in seen] == [["batch"]]
-    page = (tmp_path / "runs" / "integration-quick.md").read_text()
-    assert "| stub | 1 |" in page
-    assert "`seurat` is not in it: Rscript with the package Seurat is not installed here." in page
-    assert "left out" in capsys.readouterr().out
-    assert main(arguments) == 0
-    assert len(seen) == 1
-    assert main([*arguments, "--seeds", "2", "--list", "--only", "stub"]) == 0
-    listed = capsys.readouterr().out.splitlines()[-2:]
-    assert listed == ["done   starmap_mpfc_spatial/stub/seed0", "to do  starmap_mpfc_spatial/stub/seed1"]
-
-
-def test_a_fit_of_another_definition_is_kept_and_told_of(
-    data: Path,
-    seen: list[AnnData],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_fits_see_counts_and_batches_and_what_is_absent_is_left_out(
+    data: Path, seen: list[AnnData], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = ["benchmark", "integration", "--quick", "--data-root", str(data), "--output", str(tmp_path / "runs")]
-    for state, told in (("one", False), ("one", False), ("other", True)):
-        monkeypatch.setattr(integration, "definition", lambda method, state=state: state)
-        assert main(arguments) == 0
-        assert ("1 fits were made by another definition" in capsys.readouterr().out) == told
-    assert len(seen) == 1
+    scored = []
+
+    def integration_scores(*arguments: object) -> dict[str, float]:
+        scored.append(arguments)
+        return {"total": 0.5, "bio_conservation": 0.4, "batch_correction": 0.6, "cells": 60.0}
+
+    monkeypatch.setattr(embedding_scores, "integration_scores", integration_scores)
+    monkeypatch.setattr(embedding_scores, "_known", {})
+    command = ["benchmark", "integration", "--seeds", "1", "--jobs", "0", "--output", str(tmp_path / "runs")]
+    command += ["--data-root", str(data)]
+    assert main(command) == 0, "".join(capsys.readouterr())
+    assert [list(adata.obs.columns) for adata in seen] == [["batch"]]
+    told = capsys.readouterr().out
+    assert "left out: Rscript with the package Seurat is not installed here" in told
+    assert "left out: there is no" in told
+    assert f"**1 of {2 * len(FILES)} trials have been run.**" in told
+    assert "pca, mean over 1 files: NMI" in told
+    assert "Total 0.500, bio 0.400, batch 0.600" in told
+    trial = integration.trials(False, 0)[2 * 9]
+    result = finished(tmp_path / "runs" / "integration", trial)
+    assert result is not None
+    assert result["facts"]["versions"]["scanpy"] == "1"
+    assert {"leiden_nmi", "leiden_ari", "leiden_clusters", "epochs", "total"} <= set(result["numbers"])
+    assert result["numbers"]["clusters"] == 4
+    assert main(command) == 0
+    assert len(seen) == len(scored) == 1
+    assert main([*command, "--list", "--only", "starmap*"]) == 0
+    listed = capsys.readouterr().out.splitlines()[-2:]
+    assert listed == ["done   starmap_mpfc_spatial/pca/seed0", "to do  starmap_mpfc_spatial/seurat/seed0"]
 
 
-def test_the_definition_is_of_the_file_and_for_ours_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for state in ("one", "other"):
-        integration_methods.definition.cache_clear()
-        monkeypatch.setattr(integration_methods, "source_digest", lambda state=state: state)
-        found.append({method: integration_methods.definition(method) for method in ("pca", "scvi", "vmm", "normal")})
-    integration_methods.definition.cache_clear()
-    assert [name for name in found[0] if found[0][name] != found[1][name]] == ["vmm", "normal"]
+def test_an_embedding_is_scored_once_and_against_batches_only_where_there_are(
+    seen: list[AnnData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    totals = {"total": 0.5, "bio_conservation": 0.4, "batch_correction": 0.6}
+    monkeypatch.setattr(embedding_scores, "integration_scores", lambda *given: calls.append(given) or totals)
+    monkeypatch.setattr(embedding_scores, "_known", {})
+    embedding, truth = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 4
+    for batches, number in ((2, 1), (2, 1), (1, 1)):
+        cells = simulate_cells(40, 8, num_groups=2, num_batches=batches)
+        scores = embedding_scores.embedding_scores(cells, embedding, truth, 0)
+        assert scores["leiden_nmi"] == scores["leiden_ari"] == 1.0
+        assert ("total" in scores) == (batches == 2)
+        assert len(calls) == number
 
 
 def test_mistakes(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    empty = tmp_path / "empty"
-    monkeypatch.setattr(table, "NEEDED", ("no_such_package",))
+    monkeypatch.setattr(integration, "NEEDED", ("no_such_package",))
+    output = ["--output", str(tmp_path / "runs")]
     for arguments, told in (
-        (["--jobs", "2"], "--jobs"),
         (["--jobs", "-3"], "--jobs"),
         (["--data-root", str(data), "--only", "nosuch"], "--only nosuch"),
         ([], "--data-root"),
-        (["--data-root", str(empty)], "h5ad"),
+        (["--data-root", str(tmp_path / "empty")], "h5ad"),
         (["--data-root", str(data)], "no_such_package"),
     ):
-        assert main(["benchmark", "integration", *arguments]) == 2
+        assert main(["benchmark", "integration", *arguments, *output]) == 2
         error = capsys.readouterr().err
         assert told in error
         assert error.count("\n") == 1
 
 
-def test_each_prior_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_and_cell_types_of_a_file_are_in_one_order(data: Path) -> None:
+    cells, cell_types = read(data / "starmap_mpfc_spatial.h5ad")
+    truth = simulate_cells(60, 12, num_groups=3, num_batches=2)
+    assert list(cells.obs.columns) == ["batch"]
+    assert (cells.X != truth.X).nnz == 0
+    assert (cell_types == truth.obs["group"].astype(str)).all()
+    with pytest.raises(Absent, match=r"no_such\.h5ad"):
+        read(data / "no_such.h5ad")
+
+
+def test_each_prior_has_a_row() -> None:
     """The standard normal alone has no clusters of its own."""
-    fitted: list[Any] = []
-
-    class Model:
-        def predict(self) -> np.ndarray:
-            return np.zeros(3)
-
-    def single_cell_vmm(adata: AnnData, seed: int, **options: Any) -> Any:
-        fitted.append(options.get("prior", "vamp-mixture"))
-        return Model(), Fitted(np.zeros((3, 2)))
-
-    monkeypatch.setattr(integration_methods, "single_cell_vmm", single_cell_vmm)
-    own = {name: integration_methods.METHODS[name](None, 0).clusters is not None for name in integration_methods.OURS}
-    assert own == {"normal": False, "vamp-prior": True, "dp-gmm": True, "vmm": True}
-    assert fitted == ["standard-normal", "vamp-prior", "gaussian-mixture", "vamp-mixture"]
+    ours: list[Trial] = [trial for trial in integration.trials(False, 0) if trial.fit == "single-cell-vmm"]
+    found = {trial.method: trial.options for trial in ours}
+    assert {name: options.get("model", {}).get("prior", "vamp-mixture") for name, options in found.items()} == {
+        "normal": "standard-normal",
+        "vamp-prior": "vamp-prior",
+        "dp-gmm": "gaussian-mixture",
+        "vmm": "vamp-mixture",
+    }
+    assert [name for name, options in found.items() if "afterwards" in options] == ["normal"]
+    assert all(options["embedding"] for options in found.values())
 
 
 def test_time_of_a_method_in_another_process_counts() -> None:
     """R works in a process of its own, whose time this one's clock does not know."""
-    before = integration.cpu_seconds()
+    before = rivals._cpu_seconds()
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", busy], check=True)
-    assert integration.cpu_seconds() - before >= 0.25
-
-
-def test_of_two_processes_at_one_fit_the_second_leaves_the_first_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(integration, "leiden", lambda embedding, seed: np.zeros(len(embedding)))
-    for number in (1.0, 2.0):
-        integration.save(tmp_path / "fit", Fitted(np.full((3, 2), number)), {"seed": 0})
-    assert np.load(tmp_path / "fit" / "embedding.npy")[0, 0] == 1.0
-    assert [path.name for path in tmp_path.iterdir()] == ["fit"]
+    assert rivals._cpu_seconds() - before >= 0.25

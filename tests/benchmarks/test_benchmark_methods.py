@@ -11,11 +11,11 @@ from sklearn.neighbors import NearestCentroid
 
 from benchmarks.datasets import labels, observations
 from benchmarks.harness import Trial
-from benchmarks.harness.run import Run
 from benchmarks.methods.arrays import epochs_for
 from benchmarks.methods.classical import gaussian_mixture_by_bic
 from benchmarks.methods.joint import optimise_jointly
 from benchmarks.methods.released_protocol import fit_stopping_on_labels
+from benchmarks.run import Run
 from pyro_vmm import VMM
 from pyro_vmm.command_line.score import seed_of
 from pyro_vmm.infer.partition import partition_parameters

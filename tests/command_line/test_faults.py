@@ -19,7 +19,7 @@ from pyro_vmm.command_line.main import FAILED, INTERRUPTED, main
 from pyro_vmm.infer import EmpiricalBayesSVI
 from pyro_vmm.training import CheckpointWriter, Trainer, read_checkpoint
 
-BENCHMARKS = Path(pyro_vmm.__file__).parents[1] / "benchmarks"
+ROOT = Path(pyro_vmm.__file__).parents[1]
 SMALL = ["--num-components", "4", "--latent-dim", "2", "--batch-size", "20", "--device", "cpu", "--quiet"]
 
 
@@ -41,15 +41,20 @@ def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
-def test_fits_struck_at_random_moments_end_in_the_same_bits(tmp_path: Path) -> None:
-    faults = ["kill", "terminate", "damage", "file size", "interrupt"]
-    script = [sys.executable, str(BENCHMARKS / "faults.py"), "--output", str(tmp_path / "faults.json")]
-    options = ["--blows", "5", "--fresh", "0", "--fits", "counts", "--faults", *faults]
-    done = subprocess.run([*script, *options], capture_output=True, text=True, check=False)
+def measured(name: str, only: str, folder: Path) -> list[dict[str, Any]]:
+    """Rows of a benchmark's quick form, in processes of its own."""
+    command = [sys.executable, "-m", "pyro_vmm", "benchmark", name, "--quick", "--only", only, "--output", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    results = json.loads((tmp_path / "faults.json").read_text())
-    assert results["failures"] == []
-    assert sorted(blow["fault"] for blow in results["log"]) == sorted(faults)
+    rows: list[dict[str, Any]] = json.loads((folder / f"{name}-quick.json").read_text())["rows"]
+    return rows
+
+
+def test_fits_struck_at_random_moments_end_in_the_same_bits(tmp_path: Path) -> None:
+    (row,) = measured("faults", "counts", tmp_path)
+    assert row["blows"] == 5
+    struck = {name.partition(", status ")[0]: number for name, number in row.items() if ", status " in name}
+    assert struck == dict.fromkeys(["kill", "terminate", "damage", "file size", "interrupt"], 1.0)
 
 
 def test_a_fit_stopped_before_its_first_checkpoint_begins_anew(
@@ -186,9 +191,9 @@ def test_another_number_of_threads_is_told_of_on_resuming(fit: list[str], tmp_pa
     assert "begun with 7 threads, not 1" in one_line(capsys)
 
 
-def test_a_long_fit_needs_no_more_memory_than_a_short_one() -> None:
-    script = [sys.executable, str(BENCHMARKS / "long_run.py"), "--steps", "300"]
-    results = json.loads(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
-    for kind in ("arrays", "cells"):
-        assert len(results[kind]["megabytes"]) >= 20
-        assert results[kind]["growth after the first fifth, megabytes"] < 2
+def test_a_long_fit_needs_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    rows = measured("long-run", "*", tmp_path)
+    assert [row["data"] for row in rows] == ["arrays", "cells"]
+    for row in rows:
+        assert row["readings"] >= 20
+        assert row["growth_mb"] < 2
