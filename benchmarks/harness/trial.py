@@ -87,6 +87,7 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
     A loss that ceases to be finite is a result as well: it is written with what was said. Times are of the fit alone. A run
     that was stopped is gone on with from its checkpoint, unless definition, device or source have changed since.
     """
+    from benchmarks import measurements, methods  # noqa: F401 - before time and memory are taken
     from benchmarks.datasets import observations
 
     fitted, result = None, {"trial": trial.name, "digest": trial.digest, "definition": asdict(trial)}

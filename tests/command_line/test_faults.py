@@ -42,8 +42,9 @@ def weights(folder: Path) -> bytes:
 
 
 def measured(name: str, only: str, folder: Path) -> list[dict[str, Any]]:
-    """Rows of a benchmark's quick form, in processes of its own."""
-    command = [sys.executable, "-m", "pyro_vmm", "benchmark", name, "--quick", "--only", only, "--output", str(folder)]
+    """Rows of a benchmark's quick form, in a process of its own."""
+    command = [sys.executable, "-m", "pyro_vmm", "benchmark", name, "--quick", "--only", only, "--jobs", "0"]
+    command += ["--output", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     rows: list[dict[str, Any]] = json.loads((folder / f"{name}-quick.json").read_text())["rows"]
