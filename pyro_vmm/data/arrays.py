@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.data.sparse_structure import check_sparse_structure, check_sparse_tensor
 from pyro_vmm.errors import UserError
 
 MAXIMUM_COUNT = 2**24
@@ -151,6 +152,15 @@ def _densify(x: Any, name: str) -> NDArray[Any]:
             f"{name} is sparse and would need {num_bytes / 2**30:.1f} GiB when dense, more than the "
             f"{MAXIMUM_DENSE_BYTES / 2**30:g} GiB allowed: select fewer features or observations."
         )
+    check_sparse_structure(x, name)
+    if x.format not in ("csr", "csc"):
+        x = x.astype(np.float64).tocsr()
+    # With indices and pointers of one type, without which SciPy computes little.
+    x = type(x)((x.data, x.indices, x.indptr), shape=x.shape)
+    if not x.has_canonical_format:
+        # A copy: the user's matrix stays as it is, and sums of small integers do not overflow.
+        x = x.astype(np.float64)
+        x.sum_duplicates()
     # Cast while sparse, so that no dense float64 copy is ever held; the dtype is checked before it is lost.
     _check_dtype(np.empty(0, dtype=x.dtype), name)
     with np.errstate(over="ignore"):
@@ -196,6 +206,7 @@ def _tensor_values(x: Any, name: str) -> NDArray[Any]:
                 f"{name} is sparse and would need {num_bytes / 2**30:.1f} GiB when dense: "
                 "select fewer features or observations."
             )
+        check_sparse_tensor(x, name)
         x = x.to_dense()
     x = x.detach().cpu().resolve_conj().resolve_neg()
     # NumPy has no bfloat16; float32 holds every one of its values.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.data.arrays import MAXIMUM_COUNT, listed
+from pyro_vmm.data.sparse_structure import check_sparse_structure
 from pyro_vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def to_count_matrix(
     gene_names: NDArray[np.str_],
     *,
     allow_non_counts: bool = False,
-    other_sources: str = "",
+    advice_on_fractions: Callable[[], str] = lambda: "give raw counts",
 ) -> "csr_array":
     """Check stored counts and copy them to CSR.
 
@@ -38,8 +39,8 @@ def to_count_matrix(
         ``[N]`` and ``[G]``.
     allow_non_counts
         Whether values need not be whole. They still must be finite and not negative.
-    other_sources
-        Where else counts might be found, for the message about values that are not whole.
+    advice_on_fractions
+        Says what to do about values that are not whole; called for that message alone.
 
     Returns
     -------
@@ -50,12 +51,14 @@ def to_count_matrix(
     Raises
     ------
     UserError
-        If ``values`` is of another kind, or has missing, infinite, negative or broken values or counts above
+        If ``values`` is of another kind or a damaged sparse matrix, or has missing, infinite, negative or broken values or counts above
         :data:`MAXIMUM_COUNT`, or if a cell has no counts.
     """
     counts = _copy_to_csr(values, source)
 
-    def refuse(is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]], adjective: str, mend: str) -> None:
+    def refuse(
+        is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]], adjective: str, advice: str | Callable[[], str]
+    ) -> None:
         number, first = _find(counts.data, is_bad)
         if number == 0:
             return
@@ -66,18 +69,14 @@ def to_count_matrix(
             told = f"one {adjective} value, {_shown(counts.data[first])} at {where}"
         else:
             told = f"{number} {adjective} values, the first {_shown(counts.data[first])} at {where}"
-        raise UserError(f"{source} has {told}: {mend}.")
+        raise UserError(f"{source} has {told}: {advice if isinstance(advice, str) else advice()}.")
 
     if counts.dtype.kind == "f":
         refuse(lambda x: ~np.isfinite(x), "NaN or infinite", "set them right or remove those cells or genes")
     if counts.dtype.kind in "fi":
         refuse(lambda x: x < 0, "negative", "give raw counts, not scaled or centred values")
     if counts.dtype.kind == "f" and not allow_non_counts:
-        refuse(
-            lambda x: x != np.rint(x),
-            "non-whole",
-            f"give raw counts{other_sources}, or allow_non_counts=True if these values are meant",
-        )
+        refuse(lambda x: x != np.rint(x), "non-whole", advice_on_fractions)
     if not allow_non_counts:
         refuse(
             lambda x: x > MAXIMUM_COUNT,
@@ -118,6 +117,7 @@ def _sparse_to_csr(matrix: Any, source: str) -> "csr_array":
     from scipy import sparse
 
     _check_kind(matrix.dtype, source)
+    check_sparse_structure(matrix, source)
     dtype = _working_dtype(matrix.dtype)
     if matrix.format == "csr":
         parts = (matrix.data.astype(dtype), matrix.indices.copy(), matrix.indptr.copy())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.data.cell_covariates import check_batch_sizes, read_categories, read_numbers, read_size_factors
 from pyro_vmm.data.count_checks import to_count_matrix
+from pyro_vmm.data.sparse_structure import check_sparse_structure
 from pyro_vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -248,14 +249,16 @@ def read_counts(
     import pandas as pd
 
     _check_in_memory(adata)
-    values, names = _stored_counts(adata, setup)
+    fitting = categories is None
+    # Of a view SciPy takes rows and columns as soon as it is looked at, without a word where they do not exist.
+    _check_structure(_whole(adata), setup)
+    values, names = _stored_counts(adata, setup, fitting=fitting)
     cells, genes = _text_names(adata.obs_names), _text_names(names)
     _check_names(cells, genes, setup.source)
     if gene_names is not None:
         _check_genes(genes, np.asarray(gene_names, dtype=np.str_), setup)
     if values is not None and values.shape[0] != len(cells):
         raise UserError(f"{setup.source} has {values.shape[0]} cells, but adata has {len(cells)}: set adata.raw anew.")
-    fitting = categories is None
     if fitting and len(cells) == 1:
         raise UserError(f"adata has one cell, {str(cells[0])!r}, but at least 2 are needed to fit: give more cells.")
 
@@ -284,7 +287,7 @@ def read_counts(
         cells,
         genes,
         allow_non_counts=allow_non_counts,
-        other_sources=_other_sources(adata, setup),
+        advice_on_fractions=lambda: _advice_on_fractions(adata, setup, fitting=fitting),
     )
     if fitting:
         _warn_of_genes(counts, genes, setup.source)
@@ -316,23 +319,57 @@ def _check_in_memory(adata: Any) -> None:
         raise UserError("adata was opened lazily: load it into memory with adata.to_memory().")
 
 
-def _stored_counts(adata: "AnnData", setup: CountSetup) -> tuple[Any, Any]:
+def _check_structure(adata: "AnnData", setup: CountSetup) -> None:
+    """Refuse counts in a damaged sparse matrix."""
+    stored = None
+    if setup.layer is None:
+        stored = adata.X
+    elif setup.layer == "raw":
+        stored = None if adata.raw is None else adata.raw.X
+    elif setup.layer in adata.layers:
+        stored = adata.layers[setup.layer]
+    if _is_sparse(stored):
+        check_sparse_structure(stored, setup.source)
+
+
+def _whole(adata: "AnnData") -> "AnnData":
+    """What ``adata`` is a view of, or itself."""
+    # AnnData has no public name for it; a view of a view refers to the first AnnData.
+    return (getattr(adata, "_adata_ref", None) or adata) if adata.is_view else adata
+
+
+def _is_sparse(values: Any) -> bool:
+    from scipy import sparse
+
+    return bool(sparse.issparse(values))
+
+
+def _stored_counts(adata: "AnnData", setup: CountSetup, *, fitting: bool) -> tuple[Any, Any]:
     """The matrix that ``setup`` names, ``[N, G]``, as stored, and its G gene names."""
     layer = setup.layer
-    if layer is None:
-        if adata.X is None:
-            mend = f"give a layer, {listed(_layers(adata))}" if _layers(adata) else "put the counts there"
-            raise UserError(f"adata.X is empty (None): {mend}.")
-        return adata.X, adata.var_names
     if layer == "raw" and "raw" in adata.layers:
         raise UserError("layer='raw' means adata.raw, but adata has a layer of that name: give the layer another name.")
-    if layer == "raw":
-        if adata.raw is None:
-            raise UserError(f"adata has no raw counts (adata.raw is None): give {_choices(adata)}.")
+    if layer is None and adata.X is not None:
+        return adata.X, adata.var_names
+    if layer == "raw" and adata.raw is not None:
         return adata.raw.X, adata.raw.var_names
-    if layer not in adata.layers:
-        raise UserError(f"adata has no layer {layer!r}: give {_choices(adata)}.")
-    return adata.layers[layer], adata.var_names
+    if layer not in (None, "raw") and layer in adata.layers:
+        return adata.layers[layer], adata.var_names
+    fault = f"adata has no layer {layer!r}"
+    if layer is None:
+        fault = "adata.X is empty (None)"
+    elif layer == "raw":
+        fault = "adata has no raw counts (adata.raw is None)"
+    if not fitting:
+        advice = "set adata.raw to an AnnData with raw counts in its X"
+        if layer != "raw":
+            advice = f"put raw counts there{_as_with(adata, setup)}"
+        raise UserError(f"{fault}, and the model was fitted to the counts there: {advice}.")
+    if layer is None:
+        raise UserError(
+            f"{fault}: {f'give a layer, {listed(_layers(adata))}' if _layers(adata) else 'put the counts there'}."
+        )
+    raise UserError(f"{fault}: give {_choices(adata)}.")
 
 
 def _layers(adata: "AnnData") -> list[Any]:
@@ -350,25 +387,52 @@ def _choices(adata: "AnnData") -> str:
     return "layer=" + " or ".join(choices) if choices else "an AnnData that holds counts, as this one holds no matrix"
 
 
-def _other_sources(adata: "AnnData", setup: CountSetup) -> str:
-    """Where else counts seem to be, for a message."""
-    places = {f"layer={str(name)!r}": adata.layers[name] for name in _layers(adata) if name not in ("raw", setup.layer)}
+def _advice_on_fractions(adata: "AnnData", setup: CountSetup, *, fitting: bool) -> str:
+    """What to do about counts that are not whole, for a message."""
+    if not fitting:
+        return f"give raw counts{_as_with(adata, setup)}, as the model was fitted to"
+    options = [option for option, _ in _other_counts(adata, setup)]
+    perhaps = f", perhaps {' or '.join(options)}" if options else ""
+    return f"give raw counts{perhaps}, or allow_non_counts=True if these values are meant"
+
+
+def _as_with(adata: "AnnData", setup: CountSetup) -> str:
+    """How to put the counts where a model looks for them, if they seem to be elsewhere in ``adata``; for a message."""
+    others = [
+        place
+        for option, place in _other_counts(adata, setup)
+        if option != "layer='raw'" or adata.raw.shape == adata.shape
+    ]
+    return f", as with {setup.source} = {others[0]}" if others and setup.layer != "raw" else ""
+
+
+def _other_counts(adata: "AnnData", setup: CountSetup) -> list[tuple[str, str]]:
+    """Where else counts seem to be: the option that names the place, and the place."""
+    whole = _whole(adata)
+    places = {
+        (f"layer={str(name)!r}", f"adata.layers[{str(name)!r}]"): whole.layers[name]
+        for name in _layers(adata)
+        if name not in ("raw", setup.layer)
+    }
     if setup.layer is not None:
-        places["layer=None"] = adata.X
-    if setup.layer != "raw" and adata.raw is not None:
-        places["layer='raw'"] = adata.raw.X
-    others = [place for place, values in places.items() if _seem_counts(values)]
-    return f", perhaps {' or '.join(others)}" if others else ""
+        places["layer=None", "adata.X"] = whole.X
+    if setup.layer != "raw" and whole.raw is not None:
+        places["layer='raw'", "adata.raw.X"] = whole.raw.X
+    return [place for place, values in places.items() if _seem_counts(values)]
 
 
 def _seem_counts(values: Any) -> bool:
     """Whether the first numbers of a matrix are whole and not negative."""
-    from scipy import sparse
-
-    is_sparse = sparse.issparse(values)
-    if not (is_sparse or isinstance(values, np.ndarray)):
+    if _is_sparse(values):
+        try:
+            check_sparse_structure(values, "")
+        except UserError:
+            return False
+        first = values.tocsr()[:10].data
+    elif isinstance(values, np.ndarray):
+        first = values[:10]
+    else:
         return False
-    first = values[:10].tocsr().data if is_sparse else values[:10]
     return first.dtype.kind in "bui" or bool(
         first.dtype.kind == "f" and np.all((first >= 0) & (first == np.rint(first)))
     )

@@ -1,0 +1,178 @@
+"""Whether the parts of a sparse matrix fit its shape, looked at before any library computes with them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.errors import UserError
+
+COMPRESSED = {"csr": ("row", "column"), "csc": ("column", "row"), "bsr": ("block row", "block column")}
+"""What the pointers and the indices of SciPy's compressed formats count."""
+
+
+def check_sparse_structure(matrix: Any, source: str) -> None:
+    """Refuse a SciPy sparse matrix whose indices, pointers or lengths do not fit its shape.
+
+    SciPy itself does not check them when it computes: it answers wrongly, or reads and writes beyond its arrays. Unsorted
+    and repeated indices are allowed, and so are indices and pointers of different integer types.
+
+    Parameters
+    ----------
+    matrix
+        ``[N, F]``, of any sparse format. It is only looked at, in memory for a few thousand numbers.
+    source
+        What the message calls it.
+
+    Raises
+    ------
+    UserError
+        If it is damaged.
+    """
+    num_rows, num_columns = matrix.shape
+    if matrix.format in COMPRESSED:
+        lines, entries = COMPRESSED[matrix.format]
+        height, width = matrix.blocksize if matrix.format == "bsr" else (1, 1)
+        sizes = (num_rows // height, num_columns // width)
+        num_lines, num_entries = sizes[::-1] if matrix.format == "csc" else sizes
+        check_compressed(
+            matrix.indptr,
+            matrix.indices,
+            len(matrix.data),
+            num_lines=num_lines,
+            num_entries=num_entries,
+            lines=lines,
+            entries=entries,
+            source=source,
+        )
+    elif matrix.format == "coo":
+        for indices, size, noun in ((matrix.row, num_rows, "row"), (matrix.col, num_columns, "column")):
+            _check_same_length(len(indices), len(matrix.data), source)
+            _check_range(indices, size, noun, source)
+    elif matrix.format == "lil":
+        if any(len(columns) != len(values) for columns, values in zip(matrix.rows, matrix.data, strict=True)):
+            _refuse(source, "has a row with different numbers of indices and of values")
+        for columns in matrix.rows:
+            _check_range(np.asarray(columns, dtype=np.int64), num_columns, "column", source)
+    elif matrix.format == "dok":
+        keys = np.array(list(matrix.keys()), dtype=np.int64).reshape(-1, 2)
+        _check_range(keys[:, 0], num_rows, "row", source)
+        _check_range(keys[:, 1], num_columns, "column", source)
+
+
+def check_sparse_tensor(tensor: Any, source: str) -> None:
+    """As :func:`check_sparse_structure`, of a PyTorch tensor ``[N, F]`` in the layout COO, CSR or CSC.
+
+    Tensors of other shapes and layouts are left to PyTorch.
+
+    Raises
+    ------
+    UserError
+        If it is damaged.
+    """
+    import torch
+
+    if tensor.ndim != 2 or tensor.dense_dim() > 0:
+        return
+    num_rows, num_columns = tensor.shape
+    if tensor.layout == torch.sparse_coo:
+        indices = tensor._indices().detach().cpu().numpy()
+        _check_same_length(indices.shape[1], len(tensor._values()), source)
+        _check_range(indices[0], num_rows, "row", source)
+        _check_range(indices[1], num_columns, "column", source)
+    elif tensor.layout in (torch.sparse_csr, torch.sparse_csc):
+        by_row = tensor.layout == torch.sparse_csr
+        lines, entries = COMPRESSED["csr" if by_row else "csc"]
+        pointers = tensor.crow_indices() if by_row else tensor.ccol_indices()
+        indices = tensor.col_indices() if by_row else tensor.row_indices()
+        check_compressed(
+            pointers.detach().cpu().numpy(),
+            indices.detach().cpu().numpy(),
+            len(tensor.values()),
+            num_lines=num_rows if by_row else num_columns,
+            num_entries=num_columns if by_row else num_rows,
+            lines=lines,
+            entries=entries,
+            source=source,
+        )
+
+
+def check_compressed(
+    pointers: NDArray[Any],
+    indices: NDArray[Any],
+    num_values: int,
+    *,
+    num_lines: int,
+    num_entries: int,
+    lines: str,
+    entries: str,
+    source: str,
+) -> None:
+    """Refuse compressed rows or columns that do not fit their shape.
+
+    Parameters
+    ----------
+    pointers
+        Where each line starts, and where the last one ends, ``[num_lines + 1]``.
+    indices
+        Place of each stored value in its line, ``[nnz]``, within ``0 .. num_entries - 1``.
+    num_values
+        Number of stored values, which must be nnz.
+    num_lines, num_entries
+        The shape.
+    lines, entries
+        What the message calls a line and a place: ``"row"`` and ``"column"``, for example.
+    source
+        What the message calls the matrix.
+
+    Raises
+    ------
+    UserError
+        If they do not fit.
+    """
+    for name, numbers in (("pointers", pointers), ("indices", indices)):
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+            _refuse(
+                source, f"has {name} of dtype {numbers.dtype} and shape {numbers.shape}, not a list of whole numbers"
+            )
+    if len(pointers) != num_lines + 1:
+        _refuse(source, f"has {len(pointers)} {lines} pointers, but {num_lines} {lines}s need {num_lines + 1}")
+    _check_same_length(len(indices), num_values, source)
+    if pointers[0] != 0:
+        _refuse(source, f"has {int(pointers[0])} as its first {lines} pointer, which must be 0")
+    falls = pointers[1:] < pointers[:-1]
+    if falls.any():
+        line = int(np.argmax(falls))
+        _refuse(
+            source,
+            f"has {lines} pointers that fall, from {int(pointers[line])} to {int(pointers[line + 1])} at {lines} {line} "
+            "(counting from 0)",
+        )
+    if pointers[-1] != len(indices):
+        _refuse(
+            source,
+            f"has {len(indices)} stored values, but its {lines} pointers end at {int(pointers[-1])}",
+            "" if pointers[-1] > len(indices) else ", or drop values that belong nowhere with its method prune()",
+        )
+    _check_range(indices, num_entries, entries, source)
+
+
+def _check_same_length(num_indices: int, num_values: int, source: str) -> None:
+    if num_indices != num_values:
+        _refuse(source, f"has {num_indices} indices for {num_values} stored values")
+
+
+def _check_range(indices: NDArray[Any], size: int, noun: str, source: str) -> None:
+    if not len(indices):
+        return
+    least, most = int(indices.min()), int(indices.max())
+    if least < 0 or most >= size:
+        wrong = least if least < 0 else most
+        hint = ", as though counted from 1" if least == 1 and most == size else ""
+        _refuse(source, f"has the {noun} index {wrong}, outside 0 .. {size - 1}{hint}")
+
+
+def _refuse(source: str, fault: str, otherwise: str = "") -> None:
+    raise UserError(
+        f"{source} is a damaged sparse matrix: it {fault}. Make or read it again from its original{otherwise}."
+    )
