@@ -51,8 +51,8 @@ def to_count_matrix(
     Raises
     ------
     UserError
-        If ``values`` is of another kind or a damaged sparse matrix, or has missing, infinite, negative or broken values or counts above
-        :data:`MAXIMUM_COUNT`, or if a cell has no counts.
+        If ``values`` is of another kind or a damaged sparse matrix, or has missing, infinite, negative or broken values
+        or counts above :data:`MAXIMUM_COUNT`, or if a cell has no counts.
     """
     counts = _copy_to_csr(values, source)
 

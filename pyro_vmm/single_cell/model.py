@@ -299,7 +299,8 @@ class SingleCellVMM(AnswersOfCells):
         batch_size
             Cells in a minibatch.
         train_size
-            Share of the cells trained on; the others watch the ELBO. 1 for all.
+            Share of the cells trained on; the others watch the ELBO. 1 for all. Every batch and every category of a
+            categorical covariate has cells among those trained on.
         early_stopping
             Stop when the ELBO of the held-out cells has not risen for ``patience`` epochs. The state that was best on them
             is restored either way.
@@ -356,7 +357,12 @@ class SingleCellVMM(AnswersOfCells):
         device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
         if self.assembly.low_precision:
             warn_where_it_is_slow(device, stacklevel=2)
-        training, held_out = split_rows(len(self.cells.cell_names), 1.0 - train_size, self.random_state)
+        training, held_out = split_rows(
+            len(self.cells.cell_names),
+            1.0 - train_size,
+            self.random_state,
+            groups=(self.cells.batch, *self.cells.categorical_covariates.values()),
+        )
         if len(training) < 2 and self.assembly.normalization == "batch":
             raise UserError("There is one cell to train on: batch normalisation needs at least 2.")
         steps_per_epoch = num_minibatches(len(training), batch_size)

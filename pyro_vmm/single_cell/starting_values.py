@@ -27,7 +27,7 @@ class StartingValues:
         sizes, ``sum (x - mu)^2 - mu = sum mu^2 / theta``, kept within 0.1 .. 100.
     library_loc, library_scale
         Mean and standard deviation of the log library size in each batch, ``[num_batches]``, as though it had two cells more,
-        which are like all batches together: a batch of one or two cells may have none among those trained on.
+        which are like all batches together: one or two cells say little of a batch.
     """
 
     log_shares: Tensor
@@ -49,7 +49,7 @@ class StartingValues:
         theta = np.square(shares) * squared_library / np.maximum(beyond_poisson, 1e-12)
         batch, log_library = cells.batch[rows], np.log(library)
         number = len(cells.batch_categories)
-        # A batch of few cells, or none, borrows from all together.
+        # A batch of few cells borrows from all together.
         sizes = np.bincount(batch, minlength=number) + BORROWED
         loc = (np.bincount(batch, log_library, minlength=number) + BORROWED * log_library.mean()) / sizes
         deviations = np.bincount(batch, np.square(log_library - loc[batch]), minlength=number)

@@ -1,5 +1,7 @@
 """Which observations are held out, and in what order the others are seen: functions of seed and epoch alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,8 +32,57 @@ def minibatches(num_observations: int, batch_size: int, *, seed: int, epoch: int
     return list(order.tensor_split(num_minibatches(num_observations, batch_size)))
 
 
-def split_rows(num_observations: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Training and held-out rows, each in increasing order; at least two for training."""
-    held_out = min(round(fraction * num_observations), num_observations - 2)
+def split_rows(
+    num_observations: int, fraction: float, seed: int, groups: Sequence[NDArray[np.int64]] = ()
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Training and held-out rows, each in increasing order; at least two for training.
+
+    Parameters
+    ----------
+    num_observations
+        Number of rows ``N``.
+    fraction
+        Share of the rows to hold out.
+    seed
+        Decides which.
+    groups
+        Codes ``[N]`` of groups that must be trained on. A group that would lie wholly among the held-out rows keeps its share
+        of its rows for training (two at least, where it has two), and rows of groups with more of them are held out instead.
+        Where no group would, the rows are those chosen without ``groups``.
+    """
+    held_out = max(0, min(round(fraction * num_observations), num_observations - 2))
     order = np.random.default_rng(seed).permutation(num_observations)
-    return np.sort(order[max(held_out, 0) :]), np.sort(order[: max(held_out, 0)])
+    if groups and held_out:
+        order, held_out = _with_every_group(order, held_out, fraction, groups)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def _with_every_group(
+    order: NDArray[np.int64], held_out: int, fraction: float, groups: Sequence[NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], int]:
+    """Reorder ``order [N]``, of which the first ``held_out`` are held out; returns it with the number then held out."""
+    is_held_out = np.zeros(len(order), dtype=bool)
+    is_held_out[order[:held_out]] = True
+    for codes in groups:
+        # Counted anew for each kind of groups: one may have brought back rows of another.
+        untrained = order[(_trained(codes, is_held_out) == 0)[codes[order]]]
+        for code in np.unique(codes[untrained]):
+            rows = untrained[codes[untrained] == code]
+            is_held_out[rows[: max(2, round((1.0 - fraction) * len(rows)))]] = False
+    missing = held_out - int(is_held_out.sum())
+    left = [_trained(codes, is_held_out) for codes in groups]
+    for row in order[held_out:]:
+        if missing == 0:
+            break
+        if all(counts[codes[row]] > 2 for counts, codes in zip(left, groups, strict=True)):
+            is_held_out[row] = True
+            missing -= 1
+            for counts, codes in zip(left, groups, strict=True):
+                counts[codes[row]] -= 1
+    first = is_held_out[order]
+    return np.concatenate([order[first], order[~first]]), int(first.sum())
+
+
+def _trained(codes: NDArray[np.int64], is_held_out: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows of each group that are trained on."""
+    return np.bincount(codes[~is_held_out], minlength=int(codes.max()) + 1)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,9 @@ def test_queries_of_a_fitted_model_are_checked() -> None:
     for name in ("counted from 1", "negative index", "index of 2^30", "too few values"):
         other = cells()
         SPOILED[name][0](other.X)
-        for query in (model.get_latent_representation, model.predict, model.get_elbo, model.annotate):
-            assert "damaged sparse matrix" in told(lambda query=query: query(other))
-        assert "damaged sparse matrix" in told(lambda: SingleCellVMM.setup_anndata(other))
+        queries: list[Callable[[Any], Any]] = [model.get_latent_representation, model.predict, model.get_elbo]
+        for query in [*queries, model.annotate, SingleCellVMM.setup_anndata]:
+            assert "damaged sparse matrix" in told(partial(query, other))
     estimator = VMM(likelihood="poisson", num_components=3, latent_dim=2, hidden=(8,), max_epochs=1, random_state=0)
     estimator.fit(sparse.csr_matrix(DENSE))
     damaged = sparse.csc_matrix(DENSE)
