@@ -164,7 +164,8 @@ def cells_sha256(cells: CellCounts) -> str:
     names = [cells.cell_names.tolist(), cells.gene_names.tolist(), cells.categories]
     digest.update(json.dumps(names).encode())
     arrays: list[Any] = [cells.counts.data, cells.counts.indices.astype(np.int64), cells.counts.indptr.astype(np.int64)]
-    arrays += [cells.batch, *cells.categorical_covariates.values(), cells.continuous_covariates]
+    # Continuous covariates rounded, as earlier versions read them.
+    arrays += [cells.batch, *cells.categorical_covariates.values(), cells.continuous_covariates.astype(np.float32)]
     arrays += [] if cells.size_factor is None else [cells.size_factor]
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())

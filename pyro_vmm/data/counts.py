@@ -9,17 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.data.arrays import listed
-from pyro_vmm.data.cell_covariates import check_batch_sizes, read_categories, read_numbers, read_size_factors
+from pyro_vmm.data.cell_covariates import (
+    check_batch_sizes,
+    mean_and_scale,
+    read_categories,
+    read_numbers,
+    read_size_factors,
+    standardize,
+)
 from pyro_vmm.data.count_checks import to_count_matrix
 from pyro_vmm.data.sparse_structure import check_sparse_structure
 from pyro_vmm.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from scipy.sparse import csr_array
 
 MANY_GENES = 10_000
 """More genes than this bring a hint to choose the highly variable ones."""
+
+DISTINCT_LEFT = 0.75
+"""Share of a covariate's distinct values below which a warning says that rounding merges them.
+
+Of millions of random numbers some tenths of the values merge by chance, and no harm done.
+"""
 
 WITHOUT_BATCHES: tuple[str, ...] = ("all",)
 """The one batch of data for which no batch column is named."""
@@ -135,7 +149,7 @@ class CellCounts:
     covariate_categories
         Names of the categories of each of these.
     continuous_covariates
-        ``[N, C]``, float32, in the order of ``setup.continuous_covariate_keys`` and not standardised.
+        ``[N, C]``, float64, in the order of ``setup.continuous_covariate_keys`` and not standardised.
     size_factor
         ``[N]``, float32, positive, or None.
     library_size
@@ -150,7 +164,7 @@ class CellCounts:
     batch_categories: tuple[str, ...]
     categorical_covariates: dict[str, NDArray[np.int64]]
     covariate_categories: dict[str, tuple[str, ...]]
-    continuous_covariates: NDArray[np.float32]
+    continuous_covariates: NDArray[np.float64]
     size_factor: NDArray[np.float32] | None
     library_size: NDArray[np.float32]
 
@@ -244,7 +258,8 @@ def read_counts(
     Warns
     -----
     DataWarning
-        If data to fit have genes with no counts, or more than :data:`MANY_GENES` genes.
+        If data to fit have genes with no counts, more than :data:`MANY_GENES` genes, or a continuous covariate of whose
+        distinct values float32 cannot tell many apart, centred though they are.
     """
     import pandas as pd
 
@@ -276,7 +291,7 @@ def read_counts(
         codes[key], covariate_categories[key] = read_categories(
             obs, key, role="categorical_covariate_keys", known=_known(categories, key)
         )
-    continuous = np.empty((len(cells), len(setup.continuous_keys)), dtype=np.float32)
+    continuous = np.empty((len(cells), len(setup.continuous_keys)), dtype=np.float64)
     for place, key in enumerate(setup.continuous_keys):
         continuous[:, place] = read_numbers(obs, key, role="continuous_covariate_keys")
     size_factor = None if setup.size_factor_key is None else read_size_factors(obs, setup.size_factor_key)
@@ -291,6 +306,7 @@ def read_counts(
     )
     if fitting:
         _warn_of_genes(counts, genes, setup.source)
+        _warn_of_merged_values(continuous, obs, setup.continuous_keys)
     return CellCounts(
         setup=setup,
         counts=counts,
@@ -509,6 +525,24 @@ def _warn_of_genes(counts: "csr_array", genes: NDArray[np.str_], source: str) ->
         warnings.warn(
             f"{source} has {len(genes)} genes: a choice of highly variable ones, as with "
             "scanpy.pp.highly_variable_genes, is faster and often better; none is left out unless you do.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_merged_values(continuous: NDArray[np.float64], obs: "pd.DataFrame", columns: Sequence[str]) -> None:
+    for column, values in zip(columns, continuous.T, strict=True):
+        exact, distinct = len(np.unique(values)), int(obs[column].nunique())
+        left = len(np.unique(standardize(values[:, None], *mean_and_scale(values[:, None]))))
+        if left >= DISTINCT_LEFT * distinct:
+            continue
+        if exact < distinct:
+            advice = f"subtract the smallest first, adata.obs[{column!r}] - adata.obs[{column!r}].min()"
+        else:
+            advice = f"correct outliers, or give ranks, adata.obs[{column!r}].rank()"
+        warnings.warn(
+            f"adata.obs[{column!r}] (continuous_covariate_keys) has {distinct} distinct values, of which only {left} stay "
+            f"distinct when they are standardised in float32: {advice}.",
             DataWarning,
             stacklevel=3,
         )

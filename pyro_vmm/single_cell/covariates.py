@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from pyro_vmm.data import CellCounts
+from pyro_vmm.data.cell_covariates import mean_and_scale, standardize
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,12 @@ class CovariateEncoding:
         categories = {"batch": len(cells.batch_categories)} if len(cells.batch_categories) > 1 else {}
         for place, key in enumerate(cells.setup.categorical_keys):
             categories[f"categorical_{place}"] = len(cells.covariate_categories[key])
-        values = cells.continuous_covariates.astype(np.float64)
-        spread = values.std(0)
+        mean, scale = mean_and_scale(cells.continuous_covariates)
         factor = cells.size_factor
         return cls(
             categories=categories,
-            continuous_mean=tuple(values.mean(0).tolist()),
-            continuous_scale=tuple(np.where(spread > 0, spread, 1.0).tolist()),
+            continuous_mean=tuple(mean.tolist()),
+            continuous_scale=tuple(scale.tolist()),
             observed_library=observed_library,
             size_factor_unit=None
             if factor is None
@@ -79,10 +79,8 @@ class CovariateEncoding:
             name = f"categorical_{place}"
             encoded[name] = _one_hot(cells.categorical_covariates[key], self.categories[name])
         if self.continuous_mean:
-            standardized = (cells.continuous_covariates - np.array(self.continuous_mean)) / np.array(
-                self.continuous_scale
-            )
-            encoded["continuous"] = torch.from_numpy(standardized.astype(np.float32))
+            standardized = standardize(cells.continuous_covariates, self.continuous_mean, self.continuous_scale)
+            encoded["continuous"] = torch.from_numpy(standardized)
         if self.observed_library:
             encoded["library_size"] = self.library_size(cells)
         return encoded

@@ -182,7 +182,7 @@ def test_covariates_become_codes_and_numbers():
         read.continuous_covariates, [[30, 0.5], [31, 0.25], [32, 0], [33, 0.125], [34, 1], [35, 2]]
     )
     np.testing.assert_array_equal(read.size_factor, np.float32([1, 0.5, 2, 1, 1, 3]))
-    assert read.continuous_covariates.dtype == read.size_factor.dtype == np.float32
+    assert (read.continuous_covariates.dtype, read.size_factor.dtype) == (np.float64, np.float32)
     assert read.categories == {"donor": ("b", "a"), "sex": ("f", "m"), "plate": ("9", "10")}
 
 
