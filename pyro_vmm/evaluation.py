@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
-from pyro_vmm.training.sparse_rows import Rows, dense_rows
+from pyro_vmm.training.sparse_rows import Covariate, Rows, dense_rows
 
 ROWS_AT_ONCE = 1024
 
@@ -47,7 +47,7 @@ class Evaluation:
         self,
         function: Callable[..., Tensor],
         x: Rows,
-        covariates: Mapping[str, Tensor] | None = None,
+        covariates: Mapping[str, Covariate] | None = None,
         rows_at_once: int = ROWS_AT_ONCE,
         own_noise: bool = True,
     ) -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ class Evaluation:
                 blocks.append(function(dense_rows(x, rows, self.device), **beside).double().cpu())
         return torch.cat(blocks).numpy()
 
-    def posterior_mean(self, x: Rows, covariates: Mapping[str, Tensor] | None = None) -> NDArray[np.float32]:
+    def posterior_mean(self, x: Rows, covariates: Mapping[str, Covariate] | None = None) -> NDArray[np.float32]:
         """Posterior means of the latents of ``x [N, F]``, as ``[N, D]``."""
 
         def of_block(block: Tensor, **beside: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class Evaluation:
         return self.by_rows(of_block, x, covariates).astype(np.float32)
 
     def responsibilities(
-        self, x: Rows, num_samples: int = 0, covariates: Mapping[str, Tensor] | None = None
+        self, x: Rows, num_samples: int = 0, covariates: Mapping[str, Covariate] | None = None
     ) -> NDArray[np.float64]:
         """Responsibilities ``[N, K]`` at the posterior mean, or averaged over ``num_samples`` posterior samples."""
         prior = self.model.prior
@@ -107,7 +107,7 @@ class Evaluation:
         return self.by_rows(of_block, x, rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
 
     def log_ratios(
-        self, x: Rows, covariates: Mapping[str, Tensor] | None = None, num_samples: int = 1
+        self, x: Rows, covariates: Mapping[str, Covariate] | None = None, num_samples: int = 1
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """``log p(x, latents) - log q(latents | x)`` and ``log p(x | latents)`` at draws from the guide, ``[N, S]`` each.
 

@@ -15,7 +15,7 @@ from pyro_vmm.diagnosis.finding import Finding
 from pyro_vmm.diagnosis.posteriors import Posteriors
 from pyro_vmm.diagnosis.sampled_rows import told
 from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.training.sparse_rows import Rows
+from pyro_vmm.training.sparse_rows import Covariate, Rows
 
 INFORMATION, RECONSTRUCTION = "information in the embedding", "reconstruction"
 TWO_HALVES = math.log(2)
@@ -57,7 +57,7 @@ def information_in_embedding(posteriors: Posteriors, sizes: ArrayLike, num_obser
     return Finding(INFORMATION, "fine", sentence, value=nats)
 
 
-def reconstruction_gain(evaluation: Evaluation, x: Rows, covariates: Mapping[str, Tensor] | None = None) -> float:
+def reconstruction_gain(evaluation: Evaluation, x: Rows, covariates: Mapping[str, Covariate] | None = None) -> float:
     """``log p(x | own latent) - log p(x | another observation's latent)`` in nats, the mean over ``x [M, F]`` in random order.
 
     Only ``z`` is exchanged: covariates and library size stay the observation's own. About zero for a model that ignores

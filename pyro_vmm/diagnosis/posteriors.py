@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.training.sparse_rows import Rows
+from pyro_vmm.training.sparse_rows import Covariate, Rows
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -35,7 +35,7 @@ class Posteriors:
     scale_tril: NDArray[np.float64]
 
     @classmethod
-    def of(cls, evaluation: Evaluation, x: Rows, covariates: Mapping[str, Tensor] | None = None) -> Posteriors:
+    def of(cls, evaluation: Evaluation, x: Rows, covariates: Mapping[str, Covariate] | None = None) -> Posteriors:
         """Encode ``x [M, F]``."""
 
         def of_block(block: Tensor, **beside: Tensor) -> Tensor:

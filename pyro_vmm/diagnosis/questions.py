@@ -25,7 +25,7 @@ from pyro_vmm.diagnosis.small_clusters import small_clusters
 from pyro_vmm.diagnosis.truncation import truncation
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.priors import StandardNormal
-from pyro_vmm.training.sparse_rows import Rows
+from pyro_vmm.training.sparse_rows import Covariate, Rows
 
 ROWS_FOR_RECONSTRUCTION = 1000
 
@@ -60,7 +60,7 @@ def of_clusters(sizes: ArrayLike, tree: MergeTree, num_components: int) -> Itera
 def of_observations(
     evaluation: Evaluation,
     x: Rows,
-    covariates: Mapping[str, Tensor],
+    covariates: Mapping[str, Covariate],
     posteriors: Posteriors,
     sizes: ArrayLike,
     num_observations: int,
@@ -89,7 +89,7 @@ def of_observations(
     yield guide_quality(evaluation.log_ratios(few, beside, num_samples=DRAWS)[0], num_observations)
 
 
-def first_rows(x: Rows, covariates: Mapping[str, Tensor], number: int) -> tuple[Rows, dict[str, Tensor]]:
+def first_rows(x: Rows, covariates: Mapping[str, Covariate], number: int) -> tuple[Rows, dict[str, Covariate]]:
     """The first ``number`` observations with their covariates."""
     rows = torch.arange(min(number, len(x)))
     few = x[rows] if isinstance(x, Tensor) else x.subset(rows)

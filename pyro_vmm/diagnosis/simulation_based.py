@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.training.sparse_rows import Covariate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ class SimulationBasedCalibration:
 def simulation_based_calibration(
     model: Any,
     guide: Any,
-    covariates: Mapping[str, Tensor] | None = None,
+    covariates: Mapping[str, Covariate] | None = None,
     *,
     num_simulations: int = 1000,
     num_draws: int = 63,
@@ -182,7 +183,7 @@ def simulation_based_calibration(
     return SimulationBasedCalibration(names, ranks, num_draws, num_bins, p_values)
 
 
-def _of_random_rows(covariates: Mapping[str, Tensor], size: int, device: torch.device) -> dict[str, Tensor]:
+def _of_random_rows(covariates: Mapping[str, Covariate], size: int, device: torch.device) -> dict[str, Tensor]:
     number = min((len(values) for values in covariates.values()), default=1)
     rows = torch.randint(number, (size,))
     return {name: values[rows.to(values.device)].to(device) for name, values in covariates.items()}

@@ -19,7 +19,7 @@ from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.single_cell import SingleCellVMM
-from pyro_vmm.training.sparse_rows import Rows, SparseRows, dense_rows
+from pyro_vmm.training.sparse_rows import Covariate, Rows, SparseRows, dense_rows
 from pyro_vmm.vmm import VMM
 
 Source: TypeAlias = Literal["posterior", "prior"]
@@ -54,7 +54,7 @@ class ObservedFit:
     guide: Any
     x: Rows
     feature_names: NDArray[np.str_]
-    covariates: Mapping[str, Tensor]
+    covariates: Mapping[str, Covariate]
     clusters: Callable[[], NDArray[np.int64]]
     batches: NDArray[np.str_] | None = None
     observed: Rows | None = None
@@ -70,7 +70,7 @@ class ObservedFit:
         *,
         indices: Any = None,
         guide: Any = None,
-        covariates: Mapping[str, Tensor] | None = None,
+        covariates: Mapping[str, Covariate] | None = None,
     ) -> ObservedFit:
         """Bring a fit and its data together; see :func:`pyro_vmm.ppc.check` for what they may be.
 
@@ -131,7 +131,7 @@ class ObservedFit:
 
     @classmethod
     def _of_tensors(
-        cls, model: LatentMixtureModel, guide: Any, data: Any, covariates: Mapping[str, Tensor]
+        cls, model: LatentMixtureModel, guide: Any, data: Any, covariates: Mapping[str, Covariate]
     ) -> ObservedFit:
         dtype = next((value.dtype for value in model.parameters()), torch.float32)
         x = torch.tensor(validate_array(data, name="data", minimum_observations=1), dtype=dtype)
@@ -153,7 +153,7 @@ class ObservedFit:
             _numbered(x.shape[1]),
             covariates,
             clusters=clusters,
-            batches=None if batch is None or batch.ndim != 2 else batch.argmax(1).cpu().numpy().astype(np.str_),
+            batches=None if batch is None or batch.ndim != 2 else batch.to("cpu").argmax(1).numpy().astype(np.str_),
         )
 
     def __len__(self) -> int:

@@ -20,7 +20,8 @@ from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.option_checks import check_whole_number, is_number
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
-from pyro_vmm.training import SparseRows
+from pyro_vmm.training import OneHotRows, SparseRows
+from pyro_vmm.training.sparse_rows import Covariate
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -100,8 +101,7 @@ class AnswersOfCells(FoundClusters):
         if batch_free and "batch" in covariates:
             responsibilities = np.zeros((len(x), self.module.prior.num_components))
             for batch, share in enumerate(self.batch_shares_):
-                as_of = torch.zeros_like(covariates["batch"])
-                as_of[:, batch] = 1.0
+                as_of = OneHotRows(torch.full((len(x),), batch), len(self.batch_categories))
                 responsibilities += share * evaluation.responsibilities(x, num_samples, covariates | {"batch": as_of})
         else:
             responsibilities = evaluation.responsibilities(x, num_samples, covariates)
@@ -230,11 +230,11 @@ class AnswersOfCells(FoundClusters):
             )
         return cells if indices is None else cells.subset(indices)
 
-    def _cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Tensor]]:
+    def _cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Covariate]]:
         cells = self._read(adata, indices)
         return SparseRows(cells.counts), self.encoding.tensors(cells)
 
-    def _some_cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Tensor]]:
+    def _some_cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Covariate]]:
         x, covariates = self._cells(adata, indices)
         if not len(x):
             raise UserError("indices choose no cell, and a mean needs one: give at least one row, or None for all.")

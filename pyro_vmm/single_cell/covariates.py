@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from pyro_vmm.data import CellCounts
 from pyro_vmm.data.cell_covariates import mean_and_scale, standardize
+from pyro_vmm.training import OneHotRows
+from pyro_vmm.training.sparse_rows import Covariate
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,18 @@ class CovariateEncoding:
             return torch.from_numpy(cells.library_size)
         return torch.from_numpy(cells.size_factor) * self.size_factor_unit
 
-    def tensors(self, cells: CellCounts) -> dict[str, Tensor]:
-        """Covariates by tensor name, float32, ``[N, width]`` each; and ``"library_size"``, ``[N]``, where observed."""
-        encoded: dict[str, Tensor] = {}
+    def tensors(self, cells: CellCounts) -> dict[str, Covariate]:
+        """Covariates by tensor name, float32, ``[N, width]`` each; and ``"library_size"``, ``[N]``, where observed.
+
+        Categories are :class:`~pyro_vmm.training.OneHotRows`: one-hot rows of all cells at once would take gigabytes where
+        there are many cells and batches.
+        """
+        encoded: dict[str, Covariate] = {}
         if "batch" in self.categories:
-            encoded["batch"] = _one_hot(cells.batch, self.categories["batch"])
+            encoded["batch"] = OneHotRows(torch.from_numpy(cells.batch), self.categories["batch"])
         for place, key in enumerate(cells.setup.categorical_keys):
             name = f"categorical_{place}"
-            encoded[name] = _one_hot(cells.categorical_covariates[key], self.categories[name])
+            encoded[name] = OneHotRows(torch.from_numpy(cells.categorical_covariates[key]), self.categories[name])
         if self.continuous_mean:
             standardized = standardize(cells.continuous_covariates, self.continuous_mean, self.continuous_scale)
             encoded["continuous"] = torch.from_numpy(standardized)
@@ -94,7 +99,3 @@ class CovariateEncoding:
         """Read back what :meth:`to_dict` gave."""
         lists = {name: tuple(values[name]) for name in ("continuous_mean", "continuous_scale")}
         return cls(**(dict(values) | lists))
-
-
-def _one_hot(codes: Any, number: int) -> Tensor:
-    return one_hot(torch.from_numpy(codes), number).float()

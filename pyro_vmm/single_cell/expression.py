@@ -11,6 +11,7 @@ from torch import Tensor
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.training import SparseRows
+from pyro_vmm.training.sparse_rows import Covariate
 
 LibrarySize = float | Literal["latent"]
 
@@ -18,7 +19,7 @@ LibrarySize = float | Literal["latent"]
 def normalized_expression(
     evaluation: Evaluation,
     x: SparseRows,
-    covariates: Mapping[str, Tensor],
+    covariates: Mapping[str, Covariate],
     *,
     genes: NDArray[np.int64],
     batches: Sequence[int | None] = (None,),
@@ -81,7 +82,7 @@ def cell_library(evaluation: Evaluation, x: Tensor, covariates: Mapping[str, Ten
 def replicate(
     evaluation: Evaluation,
     x: SparseRows,
-    covariates: Mapping[str, Tensor],
+    covariates: Mapping[str, Covariate],
     *,
     genes: NDArray[np.int64],
     num_samples: int,

@@ -3,6 +3,7 @@
 from pyro_vmm.training.checkpoint import CheckpointWriter, read_checkpoint, resume_training, write_checkpoint
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.minibatches import minibatches, num_minibatches, split_rows
+from pyro_vmm.training.one_hot_rows import OneHotRows
 from pyro_vmm.training.progress_bar import ProgressBar
 from pyro_vmm.training.sparse_rows import SparseRows
 from pyro_vmm.training.trainer import Trainer, Watcher
@@ -10,6 +11,7 @@ from pyro_vmm.training.trainer import Trainer, Watcher
 __all__ = [
     "CheckpointWriter",
     "EarlyStopping",
+    "OneHotRows",
     "ProgressBar",
     "SparseRows",
     "Trainer",

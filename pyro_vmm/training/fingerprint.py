@@ -5,25 +5,39 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from numpy.typing import NDArray
 
-from pyro_vmm.training.sparse_rows import Rows, SparseRows
+from pyro_vmm.training.one_hot_rows import OneHotRows
+from pyro_vmm.training.sparse_rows import Covariate, Rows, SparseRows
+
+ROWS_AT_ONCE = 4096
+"""Rows that are made one-hot at a time."""
 
 
-def fingerprint(x: Rows, covariates: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the observations ``[N, F]`` and of what stands beside them."""
+def fingerprint(x: Rows, covariates: Mapping[str, Covariate]) -> str:
+    """SHA-256 of the observations ``[N, F]`` and of their covariates; categories count as one-hot rows."""
     digest = hashlib.sha256()
-    for values in _arrays(x, covariates):
-        digest.update(f"{values.shape} {values.dtype};".encode())
-        digest.update(np.ascontiguousarray(values).data)
+    for array in _arrays(x, covariates):
+        blocks = _blocks(array) if isinstance(array, OneHotRows) else [array]
+        dtype = np.dtype(np.float32) if isinstance(array, OneHotRows) else array.dtype
+        digest.update(f"{array.shape} {dtype};".encode())
+        for block in blocks:
+            digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
 
 
-def _arrays(x: Rows, covariates: Mapping[str, Tensor]) -> Iterator[Any]:
+def _arrays(x: Rows, covariates: Mapping[str, Covariate]) -> Iterator[NDArray[Any] | OneHotRows]:
     if isinstance(x, SparseRows):
         # Places as 64-bit numbers: SciPy chooses their width by version and size.
         yield from (x.counts.indptr.astype(np.int64), x.counts.indices.astype(np.int64), x.counts.data)
     else:
         yield x.cpu().numpy()
     for name in sorted(covariates):
-        yield covariates[name].cpu().numpy()
+        values = covariates[name]
+        yield values if isinstance(values, OneHotRows) else values.cpu().numpy()
+
+
+def _blocks(values: OneHotRows) -> Iterator[NDArray[Any]]:
+    for rows in torch.arange(len(values)).split(ROWS_AT_ONCE):
+        yield values.dense(rows, torch.device("cpu")).numpy()

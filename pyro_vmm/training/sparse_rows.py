@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_vmm.training.one_hot_rows import OneHotRows
+
 
 class SparseRows:
     """``[N, F]`` float32 in compressed sparse rows, in the computer's memory.
@@ -44,10 +46,12 @@ class SparseRows:
 
 Rows: TypeAlias = Tensor | SparseRows
 """Observations ``[N, F]``, dense or sparse."""
+Covariate: TypeAlias = Tensor | OneHotRows
+"""What is known of N observations, one row each: numbers, or categories."""
 
 
-def dense_rows(x: Rows, rows: Tensor, device: torch.device) -> Tensor:
+def dense_rows(x: Rows | Covariate, rows: Tensor, device: torch.device) -> Tensor:
     """Rows ``[B]`` of ``x [N, F]`` as a dense tensor on ``device``."""
-    if isinstance(x, SparseRows):
+    if isinstance(x, SparseRows | OneHotRows):
         return x.dense(rows, device)
     return x[rows.to(x.device)].to(device, non_blocking=True)

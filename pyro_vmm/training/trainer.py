@@ -20,9 +20,9 @@ from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.fingerprint import fingerprint
 from pyro_vmm.training.minibatches import minibatches, num_minibatches
-from pyro_vmm.training.sparse_rows import Rows, dense_rows
+from pyro_vmm.training.sparse_rows import Covariate, Rows, dense_rows
 
-Covariates = Mapping[str, Tensor]
+Covariates = Mapping[str, Covariate]
 ROWS_NAMED = 10
 """Rows that a message names at most."""
 
@@ -67,7 +67,7 @@ class Trainer:
         Observations ``[N, F]`` and held-out ones ``[N', F]`` (or ``None``: then no early stopping), on the device where
         they should stay, or :class:`~pyro_vmm.training.SparseRows`; minibatches move to the model's.
     covariates, validation_covariates
-        Tensors with as many rows, by name.
+        Tensors with as many rows, or :class:`~pyro_vmm.training.OneHotRows`, by name.
     batch_size, max_epochs
         Minibatch size ``B`` and the last epoch.
     early_stopping
@@ -238,7 +238,7 @@ class Trainer:
             ]
             return len(prior.responsibilities(torch.cat(means)).argmax(-1).unique())
 
-    def _at(self, x: Rows, rows: Tensor) -> tuple[Tensor]:
+    def _at(self, x: Rows | Covariate, rows: Tensor) -> tuple[Tensor]:
         return (dense_rows(x, rows, self.device),)
 
     def _covariates_at(self, covariates: Covariates, rows: Tensor) -> dict[str, Tensor]:

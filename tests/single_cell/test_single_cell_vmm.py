@@ -277,7 +277,7 @@ def test_further_covariates_reach_encoder_decoder_and_pseudo_inputs(cells: annda
     np.testing.assert_allclose(tensors["continuous"][:, 0].mean(), 0.0, atol=1e-5)
     np.testing.assert_allclose(tensors["continuous"][:, 0].std(correction=0), 1.0, atol=1e-5)
     assert (tensors["continuous"][:, 1] == 0).all()
-    assert (tensors["categorical_0"].argmax(1).numpy() == pd.Categorical(adata.obs["site"]).codes).all()
+    assert (tensors["categorical_0"].codes.numpy() == pd.Categorical(adata.obs["site"]).codes).all()
     _, places = model.module.prior.encoded_centres.pseudo_inputs()
     assert {name: tuple(place.shape) for name, place in places.items()} == {
         "batch": (12, 2),
