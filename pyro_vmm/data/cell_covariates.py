@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+WITHOUT_THE_BATCH = "; predict(adata, batch_free=True) does not read the batch"
+"""What a message about batches adds where a fitted model is applied."""
+
+
 def read_categories(
     obs: "pd.DataFrame",
     column: str,
@@ -50,7 +54,7 @@ def read_categories(
     """
     import pandas as pd
 
-    series = _column(obs, column, role)
+    series = _column(obs, column, role, of_model=known is not None)
     _check_complete(series.isna().to_numpy(dtype=bool), obs, column, role)
     values = pd.Categorical(series).remove_unused_categories()
     names = [category_text(value) for value in values.categories]
@@ -76,7 +80,7 @@ def check_batch_sizes(codes: NDArray[np.int64], categories: Sequence[str], colum
     raise UserError(f"adata.obs[{column!r}] has {told}: {mend}.")
 
 
-def read_numbers(obs: "pd.DataFrame", column: str, *, role: str) -> NDArray[np.float64]:
+def read_numbers(obs: "pd.DataFrame", column: str, *, role: str, of_model: bool = False) -> NDArray[np.float64]:
     """Read a numeric column as it is.
 
     Parameters
@@ -87,6 +91,8 @@ def read_numbers(obs: "pd.DataFrame", column: str, *, role: str) -> NDArray[np.f
         Its column: integer, floating or Boolean, NumPy's or pandas' own.
     role
         The option that names the column, such as ``"continuous_covariate_keys"``.
+    of_model
+        Whether a fitted model is applied, whose columns can no longer be chosen.
 
     Returns
     -------
@@ -100,7 +106,7 @@ def read_numbers(obs: "pd.DataFrame", column: str, *, role: str) -> NDArray[np.f
     """
     from pandas.api.types import is_complex_dtype, is_datetime64_any_dtype, is_numeric_dtype, is_timedelta64_dtype
 
-    series = _column(obs, column, role)
+    series = _column(obs, column, role, of_model=of_model)
     if not is_numeric_dtype(series.dtype) or is_complex_dtype(series.dtype):
         quoted = f"adata.obs[{column!r}]"
         advice = f"convert it, as with {quoted}.astype(float)"
@@ -108,7 +114,7 @@ def read_numbers(obs: "pd.DataFrame", column: str, *, role: str) -> NDArray[np.f
             advice = f"convert it, as with ({quoted} - {quoted}.min()).dt.total_seconds()"
         elif is_timedelta64_dtype(series.dtype):
             advice = f"convert it, as with {quoted}.dt.total_seconds()"
-        if role == "continuous_covariate_keys":
+        if role == "continuous_covariate_keys" and not of_model:
             advice += ", or give it in categorical_covariate_keys"
         raise UserError(
             f"adata.obs[{column!r}] ({role}) is not numeric (dtype {series.dtype}, first value "
@@ -122,9 +128,9 @@ def read_numbers(obs: "pd.DataFrame", column: str, *, role: str) -> NDArray[np.f
     return numbers
 
 
-def read_size_factors(obs: "pd.DataFrame", column: str) -> NDArray[np.float32]:
+def read_size_factors(obs: "pd.DataFrame", column: str, *, of_model: bool = False) -> NDArray[np.float32]:
     """Read size factors, ``[N]``, float32: as :func:`read_numbers`, and all positive or :class:`UserError`."""
-    factors = read_numbers(obs, column, role="size_factor_key")
+    factors = read_numbers(obs, column, role="size_factor_key", of_model=of_model)
     not_positive = factors <= 0
     if not_positive.any():
         mend = "size factors must be above 0, so recompute them or remove those cells"
@@ -162,14 +168,20 @@ def _rounded(values: NDArray[np.float64], mean: NDArray[np.float64], scale: NDAr
     return np.where(np.abs(mean) <= 10.0 * scale, values.astype(np.float32), values)
 
 
-def _column(obs: "pd.DataFrame", column: str, role: str) -> "pd.Series[Any]":
+def _column(obs: "pd.DataFrame", column: str, role: str, *, of_model: bool) -> "pd.Series[Any]":
     names = [str(name) for name in obs.columns]
     if column not in obs.columns:
         close = difflib.get_close_matches(column.lower(), {name.lower() for name in names}, n=3, cutoff=0.6)
         near = [name for lowered in close for name in names if name.lower() == lowered]
+        if of_model:
+            add = f"add it, as with adata.obs[{column!r}] = adata.obs[{near[0]!r}]" if near else "add it"
+            without = WITHOUT_THE_BATCH if role == "batch_key" else ""
+            raise UserError(
+                f"adata.obs has no column {column!r}, which the model was fitted with ({role}): {add}{without}."
+            )
         there = f"its columns are {listed(names)}." if names else "it has no columns."
-        mend = f"did you mean {listed(near)}?" if near else there
-        raise UserError(f"adata.obs has no column {column!r} ({role}): {mend}")
+        advice = f"did you mean {listed(near)}?" if near else there
+        raise UserError(f"adata.obs has no column {column!r} ({role}): {advice}")
     if names.count(column) > 1:
         raise UserError(f"adata.obs has {names.count(column)} columns called {column!r} ({role}): rename all but one.")
     return obs[column]
@@ -202,9 +214,10 @@ def _check_seen(names: list[str], codes: NDArray[np.int64], places: dict[str, in
     else:
         told = f"{len(unseen)} {'batches' if noun == 'batch' else 'categories'} unseen in training"
     shown = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5} more" if len(unseen) > 5 else "")
+    without = WITHOUT_THE_BATCH if noun == "batch" else ""
     raise UserError(
         f"adata.obs[{column!r}] has {told}, {shown}: remove those cells or fit a model with them, for this one knows "
-        f"{listed(list(places))}."
+        f"{listed(list(places))}{without}."
     )
 
 

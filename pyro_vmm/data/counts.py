@@ -293,8 +293,10 @@ def read_counts(
         )
     continuous = np.empty((len(cells), len(setup.continuous_keys)), dtype=np.float64)
     for place, key in enumerate(setup.continuous_keys):
-        continuous[:, place] = read_numbers(obs, key, role="continuous_covariate_keys")
-    size_factor = None if setup.size_factor_key is None else read_size_factors(obs, setup.size_factor_key)
+        continuous[:, place] = read_numbers(obs, key, role="continuous_covariate_keys", of_model=not fitting)
+    size_factor = None
+    if setup.size_factor_key is not None:
+        size_factor = read_size_factors(obs, setup.size_factor_key, of_model=not fitting)
 
     counts = to_count_matrix(
         values,

@@ -20,7 +20,13 @@ COMMON_BATCH = 0.7
 
 
 def batch_effect(
-    latents: ArrayLike, batches: ArrayLike, names: Sequence[str], clusters: ArrayLike, num_observations: int
+    latents: ArrayLike,
+    batches: ArrayLike,
+    names: Sequence[str],
+    clusters: ArrayLike,
+    num_observations: int,
+    *,
+    batch_key: str | None = None,
 ) -> Finding:
     """Compare the share of neighbours of the same batch with what mixing would give.
 
@@ -39,6 +45,8 @@ def batch_effect(
         Their clusters, ``[M]``.
     num_observations
         Of how many observations the M were drawn.
+    batch_key
+        The column of these batches, if the model was fitted without it.
     """
     codes, cluster = np.asarray(batches), np.asarray(clusters)
     observed, expected, excess = same_kind(codes, nearest_neighbours(latents))
@@ -62,7 +70,8 @@ def batch_effect(
         NAME,
         "warning" if excess > WARNING else "notice",
         sentence + ".",
-        "Unless the batches hold different kinds of cells: give the batch_key if it was left out, train longer, or take "
-        "fewer latent dimensions.",
+        "Unless the batches hold different kinds of cells: "
+        + ("" if batch_key is None else f"fit with batch_key={batch_key!r}, ")
+        + "train longer, or take fewer latent dimensions.",
         excess,
     )

@@ -74,8 +74,10 @@ def _findings(
     codes, names = cells.batch, tuple(cells.batch_categories)
     if batch_key is not None and adata is not None:
         codes, names = read_categories(adata.obs, batch_key, role="batch_key")
+    setup = model.setup
+    left_out = None if batch_key in (setup.batch_key, *setup.categorical_keys) else batch_key
     if len(names) > 1:
-        yield batch_effect(few.loc, codes[rows][near], names, clusters[near], number)
+        yield batch_effect(few.loc, codes[rows][near], names, clusters[near], number, batch_key=left_out)
     if labels_key is not None and adata is not None:
         if labels_key not in adata.obs.columns:
             raise UserError(f"adata.obs has no column {labels_key!r}: give the name of one as labels_key.")

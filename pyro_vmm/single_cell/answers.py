@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,10 +94,10 @@ class AnswersOfCells(FoundClusters):
             Merge components down to so many clusters first (``[n_obs, num_clusters]``).
         batch_free
             Do not use a cell's batch: average over encoding it as of each batch, weighted by the batches' share of the
-            cells fitted.
+            cells fitted. ``adata`` may then have batches that the model does not know, or no column of batches.
         """
         check_whole_number(num_samples, "num_samples", least=0)
-        x, covariates = self._cells(adata, indices)
+        x, covariates = self._cells(adata, indices, batch_free=batch_free)
         evaluation = self._evaluation
         if batch_free and "batch" in covariates:
             responsibilities = np.zeros((len(x), self.module.prior.num_components))
@@ -217,21 +218,24 @@ class AnswersOfCells(FoundClusters):
         self._check_trained()
         return Evaluation(self.module, self.guide)
 
-    def _read(self, adata: AnnData | None, indices: Any) -> CellCounts:
+    def _read(self, adata: AnnData | None, indices: Any, *, batch_free: bool = False) -> CellCounts:
+        """The cells wanted; ``batch_free`` does not read the batches of ``adata``, and all codes are 0."""
         self._check_trained()
         cells = self.cells
         if adata is not None:
             cells = read_counts(
                 adata,
-                self.setup,
+                replace(self.setup, batch_key=None) if batch_free else self.setup,
                 allow_non_counts=self.allow_non_counts,
                 categories=self.categories,
                 gene_names=self.gene_names,
             )
         return cells if indices is None else cells.subset(indices)
 
-    def _cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Covariate]]:
-        cells = self._read(adata, indices)
+    def _cells(
+        self, adata: AnnData | None, indices: Any, *, batch_free: bool = False
+    ) -> tuple[SparseRows, dict[str, Covariate]]:
+        cells = self._read(adata, indices, batch_free=batch_free)
         return SparseRows(cells.counts), self.encoding.tensors(cells)
 
     def _some_cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Covariate]]:
