@@ -20,6 +20,7 @@ from pyro_vmm.command_line.score import score
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.data import Dataset, load_input
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
+from pyro_vmm.data.other_formats import check_format
 from pyro_vmm.errors import UserError
 from pyro_vmm.persistence import storable_options
 from pyro_vmm.training import CheckpointWriter
@@ -92,6 +93,7 @@ def fit(arguments: argparse.Namespace) -> bool:
 
 
 def _fit_arrays(arguments: argparse.Namespace) -> bool:
+    check_format(Path(arguments.input))
     refuse(arguments, FOR_CELLS, "can be used with single-cell input (.h5ad or .zarr) only")
     dataset = load_input(arguments.input, data_root=arguments.data_root, label_column=arguments.label_column)
     estimator = VMM(**_options(arguments, dataset), random_state=arguments.seed, verbose=not arguments.quiet)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.data.claimed_sizes import check_hdf5, check_zarr
 from pyro_vmm.data.inputs import check_file
+from pyro_vmm.data.unreadable_cells import first_line, why_unreadable
 from pyro_vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def read_cells(path: Path) -> "AnnData":
         read: Any = anndata.read_zarr
     else:
         check_file(path, (".h5ad",), "single cells: give a file")
+        # Where it is installed, its compression filters serve as soon as it is imported.
+        if importlib.util.find_spec("hdf5plugin") is not None:
+            importlib.import_module("hdf5plugin")
         read = anndata.read_h5ad
     try:
         # What AnnData has to say of names and formats is told, where it matters, by the checks of counts.
@@ -51,12 +55,7 @@ def read_cells(path: Path) -> "AnnData":
         raise UserError(f"{path} needs more memory than there is: give fewer cells or genes.") from None
     except Exception as error:
         # HDF5, Zarr and AnnData raise errors of a dozen kinds for files that are not what their name says.
-        reasons = [str(each) for each in (error, error.__cause__) if each is not None]
-        if any("pickle" in reason for reason in reasons):
-            raise UserError(f"{path} holds Python objects (pickled), which are never loaded: write it anew.") from None
-        raise UserError(
-            f"{path} is damaged or was not written by AnnData ({_first_line(reasons[0])}): write it again."
-        ) from None
+        raise UserError(why_unreadable(path, error)) from None
 
 
 def write_cells(adata: "AnnData", path: Path) -> None:
@@ -83,7 +82,7 @@ def write_cells(adata: "AnnData", path: Path) -> None:
     except MemoryError:
         raise
     except Exception as error:
-        raise UserError(f"{path} cannot be written ({_first_line(str(error))}).") from None
+        raise UserError(f"{path} cannot be written ({first_line(str(error))}).") from None
     write_atomically(path, content.getvalue())
 
 
@@ -93,7 +92,14 @@ def _check_zarr(path: Path) -> None:
     if not path.exists():
         raise UserError(f"There is no folder {path}: check the path.")
     if not path.is_dir():
-        raise UserError(f"{path} is a file, not a Zarr folder: unpack it, or give an .h5ad file.")
+        advice = "give a folder that AnnData wrote, or an .h5ad file"
+        with path.open("rb") as file:
+            start = file.read(8)
+        if start.startswith(b"PK"):
+            advice = "unpack this archive, and give the folder"
+        elif start.startswith(b"\x89HDF"):
+            advice = "it is an HDF5 file, so give it a name that ends in .h5ad"
+        raise UserError(f"{path} is a file, not a Zarr folder: {advice}.")
     if not os.access(path, os.R_OK | os.X_OK):
         raise UserError(f"{path} cannot be read: check its permissions.")
 
@@ -111,8 +117,3 @@ def _without_pickles() -> Iterator[None]:
     finally:
         if codec is not None:
             codec_registry["pickle"] = codec
-
-
-def _first_line(text: str) -> str:
-    line = " ".join((text.strip() or "no reason given").splitlines()[0].split()).rstrip(".: ")
-    return line if len(line) <= 120 else line[:117] + "..."

@@ -54,13 +54,18 @@ def check_hdf5(path: Path) -> None:
 
 
 def check_zarr(path: Path) -> None:
-    """Refuse a Zarr folder whose arrays claim more than this machine's memory; what cannot be read is left to Zarr.
+    """Refuse a Zarr folder that lacks a listed part or whose arrays claim more than this machine's memory.
+
+    What cannot be read is left to Zarr.
 
     Raises
     ------
     UserError
         As said.
     """
+    for part in _listed_parts(path):
+        if not (path / part).is_dir():  # which Zarr would read as zeros
+            raise UserError(f"{path} is incomplete, it lacks {part}: copy, download or write it again.")
     num_bytes = 0
     for name in (".zarray", "zarr.json"):
         for metadata in path.rglob(name):
@@ -72,6 +77,17 @@ def check_zarr(path: Path) -> None:
             except (OSError, ValueError, TypeError, AttributeError, RecursionError):
                 continue
     _check_memory(path, num_bytes)
+
+
+def _listed_parts(path: Path) -> list[str]:
+    """Groups and arrays of a Zarr store that its consolidated metadata list; none where there is no such list."""
+    try:
+        if (path / ".zmetadata").is_file():
+            listed = json.loads((path / ".zmetadata").read_text())["metadata"]
+            return [name.rpartition("/")[0] for name in listed]
+        return list(json.loads((path / "zarr.json").read_text())["consolidated_metadata"]["metadata"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return []
 
 
 def _check_memory(path: Path, num_bytes: int) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.data.array_headers import check_array_headers
 from pyro_vmm.data.arrays import validate_array
+from pyro_vmm.data.other_formats import check_format, is_zarr_store
 from pyro_vmm.data.tables import read_table
 from pyro_vmm.data.torchvision_images import load_torchvision_images
 from pyro_vmm.errors import UserError
@@ -105,7 +106,10 @@ def load_input(
     suffix = path.suffix.lower()
     if suffix in SINGLE_CELL_SUFFIXES:
         raise UserError(f"{text} is for the single-cell model: read it with anndata and fit pyro_vmm's SingleCellVMM.")
-    check_file(path, FILE_SUFFIXES, f"an input: give {', '.join(BUILT_IN_INPUTS)} or a file")
+    check_format(path)
+    check_file(
+        path, FILE_SUFFIXES, f"an input: give {', '.join(BUILT_IN_INPUTS)}, single cells in .h5ad or .zarr, or a file"
+    )
     if suffix in (".npz", ".npy"):
         return _load_numpy(path, label_column)
     return _load_table(path, label_column)
@@ -114,7 +118,13 @@ def load_input(
 def check_file(path: Path, suffixes: Sequence[str], purpose: str) -> None:
     """Raise :class:`UserError` unless ``path`` is a readable file, not empty, with one of ``suffixes``."""
     endings = " or ".join(suffixes)
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except PermissionError:
+        raise UserError(f"{path} cannot be reached: check the permissions of its folder.") from None
+    if is_folder and is_zarr_store(path):
+        raise UserError(f"{path} is a Zarr store: give it a name that ends in .zarr.")
+    if is_folder:
         raise UserError(f"{path} is a folder, not {purpose} ending in {endings}.")
     if path.suffix.lower() not in suffixes:
         raise UserError(f"{str(path)!r} is not {purpose} ending in {endings}.")

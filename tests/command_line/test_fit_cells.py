@@ -503,7 +503,12 @@ def with_zero_factor(adata: AnnData) -> None:
     adata.obs["factor"] = 0.0
 
 
-UNREADABLE = ["text.h5ad", "half.h5ad", "foreign.h5ad", "rot.zarr"]
+UNREADABLE = {
+    "text.h5ad": "is not an HDF5 file",
+    "half.h5ad": "is incomplete",
+    "foreign.h5ad": "check that AnnData wrote it",
+    "rot.zarr": "has no readable zarr.json or .zgroup",
+}
 MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str]]] = [
     (None, ["--layer", "countz"], ["no layer 'countz': give --layer 'counts' or no --layer for adata.X"]),
     (None, ["--device", "tpu"], ["--device 'tpu' is not known"]),
@@ -551,7 +556,7 @@ MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str
     ("empty.h5ad", [], ["empty.h5ad is an empty file"]),
     ("folder.h5ad", [], ["folder.h5ad is a folder"]),
     ("text.zarr", [], ["text.zarr is a file, not a Zarr folder"]),
-    *((name, [], [name, "damaged or was not written by AnnData"]) for name in UNREADABLE),
+    *((name, [], [name, told]) for name, told in UNREADABLE.items()),
     ("array.npy", [], ["--layer and --batch-key and --covariates", "single-cell input (.h5ad or .zarr) only"]),
 ]
 
