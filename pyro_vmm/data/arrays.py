@@ -152,6 +152,8 @@ def _densify(x: Any, name: str) -> NDArray[Any]:
             f"{name} is sparse and would need {num_bytes / 2**30:.1f} GiB when dense, more than the "
             f"{MAXIMUM_DENSE_BYTES / 2**30:g} GiB allowed: select fewer features or observations."
         )
+    if len(x.shape) != 2:
+        return np.empty(x.shape, dtype=np.float32)  # which is refused for its shape
     check_sparse_structure(x, name)
     if x.format not in ("csr", "csc"):
         x = x.astype(np.float64).tocsr()

@@ -149,6 +149,10 @@ def test_other_formats_are_checked() -> None:
     check_sparse_structure(sparse.csr_matrix((3, 4)), "X")
 
 
+def test_a_sparse_vector_is_refused_for_its_shape() -> None:
+    assert "has one dimension, shape (5,)" in told(lambda: validate_array(sparse.coo_array(np.arange(5.0))))
+
+
 @pytest.mark.filterwarnings("ignore:Sparse CS[RC] tensor support is in beta")
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled")
 def test_sparse_tensors_are_checked() -> None:
