@@ -4,7 +4,6 @@ import errno
 import fcntl
 import gzip
 import json
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -302,7 +301,7 @@ def test_zarr_stores_with_a_newer_part_of_another_kind_or_cut_short(store: Path)
 
 
 def test_the_real_files_are_recognised_or_read() -> None:
-    folder = Path(os.environ.get("PYRO_VMM_REAL_FILES", "../shared/cases/files"))
+    folder = Path("../shared/cases/files")
     if not folder.is_dir():
         pytest.skip("the folder with real files of AnnData is not here")
     for path in sorted([*folder.glob("*.h5ad"), *folder.glob("*.zarr")]):
