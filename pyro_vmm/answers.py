@@ -47,29 +47,32 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
     def predict_proba(
         self, X: ArrayLike, *, num_samples: int = 0, num_clusters: int | None = None
     ) -> NDArray[np.float64]:
-        """Responsibilities, ``[N, K]``; rows sum to one.
+        """Responsibilities, ``[N, K]``, in float64; rows sum to one.
 
-        Those of components that are one cluster (``merging``) stand summed in the column of the cluster.
+        Those of components that are one cluster (``merging``) are summed in the column of the cluster.
 
         Parameters
         ----------
         X
             Observations ``[N, F]``.
         num_samples
-            0: evaluated at the posterior mean of ``z``; more: averaged over so many posterior samples, which is less sure
-            of itself where the posterior straddles clusters.
+            0: evaluated at the posterior mean of ``z``; more: averaged over this number of posterior samples, which is
+            less certain where the posterior straddles clusters. The samples are the same in every call.
         num_clusters
-            Merge components down to so many clusters first (``[N, num_clusters]``); see :meth:`merge_tree`.
+            Number of clusters wanted, ``[N, num_clusters]``: fewer than :attr:`n_clusters_` go on joining
+            (see :meth:`merge_tree`), more undo joins, up to the number of components in use.
+
+        Raises
+        ------
+        UserError
+            For observations that cannot be read, and for more clusters than components in use.
         """
         check_whole_number(num_samples, "num_samples", least=0)
         x = self._observations(X)
-        responsibilities = self.clusters_.arrange(self._evaluation.responsibilities(x, num_samples))
-        if num_clusters is None:
-            return responsibilities
-        return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)
+        return self.clusters_.arrange(self._evaluation.responsibilities(x, num_samples), num_clusters)
 
     def predict(self, X: ArrayLike, *, num_clusters: int | None = None) -> NDArray[np.int64]:
-        """The most probable cluster of each observation, ``[N]``; merged down to ``num_clusters`` if that is given."""
+        """The most probable cluster of each observation, ``[N]``; see :meth:`predict_proba` for ``num_clusters``."""
         return self.predict_proba(X, num_clusters=num_clusters).argmax(1)
 
     def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "valleys") -> MergeTree:
@@ -100,17 +103,16 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             return self._in_data_units(self.model_.observation(z).sample())
 
     def decoded_centres(self) -> NDArray[np.float32]:
-        """Mean observation at each cluster's centre, ``[K, F]``: that of its largest component."""
+        """Mean observation at each cluster's centre, ``[K, F]``: that of its heaviest component (``component_order_``)."""
         check_is_fitted(self)
-        members = [self.clusters_.members(column) for column in range(len(self.component_order_))]
         with torch.no_grad(), evaluation_mode(self.model_):
-            order = torch.as_tensor([int(each[self._prior_weights[each].argmax()]) for each in members])
+            order = torch.as_tensor(self.component_order_)
             return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
 
     def pseudo_inputs(self) -> NDArray[np.float32] | None:
-        """Pseudo-inputs that the components' centres are encoded from, ``[K, F]``, numbered as clusters.
+        """Pseudo-input of each cluster's heaviest component (``component_order_``), ``[K, F]``.
 
-        None where the prior has none.
+        It is what the centre behind :meth:`decoded_centres` is encoded from. None where the prior has none.
         """
         check_is_fitted(self)
         encoded = getattr(self.model_.prior, "encoded_centres", None)

@@ -124,7 +124,7 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
     with torch.random.fork_rng():
         estimator.model_, estimator.guide_ = estimator._build(None, estimator.n_features_in_)
     load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors", config.get("weights_sha256"))
-    if estimator.model_.prior.num_components != len(estimator.component_order_):
+    if estimator.model_.prior.num_components != len(estimator.weights_):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.")
     return estimator
 

@@ -141,9 +141,10 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     clusters_
         The :class:`~pyro_vmm.clustering.Clusters`: which components are one cluster, and how clusters are numbered.
     component_order_
-        ``component_order_[c]`` is the prior's component behind column ``c`` of :meth:`predict_proba`.
+        ``component_order_[c]`` is the prior's component that column ``c`` of :meth:`predict_proba` is shown by, in
+        :meth:`pseudo_inputs`, :meth:`decoded_centres` and pictures: of a cluster of several components, the heaviest.
     weights_
-        Mixture weights in that order, ``[K]``; a cluster of several components has their sum.
+        Mixture weight of each column, ``[K]``; a cluster of several components has their sum.
     merge_tree_
         The :class:`~pyro_vmm.clustering.MergeTree` of the training data: how the clusters would go on joining.
     stability_

@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ def test_probabilities_sum_to_one_however_they_are_asked_for(fitted: VMM, blobs:
     fitted = deepcopy(fitted).rejoin(blobs[0], merging="none")
     for options in ({}, {"num_samples": 20}, {"num_clusters": 2}):
         proba = fitted.predict_proba(blobs[0], **options)
-        np.testing.assert_allclose(proba.sum(1), 1.0, atol=1e-6)
+        np.testing.assert_allclose(proba.sum(1), 1.0, rtol=0, atol=1e-15)
+        assert proba.min() >= 0.0
+        assert proba.max() <= 1.0
     averaged, at_mean = fitted.predict_proba(blobs[0], num_samples=1000), fitted.predict_proba(blobs[0])
     with torch.no_grad():
         latents = fitted.guide_.posterior(fitted._observations(blobs[0])).sample((1000,))
@@ -139,11 +142,49 @@ def test_what_other_seeds_said_of_the_earlier_clusters_is_forgotten(blobs: tuple
         VMM(**OPTIONS).rejoin(blobs[0])
 
 
-def test_merging_never_splits(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
-    with pytest.raises(UserError, match="clusters"):
-        fitted.predict(blobs[0], num_clusters=fitted.n_clusters_ + 1)
-    tree = fitted.merge_tree(blobs[0])
-    assert len(tree.merges) == fitted.n_clusters_ - 1
+def test_more_clusters_than_found_are_had_without_a_refit(
+    fitted: VMM, blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    x, _ = blobs
+    apart = deepcopy(fitted).rejoin(x, merging="none")
+    assert apart.n_clusters_ > fitted.n_clusters_
+    fitted.save(tmp_path)
+    for model in (fitted, VMM.load(tmp_path)):
+        finest = model.predict(x, num_clusters=apart.n_clusters_)
+        assert adjusted_rand_score(finest, apart.labels_) == 1.0
+        one_more = model.predict_proba(x, num_clusters=fitted.n_clusters_ + 1)
+        assert one_more.shape == (len(x), fitted.n_clusters_ + 1)
+        assert one_more.max() <= 1.0
+        with pytest.raises(UserError, match=f"the mixture uses {apart.n_clusters_} components"):
+            model.predict(x, num_clusters=apart.n_clusters_ + 1)
+    assert len(fitted.merge_tree(x).merges) == fitted.n_clusters_ - 1
+
+
+def test_a_cluster_shows_one_component_everywhere(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    """The heaviest of its components: in pseudo-inputs, decoded centres and component_order_."""
+    vmm = deepcopy(fitted)
+    column = next(c for c in range(3) if len(vmm.clusters_.members(c)) > 1)
+    members = vmm.clusters_.members(column)
+    weights = vmm._prior_weights
+    heaviest = int(members[weights[members].argmax()])
+    # Whichever of them names the cluster: a model stored before may have another order.
+    for name in members.tolist():
+        joined = vmm.clusters_.joined.copy()
+        joined[members] = name
+        order = vmm.clusters_.order.copy()
+        places = np.flatnonzero(order == name), np.flatnonzero(order == vmm.clusters_.order[column])
+        order[places[0]], order[places[1]] = order[places[1]], order[places[0]]
+        vmm.clusters_ = replace(vmm.clusters_, joined=joined, order=order)
+        assert vmm.component_order_[column] == heaviest
+        assert sorted(vmm.component_order_) == list(range(10))
+        with torch.no_grad():
+            inputs = vmm.model_.prior.encoded_centres.pseudo_inputs()[0]  # type: ignore[attr-defined]
+            centre = vmm.model_.observation(vmm.model_.prior.centres).mean[heaviest].numpy()
+        shown = vmm.pseudo_inputs()
+        assert shown is not None
+        unscaled = [(x[column] - vmm.feature_mean_) / vmm.feature_scale_ for x in (shown, vmm.decoded_centres())]
+        np.testing.assert_allclose(unscaled[0], inputs[heaviest].detach().numpy(), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(unscaled[1], centre, rtol=1e-3, atol=1e-4)
 
 
 def test_training_has_not_seen_the_validation_rows(blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering.merge_tree import Criterion, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
+from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
 
@@ -90,6 +91,8 @@ class Clusters:
         Clusters in use.
     merge_tree
         How the clusters would go on joining.
+    component_tree
+        How the components in use were joined, and would go on joining; None where version 0.1 stored the clusters.
     """
 
     joined: NDArray[np.int64]
@@ -97,6 +100,7 @@ class Clusters:
     weights: NDArray[np.float64]
     number: int
     merge_tree: MergeTree
+    component_tree: MergeTree | None = None
 
     @classmethod
     def of(
@@ -121,6 +125,7 @@ class Clusters:
             See :class:`pyro_vmm.VMM`.
         """
         representatives = np.arange(len(weights))
+        first = None
         if merging == "misclassification":
             first = merge_tree(responsibilities, criterion="misclassification")
             representatives = _join(representatives, first, 1.0 - _TAKEN_FOR_ANOTHER)
@@ -140,11 +145,82 @@ class Clusters:
             weights=masses[order].astype(np.float64),
             number=int(sums[:, order].argmax(1).max()) + 1,
             merge_tree=tree.above(-np.inf if merging == "none" else 0.0, order),
+            component_tree=tree if first is None else first.followed_by(tree, 1.0 - _TAKEN_FOR_ANOTHER),
         )
 
-    def arrange(self, responsibilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Responsibilities of components, ``[N, K]``, summed within clusters and numbered as these."""
-        return joined(responsibilities, self.joined)[:, self.order]
+    def arrange(self, responsibilities: NDArray[np.float64], num_clusters: int | None = None) -> NDArray[np.float64]:
+        """Responsibilities of components, ``[N, K]``, summed within clusters and numbered as these; rows sum to one.
+
+        Parameters
+        ----------
+        responsibilities
+            ``[N, K]``.
+        num_clusters
+            Go on joining down to this number of clusters, or undo joins up to it: ``[N, num_clusters]``, by decreasing
+            mass. None leaves the clusters as they are.
+
+        Raises
+        ------
+        UserError
+            For a number that is not whole, or more clusters than components in use.
+        """
+        arranged = as_probabilities(joined(responsibilities, self.joined)[:, self.order])
+        if num_clusters is None:
+            return arranged
+        found, most = len(self.merge_tree.utilised), self._most_clusters
+        whole = isinstance(num_clusters, int | np.integer) and not isinstance(num_clusters, bool)
+        if not whole:
+            raise UserError(f"num_clusters must be a whole number, not {num_clusters!r}: give one in 1..{most}.")
+        if not 1 <= num_clusters <= most:
+            raise UserError(self._out_of_range(num_clusters))
+        if num_clusters <= found or self.component_tree is None:
+            return self.merge_tree.merge_responsibilities(arranged, num_clusters).astype(np.float64)
+        return self.component_tree.merge_responsibilities(self._of_used(responsibilities), num_clusters).astype(
+            np.float64
+        )
+
+    def _of_used(self, responsibilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Without those of components that are not in use, except in rows that have no others.
+
+        Added to a neighbour, the mass of one could make that everybody's, and fewer clusters come out than were asked for.
+        """
+        assert self.component_tree is not None
+        used = np.zeros_like(responsibilities)
+        utilised = list(self.component_tree.utilised)
+        used[:, utilised] = responsibilities[:, utilised]
+        return np.where(used.any(axis=1, keepdims=True), used, responsibilities)
+
+    @property
+    def _most_clusters(self) -> int:
+        """As many as there are components in use, where it is known how these were joined."""
+        return len((self.component_tree or self.merge_tree).utilised)
+
+    def _out_of_range(self, num_clusters: int) -> str:
+        most, nothing_joined = self._most_clusters, bool((self.joined == np.arange(len(self.joined))).all())
+        if self.component_tree is None and not nothing_joined:
+            return (
+                f"num_clusters is {num_clusters}, and the model has {most} clusters. It was stored by version 0.1, without "
+                f"the joins that could be undone: give a number in 1..{most}, or call rejoin first."
+            )
+        return f"num_clusters is {num_clusters}, but the mixture uses {most} components: give a number in 1..{most}."
+
+    def shown(self, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The component that each column of :meth:`arrange` is shown by, ``[K]``: the heaviest of its cluster.
+
+        Every component occurs once. A column without a cluster of its own shows a component that is part of another.
+
+        Parameters
+        ----------
+        weights
+            Of the components, ``[K]``.
+        """
+        components = self.order.copy()
+        column = np.argsort(self.order)
+        for name in np.unique(self.joined):
+            members = np.flatnonzero(self.joined == name)
+            heaviest = members[weights[members].argmax()]
+            components[column[[name, heaviest]]] = heaviest, name
+        return components
 
     def members(self, column: int) -> NDArray[np.int64]:
         """The components that are one cluster in a column of :meth:`arrange`; one absorbed elsewhere stands for itself."""
@@ -159,6 +235,7 @@ class Clusters:
             "weights": self.weights.tolist(),
             "number": self.number,
             "merge_tree": self.merge_tree.to_dict(),
+            "component_tree": None if self.component_tree is None else self.component_tree.to_dict(),
         }
 
     @classmethod
@@ -170,8 +247,10 @@ class Clusters:
         KeyError, TypeError, ValueError
             If it is not of one piece.
         """
+        of_components = values.get("component_tree")
         try:
             tree = MergeTree.from_dict(values["merge_tree"])
+            component_tree = None if of_components is None else MergeTree.from_dict(of_components)
         except UserError as error:
             raise ValueError(str(error)) from None
         clusters = cls(
@@ -180,6 +259,7 @@ class Clusters:
             weights=np.asarray(values["weights"], dtype=np.float64),
             number=int(values["number"]),
             merge_tree=tree,
+            component_tree=component_tree,
         )
         clusters._check()
         return clusters
@@ -187,6 +267,8 @@ class Clusters:
     def _check(self) -> None:
         components = np.arange(len(self.order))
         sizes = {self.joined.shape, self.order.shape, self.weights.shape, (self.merge_tree.num_components,)}
+        if self.component_tree is not None:
+            sizes.add((self.component_tree.num_components,))
         sound = len(sizes) == 1 and 1 <= self.number <= len(components)
         sound = (
             sound and bool((np.sort(self.order) == components).all()) and bool(np.isin(self.joined, components).all())

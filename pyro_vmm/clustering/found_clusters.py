@@ -19,18 +19,26 @@ class FoundClusters:
 
     @property
     def component_order_(self) -> NDArray[np.int64]:
-        """The prior's component behind each column of ``predict_proba``, ``[K]``."""
-        return self._found.order
+        """The prior's component that each column of ``predict_proba`` is shown by, ``[K]``.
+
+        Of a cluster of several components it is the heaviest. Every component occurs once.
+        """
+        return self._found.shown(self._prior_weights)
 
     @property
     def weights_(self) -> NDArray[np.float64]:
-        """Mixture weights in that order, ``[K]``; a cluster of several components has their sum."""
+        """Mixture weight of each column, ``[K]``; a cluster of several components has their sum."""
         return self._found.weights
 
     @property
     def merge_tree_(self) -> MergeTree:
         """How the clusters of the observations fitted would go on joining."""
         return self._found.merge_tree
+
+    @property
+    def _prior_weights(self) -> NDArray[np.float64]:
+        """Mixture weights of the prior's components, ``[K]``, in the prior's order."""
+        raise NotImplementedError
 
     @property
     def _found(self) -> Clusters:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.clustering.evidence import NormalWishart
+from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.clustering.valleys import valley
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
@@ -179,6 +180,34 @@ class MergeTree:
             merges=tuple(merges),
         )
 
+    def followed_by(self, later: MergeTree, cost: float) -> MergeTree:
+        """Join as this tree does as far as :meth:`joined_below` goes, and then as ``later`` does.
+
+        Parameters
+        ----------
+        later : MergeTree
+            Of the responsibilities summed within the clusters of ``joined_below(cost)``, with the same K columns.
+        cost : float
+            As for :meth:`joined_below`.
+
+        Returns
+        -------
+        MergeTree
+            From the utilised components of this tree down to one cluster. Its steps cost what they did in either tree.
+        """
+        names = self.joined_below(cost)
+        called = {name: name for name in np.unique(names).tolist()}
+        merges = list(self.merges[: len(self.utilised) - len(called)])
+        # Of sums, a cluster may be nobody's likeliest any more: it is joined where its mass went.
+        lost = [(name, later.representatives[name]) for name in called if later.representatives[name] != name]
+        steps = [(*sorted(pair), 0.0) for pair in lost]
+        steps += [(step.kept, step.absorbed, step.cost) for step in later.merges]
+        for first, second, each in steps:
+            kept, absorbed = sorted((called[first], called[second]))
+            called = {name: kept if now == absorbed else now for name, now in called.items()}
+            merges.append(MergeStep(kept, absorbed, each, len(self.utilised) - len(merges) - 1))
+        return MergeTree(later.criterion, self.representatives, self.masses, tuple(merges))
+
     def merge_responsibilities(self, responsibilities: ArrayLike, num_clusters: int) -> NDArray[np.floating[Any]]:
         """Responsibilities of the merged clusters: sums over their components.
 
@@ -195,7 +224,7 @@ class MergeTree:
         Returns
         -------
         numpy.ndarray, ``[N, num_clusters]``
-            In the input's floating type; rows sum to one.
+            In the input's floating type; rows sum to one, and no entry is above one.
 
         Raises
         ------
@@ -210,8 +239,8 @@ class MergeTree:
                 f"give [N, {self.num_components}], one column for each component of the merged mixture."
             )
         dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.dtype(np.float64)
-        membership = (labels[:, None] == np.arange(num_clusters)).astype(dtype)
-        merged: NDArray[np.floating[Any]] = array.astype(dtype, copy=False) @ membership
+        membership = (labels[:, None] == np.arange(num_clusters)).astype(np.float64)
+        merged: NDArray[np.floating[Any]] = as_probabilities(array.astype(np.float64) @ membership).astype(dtype)
         return merged
 
     def to_dict(self) -> dict[str, Any]:

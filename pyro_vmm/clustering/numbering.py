@@ -17,7 +17,7 @@ def component_order(responsibilities: ArrayLike, weights: ArrayLike) -> NDArray[
     Returns
     -------
     NDArray[np.int64]
-        ``order [K]``: ``order[c]`` is the component behind cluster ``c``.
+        ``order [K]``: ``order[c]`` is the component that gives column ``c``.
     """
     shares = np.asarray(responsibilities)
     counts = np.bincount(shares.argmax(1), minlength=shares.shape[1])

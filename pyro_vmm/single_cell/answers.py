@@ -79,19 +79,20 @@ class AnswersOfCells(FoundClusters):
         num_clusters: int | None = None,
         batch_free: bool = False,
     ) -> NDArray[np.float64]:
-        """Responsibilities, ``[n_obs, num_components]``; rows sum to one.
+        """Responsibilities, ``[n_obs, num_components]``, in float64; rows sum to one.
 
-        Those of components that are one cluster (``merging``) stand summed in the column of the cluster.
+        Those of components that are one cluster (``merging``) are summed in the column of the cluster.
 
         Parameters
         ----------
         adata, indices
             As for :meth:`get_latent_representation`.
         num_samples
-            0: evaluated at the posterior mean of ``z``; more: averaged over so many posterior samples, which is less sure
-            of itself where the posterior straddles clusters.
+            0: evaluated at the posterior mean of ``z``; more: averaged over this number of posterior samples, which is
+            less certain where the posterior straddles clusters. The samples are the same in every call.
         num_clusters
-            Merge components down to so many clusters first (``[n_obs, num_clusters]``).
+            Number of clusters wanted, ``[n_obs, num_clusters]``: fewer than :attr:`n_clusters_` go on joining, more undo
+            joins, up to the number of components in use.
         batch_free
             Do not use a cell's batch: average over encoding it as of each batch, weighted by the batches' share of the
             cells fitted. ``adata`` may then have batches that the model does not know, or no column of batches.
@@ -106,10 +107,7 @@ class AnswersOfCells(FoundClusters):
                 responsibilities += share * evaluation.responsibilities(x, num_samples, covariates | {"batch": as_of})
         else:
             responsibilities = evaluation.responsibilities(x, num_samples, covariates)
-        responsibilities = self.clusters_.arrange(responsibilities)
-        if num_clusters is None:
-            return responsibilities
-        return self.merge_tree_.merge_responsibilities(responsibilities, num_clusters).astype(np.float64)
+        return self.clusters_.arrange(responsibilities, num_clusters)
 
     def predict(
         self,
@@ -203,6 +201,11 @@ class AnswersOfCells(FoundClusters):
     def gene_names(self) -> NDArray[np.str_]:
         """Genes of the model, ``[G]``."""
         return self.cells.gene_names
+
+    @property
+    def _prior_weights(self) -> NDArray[np.float64]:
+        weights: NDArray[np.float64] = self.module.prior.weights.detach().double().cpu().numpy()
+        return weights
 
     @property
     def _found(self) -> Clusters:

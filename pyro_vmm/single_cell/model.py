@@ -107,7 +107,8 @@ class SingleCellVMM(AnswersOfCells):
         (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
         gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
         ``"misclassification"`` first joins those of which the mixture takes more than one in twenty cells for another's, which
-        types that shade into one another do not survive. ``predict(num_clusters=...)`` goes further down the same tree.
+        types that shade into one another do not survive. ``predict(num_clusters=...)`` goes further down the same tree,
+        or up.
     evidence_weight
         Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
         cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.
@@ -465,10 +466,9 @@ class SingleCellVMM(AnswersOfCells):
     def _find_clusters(self) -> None:
         x, covariates = self._cells(None, None)
         responsibilities = self._evaluation.responsibilities(x, covariates=covariates)
-        weights = self.module.prior.weights.detach().double().cpu().numpy()
         latents = self._evaluation.posterior_mean(x, covariates)
         self.clusters_ = Clusters.of(
-            responsibilities, latents, weights, self.options["merging"], self.options["evidence_weight"]
+            responsibilities, latents, self._prior_weights, self.options["merging"], self.options["evidence_weight"]
         )
         sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
         self.batch_shares_ = sizes / sizes.sum()

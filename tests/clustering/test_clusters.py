@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from pyro_vmm import UserError
 from pyro_vmm.clustering import Clusters, Merging
 
 
@@ -95,7 +97,7 @@ def test_without_merging_every_component_stands_alone(cells: tuple[np.ndarray, n
     assert clusters.joined.tolist() == [0, 1, 2, 3, 4]
     assert clusters.number == 4
     arranged = clusters.arrange(responsibilities)
-    np.testing.assert_array_equal(arranged, responsibilities[:, clusters.order])
+    np.testing.assert_allclose(arranged, responsibilities[:, clusters.order], rtol=1e-12)
     np.testing.assert_allclose(clusters.weights, WEIGHTS[clusters.order])
     assert clusters.merge_tree.utilised == (0, 1, 2, 3)
 
@@ -107,3 +109,74 @@ def test_they_come_back_from_json(cells: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_array_equal(again.arrange(responsibilities), clusters.arrange(responsibilities))
     assert (again.number, again.merge_tree) == (clusters.number, clusters.merge_tree)
     np.testing.assert_array_equal(again.weights, clusters.weights)
+
+
+def test_probabilities_never_exceed_one(cells: tuple[np.ndarray, np.ndarray]) -> None:
+    """A softmax in float32, and sums of its columns, miss one by a rounding error of either sign."""
+    responsibilities, latents = cells
+    clusters = Clusters.of(responsibilities, latents, WEIGHTS, "evidence")
+    generator = np.random.default_rng(1)
+    scores = np.exp(8.0 * generator.normal(size=(5000, 5))).astype(np.float32)
+    rounded = (scores / scores.sum(1, keepdims=True)).astype(np.float64)
+    assert rounded.sum(1).max() > 1.0
+    for number in (None, 1, 2, 3, 4):
+        probabilities = clusters.arrange(rounded, number)
+        assert probabilities.min() >= 0.0
+        assert probabilities.max() <= 1.0
+        np.testing.assert_allclose(probabilities.sum(1), 1.0, rtol=0, atol=1e-15)
+
+
+def test_a_cluster_of_several_components_is_shown_by_the_heaviest(cells: tuple[np.ndarray, np.ndarray]) -> None:
+    responsibilities, latents = cells
+    clusters = Clusters.of(responsibilities, latents, WEIGHTS, "evidence")
+    assert clusters.members(0).tolist() == [1, 3]
+    for weights, first in ((WEIGHTS, 1), (WEIGHTS[[0, 3, 2, 1, 4]], 3)):
+        shown = clusters.shown(weights).tolist()
+        assert shown[:3] == [first, 2, 0]
+        assert sorted(shown) == [0, 1, 2, 3, 4], "every component occurs once"
+
+
+@pytest.mark.parametrize("merging", ["evidence", "valleys", "misclassification", "none"])
+def test_more_clusters_undo_joins_one_at_a_time(cells: tuple[np.ndarray, np.ndarray], merging: Merging) -> None:
+    responsibilities, latents = cells
+    clusters = Clusters.of(responsibilities, latents, WEIGHTS, merging)
+    again = Clusters.from_dict(json.loads(json.dumps(clusters.to_dict())))
+    coarser = np.zeros(300, dtype=int)
+    for number in (1, 2, 3, 4):  # four components own an observation
+        probabilities = clusters.arrange(responsibilities, number)
+        np.testing.assert_array_equal(again.arrange(responsibilities, number), probabilities)
+        assert probabilities.shape == (300, number)
+        labels = probabilities.argmax(1)
+        assert len(np.unique(labels)) == number
+        assert len(np.unique(np.stack((labels, coarser)), axis=1).T) == number, "a cluster is part of a coarser one"
+        coarser = labels
+    with pytest.raises(
+        UserError, match=r"num_clusters is 5, but the mixture uses 4 components: give a number in 1\.\.4"
+    ):
+        clusters.arrange(responsibilities, 5)
+
+
+def test_joins_that_were_not_stored_cannot_be_undone(cells: tuple[np.ndarray, np.ndarray]) -> None:
+    responsibilities, latents = cells
+    stored = replace(Clusters.of(responsibilities, latents, WEIGHTS, "evidence"), component_tree=None).to_dict()
+    del stored["component_tree"]  # as version 0.1 wrote it
+    clusters = Clusters.from_dict(stored)
+    assert clusters.arrange(responsibilities, 2).shape == (300, 2)
+    with pytest.raises(UserError, match=r"num_clusters is 4, and the model has 3 clusters.*in 1\.\.3, or call rejoin"):
+        clusters.arrange(responsibilities, 4)
+
+
+def test_a_cluster_that_loses_its_observations_when_others_are_joined_stays_in_the_tree() -> None:
+    """Components 1 and 2 are one by misclassification; summed, they take all observations of component 0."""
+    generator = np.random.default_rng(0)
+    latents = np.concatenate([generator.normal(size=(100, 2)), generator.normal(size=(100, 2)) + 30.0])
+    first = np.repeat([[0.4, 0.35, 0.25, 0.0], [0.0, 0.6, 0.4, 0.0], [0.0, 0.4, 0.6, 0.0]], [20, 40, 40], axis=0)
+    responsibilities = np.concatenate([first, np.tile([0.0, 0.0, 0.0, 1.0], (100, 1))])
+    clusters = Clusters.of(responsibilities, latents, responsibilities.mean(0), "misclassification")
+    assert clusters.number == 2
+    for number in (1, 2, 3, 4):
+        assert clusters.arrange(responsibilities, number).sum() == pytest.approx(200)
+    np.testing.assert_array_equal(
+        clusters.arrange(responsibilities, 2).argmax(1), clusters.arrange(responsibilities).argmax(1)
+    )
+    Clusters.from_dict(json.loads(json.dumps(clusters.to_dict())))

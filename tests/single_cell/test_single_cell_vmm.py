@@ -35,8 +35,13 @@ def test_shapes_and_meanings(fitted: SingleCellVMM, cells: anndata.AnnData) -> N
     latent, proba, clusters = fitted.get_latent_representation(), fitted.predict_proba(), fitted.predict()
     assert latent.shape == (300, 3)
     assert proba.shape == (300, 12)
-    np.testing.assert_allclose(proba.sum(1), 1.0, atol=1e-5)
+    for options in ({}, {"num_samples": 3}, {"num_clusters": 1}, {"batch_free": True}):
+        given = fitted.predict_proba(**options)
+        np.testing.assert_allclose(given.sum(1), 1.0, rtol=0, atol=1e-15)
+        assert given.min() >= 0.0
+        assert given.max() <= 1.0
     np.testing.assert_array_equal(clusters, proba.argmax(1))
+    assert sorted(fitted.component_order_) == list(range(12))
     # Numbered by size, without gaps.
     sizes = np.bincount(clusters)
     assert len(sizes) == fitted.n_clusters_
