@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.harness.page import page
+from benchmarks.harness.page import SUREST, page
 from benchmarks.harness.trial import Trial, finished
 from pyro_vmm.atomic_writing import write_atomically
+from pyro_vmm.scoring import by_present_names
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Column:
 ACCURACIES = (
     Column("accuracy_many_to_one", "accuracy, many-to-one"),
     Column("accuracy_hungarian", "accuracy, Hungarian"),
-    Column("purity", "purity"),
+    Column(**SUREST),
     Column("nmi", "NMI"),
     Column("ari", "ARI"),
     Column("ami", "AMI"),
@@ -90,7 +91,7 @@ def collect(table: Table, trials: Sequence[Trial], folder: Path, command: str, *
         if (result := finished(folder, trial)) is None:
             continue
         fields = {name: getattr(trial, name) for name in ("group", "data", "method", "told", "seed")}
-        rows.append(fields | {"error": result.get("error", "")} | result["numbers"])
+        rows.append(fields | {"error": result.get("error", "")} | by_present_names(result["numbers"]))
         facts.append(result["facts"])
     good = pd.DataFrame([row for row in rows if not row["error"]])
     return {

@@ -5,17 +5,27 @@ from typing import Any
 
 import pandas as pd
 
+from pyro_vmm.scoring import by_present_names
+
+SUREST: dict[str, Any] = {
+    "key": "accuracy_surest_observation",
+    "heading": "accuracy, surest observation",
+    "decimals": 3,
+}
+"""Shown where pages of version 0.1 had the purity, which is the accuracy, many-to-one."""
+
 
 def page(contents: Mapping[str, Any]) -> str:
     """The page of one table: every number is the mean over the seeds with the least and the greatest."""
     quick = " (quick form)" if contents["quick"] else ""
+    columns = [SUREST if column["key"] == "purity" else column for column in contents["columns"]]
     parts = [f"# {contents['title']}{quick}", contents["question"]]
-    rows = pd.DataFrame(contents["rows"])
+    rows = pd.DataFrame([by_present_names(row) for row in contents["rows"]])
     if contents["finished"] < contents["planned"]:
         parts.append(f"**{contents['finished']} of {contents['planned']} trials have been run.**")
     if len(rows):
         for group, of_group in rows.groupby("group", sort=False):
-            parts += [f"## {group}"] * bool(group) + [grid(of_group, contents["columns"])]
+            parts += [f"## {group}"] * bool(group) + [grid(of_group, columns)]
     if contents["findings"]:
         parts.append("\n".join(f"* {sentence}" for sentence in contents["findings"]))
     return "\n\n".join([*parts, provenance(contents)]) + "\n"

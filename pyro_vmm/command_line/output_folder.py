@@ -182,7 +182,8 @@ def _clusters(ids: Any, responsibilities: Any) -> str:
     writer.writerow(["id", "cluster", "probability", "second_choice"])
     for row, (name, choice) in enumerate(zip(ids, order, strict=True)):
         second = int(choice[1]) if len(choice) > 1 else ""
-        writer.writerow([name, int(choice[0]), f"{responsibilities[row, choice[0]]:.6f}", second])
+        # In full: cells are ranked by it, and rounded ones tie.
+        writer.writerow([name, int(choice[0]), repr(float(responsibilities[row, choice[0]])), second])
     return table.getvalue()
 
 

@@ -10,7 +10,7 @@ from pyro_vmm import persistence
 from pyro_vmm.command_line.score_cells import score_cells
 from pyro_vmm.data import load_input, load_labels
 from pyro_vmm.errors import UserError
-from pyro_vmm.scoring import cluster_scores, elbo_surgery, format_table, write_scores
+from pyro_vmm.scoring import elbo_surgery, format_table, scores_of_responsibilities, write_scores
 from pyro_vmm.training import split_rows
 from pyro_vmm.vmm import VMM
 
@@ -55,7 +55,7 @@ def score(
     named = {} if dataset.labels is None else {dataset.label_name or "label": dataset.labels}
     truth = load_labels(labels, dataset.ids, dataset_labels=named)
     responsibilities = estimator.predict_proba(dataset.x, num_clusters=num_clusters)
-    clusters = cluster_scores(truth, responsibilities.argmax(1), responsibilities.max(1))
+    clusters = scores_of_responsibilities(truth, responsibilities)
     scores: dict[str, Any] = {"clusters": clusters, "labels": labels, "num_clusters": num_clusters, "fit": facts}
     scores |= {"epochs": estimator.n_iter_, "versions": persistence.versions(), "cores": os.cpu_count()}
     print(format_table([{"score": name, "value": value} for name, value in clusters.items()]))

@@ -14,7 +14,7 @@ from pyro_vmm.data import load_labels
 from pyro_vmm.data.cell_covariates import read_categories
 from pyro_vmm.data.cell_files import read_cells
 from pyro_vmm.errors import UserError
-from pyro_vmm.scoring import cluster_scores, format_table, write_scores
+from pyro_vmm.scoring import format_table, scores_of_responsibilities, write_scores
 from pyro_vmm.scoring.integration import integration_scores
 from pyro_vmm.single_cell import SingleCellVMM
 
@@ -50,7 +50,7 @@ def _scores(
     columns = {str(name): unambiguous[name].to_numpy() for name in unambiguous.columns}
     truth = load_labels(labels, model.cells.cell_names, dataset_labels=columns)
     responsibilities = model.predict_proba(num_clusters=num_clusters)
-    clusters = cluster_scores(truth, responsibilities.argmax(1), responsibilities.max(1))
+    clusters = scores_of_responsibilities(truth, responsibilities)
     scores: dict[str, Any] = {"clusters": clusters, "labels": labels, "num_clusters": num_clusters, "fit": facts}
     scores |= {
         "epochs": len(model.history["elbo_train"]),

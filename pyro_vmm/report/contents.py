@@ -12,21 +12,24 @@ from pyro_vmm.report.cluster_table import ClusterRow
 from pyro_vmm.report.fit_folder import FitFolder
 from pyro_vmm.report.observations import Observations
 from pyro_vmm.report.pictures import Picture
+from pyro_vmm.scoring import by_present_names
 
 MOST_EPOCHS = 100
 """Rows of the history in the report; a longer one is thinned evenly."""
 
 SEVERITIES = {"warning": "Warning", "notice": "Notice", "fine": "Fine"}
+SUREST = "each cluster takes the label of its surest observation, as in the released code"
 SCORES = {
-    "accuracy_many_to_one": ("Accuracy, many to one", "each cluster takes the label of its surest observation"),
+    "accuracy_many_to_one": ("Accuracy, many to one", "each cluster takes its majority label"),
     "accuracy_hungarian": ("Accuracy, one to one", "best matching of clusters to labels"),
-    "purity": ("Purity", "each cluster takes its majority label"),
+    "purity": ("Purity", "another name of the accuracy, many to one"),
     "nmi": ("NMI", "normalised mutual information; 0 for no relation, 1 for the same partition"),
     "ari": ("ARI", "adjusted Rand index; 0 by chance, 1 for the same partition"),
     "ami": ("AMI", "adjusted mutual information; 0 by chance, 1 for the same partition"),
-    "nmi_merged": ("NMI, merged", "after each cluster got its label"),
-    "ari_merged": ("ARI, merged", "after each cluster got its label"),
-    "ami_merged": ("AMI, merged", "after each cluster got its label"),
+    "accuracy_surest_observation": ("Accuracy, surest observation", SUREST),
+    "nmi_merged": ("NMI, merged", SUREST),
+    "ari_merged": ("ARI, merged", SUREST),
+    "ami_merged": ("AMI, merged", SUREST),
     "clusters": ("Clusters", ""),
     "observations": ("Observations", ""),
     "classes": ("Labels", "different ones"),
@@ -133,7 +136,7 @@ def score_tables(fit: FitFolder, of_labels: Mapping[str, Any] | None, label_name
     stored = fit.scores or {}
     tables = []
     merged = "" if of_labels is not None or not stored.get("num_clusters") else f", {stored['num_clusters']} clusters"
-    clusters = stored.get("clusters") if of_labels is None else of_labels
+    clusters = by_present_names(stored.get("clusters", {})) if of_labels is None else of_labels
     name = stored.get("labels") if of_labels is None else label_name
     groups = [
         (f"Clusters against {name or 'labels'}{merged}", clusters),

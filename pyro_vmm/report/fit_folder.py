@@ -96,6 +96,7 @@ def _read_table(path: Path, columns: tuple[str, ...], text: tuple[str, ...] = ()
             path,
             dtype=dict.fromkeys(text, str),
             keep_default_na=False,
+            float_precision="round_trip",
             na_values={name: ["", "nan"] for name in numbers},
         )
         for column in numbers:

@@ -1,7 +1,9 @@
 """What the fitted model and its input add to the tables: labels, batches, gene counts, a diagnosis."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ class Observations:
     ----------
     model
         The fitted :class:`~pyro_vmm.VMM` or :class:`~pyro_vmm.SingleCellVMM`; None where it needs an input that is gone.
+    responsibilities
+        Asks the model for those of all observations, [N, K], as ``pyro-vmm score`` does; None where the input is gone.
     diagnosis
         What the model's ``diagnose`` found.
     labels, label_name
@@ -38,6 +42,7 @@ class Observations:
     """
 
     model: Any = None
+    responsibilities: Callable[[], NDArray[np.float64]] | None = None
     diagnosis: Diagnosis | None = None
     labels: NDArray[Any] | None = None
     label_name: str | None = None
@@ -100,6 +105,7 @@ def _observe_arrays(fit: FitFolder, seen: Observations) -> _Known:
     _diagnose(seen, None if dataset is None else dataset.x)
     if dataset is None:
         return _Known({}, ())
+    seen.responsibilities = partial(seen.model.predict_proba, dataset.x)
     columns = {} if dataset.labels is None else {dataset.label_name or "label": dataset.labels}
     return _Known(columns, tuple(name for name in dataset.feature_names.tolist() if name != dataset.label_name))
 
@@ -148,6 +154,7 @@ def _observe_cells(fit: FitFolder, seen: Observations, batch_key: str | None) ->
     adata = read_cells(path)
     seen.model = model = SingleCellVMM.load(fit.path, adata)
     model.stability_ = seen.stability
+    seen.responsibilities = model.predict_proba
     setup = model.setup
     if setup.batch_key is not None:
         seen.batch_name = setup.batch_key

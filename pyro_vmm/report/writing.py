@@ -11,7 +11,7 @@ from pyro_vmm.report.fit_folder import FitFolder, read_fit
 from pyro_vmm.report.observations import Observations, observe
 from pyro_vmm.report.page import render
 from pyro_vmm.report.pictures import colours_of, pictures_of_clusters, pictures_of_training
-from pyro_vmm.scoring import cluster_scores
+from pyro_vmm.scoring import cluster_scores, scores_of_responsibilities
 
 UNFINISHED = (
     "This fit has not come to its end: what follows is its training so far. The same command with --resume goes on; "
@@ -87,7 +87,6 @@ def _scores(fit: FitFolder, seen: Observations, *, asked: bool) -> dict[str, Any
     """Scores against labels that were asked for now; those stored may be of others."""
     if not asked or seen.labels is None or fit.clusters is None:
         return None
-    scores: dict[str, Any] = cluster_scores(
-        seen.labels, fit.clusters["cluster"].to_numpy(), fit.clusters["probability"].to_numpy()
-    )
-    return scores
+    if seen.responsibilities is not None:
+        return scores_of_responsibilities(seen.labels, seen.responsibilities())
+    return cluster_scores(seen.labels, fit.clusters["cluster"].to_numpy(), fit.clusters["probability"].to_numpy())

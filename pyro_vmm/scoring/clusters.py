@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,55 @@ from numpy.typing import ArrayLike, NDArray
 from pyro_vmm.errors import UserError
 
 
-def many_to_one_labels(labels: ArrayLike, assignment: ArrayLike | tuple[ArrayLike, ArrayLike]) -> NDArray[Any]:
-    """Label that each observation gets from its cluster, the cluster's being that of its surest observation.
+def many_to_one_labels(labels: ArrayLike, clusters: ArrayLike) -> NDArray[Any]:
+    """Label that each observation gets from its cluster: the one that most of the cluster's observations have.
+
+    Parameters
+    ----------
+    labels, clusters : array_like, ``[N]``
+        Known labels and found clusters, numbers or strings.
+
+    Returns
+    -------
+    numpy.ndarray, ``[N]``
+        One of the values in ``labels`` for each observation. Among equally frequent labels the one that occurs first counts.
+
+    Raises
+    ------
+    UserError
+        If lengths differ or a value is missing.
+    """
+    table = _contingency_table(labels, clusters)
+    classes, columns = _encoded(labels, "labels")[1], _encoded(clusters, "clusters")[0]
+    return np.asarray(classes[table.argmax(axis=0)[columns]])
+
+
+def many_to_one_accuracy(labels: ArrayLike, clusters: ArrayLike) -> float:
+    """Share of observations that have the majority label of their cluster; also called purity.
+
+    It can only rise as clusters are split, up to 1 for one cluster an observation: compare it together with their number.
+
+    Parameters
+    ----------
+    labels, clusters : array_like, ``[N]``
+        Known labels and found clusters, numbers or strings.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    UserError
+        If lengths differ or a value is missing.
+    """
+    table = _contingency_table(labels, clusters)
+    return float(table.max(axis=0).sum() / table.sum())
+
+
+def surest_observation_labels(labels: ArrayLike, assignment: ArrayLike | tuple[ArrayLike, ArrayLike]) -> NDArray[Any]:
+    """Label that each observation gets from its cluster: that of the cluster's surest observation, as in the released code.
 
     Parameters
     ----------
@@ -22,6 +70,7 @@ def many_to_one_labels(labels: ArrayLike, assignment: ArrayLike | tuple[ArrayLik
         its responsibility for it. With responsibilities the surest observation of a cluster is the arg-max of its
         column over all observations, as in the code released with arXiv 2402.04412; with the pair only the cluster's
         own members are looked at, the two being the same unless a cluster's surest observation prefers another.
+        Give probabilities at full precision: rounded ones tie, and the order of the observations then decides.
 
     Returns
     -------
@@ -34,18 +83,20 @@ def many_to_one_labels(labels: ArrayLike, assignment: ArrayLike | tuple[ArrayLik
         If lengths differ, labels are missing, or probabilities are not finite.
     """
     codes, classes = _encoded(labels, "labels")
-    return np.asarray(classes[_many_to_one_codes(codes, assignment)])
+    return np.asarray(classes[_surest_observation_codes(codes, assignment)])
 
 
-def many_to_one_accuracy(labels: ArrayLike, assignment: ArrayLike | tuple[ArrayLike, ArrayLike]) -> float:
-    """Share of observations whose label equals that of the surest observation of their cluster.
+def surest_observation_accuracy(labels: ArrayLike, assignment: ArrayLike | tuple[ArrayLike, ArrayLike]) -> float:
+    """Share of observations whose label equals that of the surest observation of their cluster, as in the released code.
+
+    The paper's accuracy. One observation names a whole cluster; :func:`many_to_one_accuracy` takes the majority.
 
     Parameters
     ----------
     labels : array_like, ``[N]``
         Known labels.
     assignment : array_like ``[N, K]``, or tuple of two array_like ``[N]``
-        Responsibilities, or the pair (clusters, probability); see :func:`many_to_one_labels`.
+        Responsibilities, or the pair (clusters, probability); see :func:`surest_observation_labels`.
 
     Returns
     -------
@@ -62,7 +113,7 @@ def many_to_one_accuracy(labels: ArrayLike, assignment: ArrayLike | tuple[ArrayL
     A. Stirn and D. Knowles, "The VampPrior Mixture Model", arXiv 2402.04412, released code.
     """
     codes, _ = _encoded(labels, "labels")
-    return float(np.mean(_many_to_one_codes(codes, assignment) == codes))
+    return float(np.mean(_surest_observation_codes(codes, assignment) == codes))
 
 
 def hungarian_accuracy(labels: ArrayLike, clusters: ArrayLike) -> float:
@@ -93,27 +144,8 @@ def hungarian_accuracy(labels: ArrayLike, clusters: ArrayLike) -> float:
 
 
 def purity(labels: ArrayLike, clusters: ArrayLike) -> float:
-    """Share of observations that carry the majority label of their cluster.
-
-    It can only rise as clusters are split, up to 1 for one cluster an observation: read it beside their number.
-
-    Parameters
-    ----------
-    labels, clusters : array_like, ``[N]``
-        Known labels and found clusters, numbers or strings.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-
-    Raises
-    ------
-    UserError
-        If lengths differ or a value is missing.
-    """
-    table = _contingency_table(labels, clusters)
-    return float(table.max(axis=0).sum() / table.sum())
+    """Another name of :func:`many_to_one_accuracy`."""
+    return many_to_one_accuracy(labels, clusters)
 
 
 def cluster_scores(labels: ArrayLike, clusters: ArrayLike, probability: ArrayLike) -> dict[str, float]:
@@ -131,10 +163,11 @@ def cluster_scores(labels: ArrayLike, clusters: ArrayLike, probability: ArrayLik
     Returns
     -------
     dict of str to float
-        ``accuracy_many_to_one``, ``accuracy_hungarian``, ``purity``, ``nmi`` (arithmetic mean), ``ari``, ``ami``; the
-        last three again as ``nmi_merged``, ``ari_merged``, ``ami_merged`` after each cluster got its many-to-one label;
-        and the numbers of ``clusters`` that own an observation, ``observations`` and ``classes``. What the code
-        released with arXiv 2402.04412 calls ARI is ``ami`` here.
+        ``accuracy_many_to_one`` (by each cluster's majority label, and again as ``purity``), ``accuracy_hungarian``,
+        ``nmi`` (arithmetic mean), ``ari``, ``ami``. As in the code released with arXiv 2402.04412, after each cluster
+        took the label of its surest observation: ``accuracy_surest_observation`` (the paper's accuracy),
+        ``nmi_merged``, ``ari_merged``, ``ami_merged``. What that code calls ARI is ``ami`` here. And the numbers of
+        ``clusters`` that own an observation, ``observations`` and ``classes``.
 
     Raises
     ------
@@ -143,19 +176,38 @@ def cluster_scores(labels: ArrayLike, clusters: ArrayLike, probability: ArrayLik
     """
     codes, classes = _encoded(labels, "labels")
     cluster_codes, names = _encoded(clusters, "clusters")
-    merged = _many_to_one_codes(codes, (cluster_codes, probability))
+    merged = _surest_observation_codes(codes, (cluster_codes, probability))
     scores = {
-        "accuracy_many_to_one": float(np.mean(merged == codes)),
+        "accuracy_many_to_one": many_to_one_accuracy(codes, cluster_codes),
         "accuracy_hungarian": hungarian_accuracy(codes, cluster_codes),
         "purity": purity(codes, cluster_codes),
     }
     scores |= _agreement(codes, cluster_codes)
+    scores |= {"accuracy_surest_observation": float(np.mean(merged == codes))}
     scores |= {f"{name}_merged": value for name, value in _agreement(codes, merged).items()}
     return scores | {
         "clusters": float(len(names)),
         "observations": float(len(codes)),
         "classes": float(len(classes)),
     }
+
+
+def scores_of_responsibilities(labels: ArrayLike, responsibilities: NDArray[np.floating[Any]]) -> dict[str, float]:
+    """:func:`cluster_scores` of responsibilities ``[N, K]``, at the precision that they have."""
+    return cluster_scores(labels, responsibilities.argmax(1), responsibilities.max(1))
+
+
+def by_present_names(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored scores by the names that they have now.
+
+    What version 0.1 stored as ``accuracy_many_to_one`` is ``accuracy_surest_observation``, and many-to-one was its
+    ``purity``. Anything else is left as it is.
+    """
+    now = dict(scores)
+    if "purity" in now and "accuracy_many_to_one" in now and "accuracy_surest_observation" not in now:
+        now["accuracy_surest_observation"] = now["accuracy_many_to_one"]
+        now["accuracy_many_to_one"] = now["purity"]
+    return now
 
 
 def _agreement(codes: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[str, float]:
@@ -173,7 +225,7 @@ def _agreement(codes: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[st
         }
 
 
-def _many_to_one_codes(
+def _surest_observation_codes(
     codes: NDArray[np.int64], assignment: ArrayLike | tuple[ArrayLike, ArrayLike]
 ) -> NDArray[np.int64]:
     """Label codes ``[N]`` that the observations get from the surest observation of their clusters."""

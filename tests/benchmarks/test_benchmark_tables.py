@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import benchmarks
 from benchmarks import tables
 from benchmarks.harness import Column, Table, Trial, collect, result_file, write_table
 from benchmarks.harness.page import page
@@ -123,6 +124,15 @@ def test_page_gives_means_and_ranges_and_owns_up(tmp_path: Path) -> None:
     assert "**5 of 6 trials have been run.**" in text
     assert "    the command\n" in text
     assert page(json.loads((tmp_path / "results" / "t.json").read_text())) == text
+
+
+def test_results_of_version_0_1_are_shown_by_their_present_names() -> None:
+    """There many-to-one was by the surest observation, and the majority's share the purity."""
+    results = Path(benchmarks.__file__).parent / "results"
+    text = page(json.loads((results / "images.json").read_text()))
+    assert "| accuracy, many-to-one | accuracy, Hungarian | accuracy, surest observation |" in text
+    assert "| the number of classes | 1 | 0.796 | 0.796 | 0.786 |" in text
+    assert text == (results / "images.md").read_text()
 
 
 def rows(**columns: Any) -> pd.DataFrame:

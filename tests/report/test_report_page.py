@@ -10,9 +10,11 @@ import pytest
 from conftest import BATCHES, FILE, GENE, LABELS
 
 from pyro_vmm import VMM, SingleCellVMM
+from pyro_vmm.command_line.main import main
 from pyro_vmm.diagnosis import Diagnosis, Finding
 from pyro_vmm.report import write_report
-from pyro_vmm.report.contents import Contents, history_rows, told
+from pyro_vmm.report.contents import SCORES, Contents, history_rows, told
+from pyro_vmm.report.fit_folder import read_fit
 from pyro_vmm.report.page import render
 
 ATTACK = "</script><script>alert(1)</script>"
@@ -203,8 +205,6 @@ def test_without_labels_none_are_told(images_page: Page) -> None:
 
 
 def test_a_scored_fit_is_reported_with_the_labels_it_was_scored_with(images_fit: Path, tmp_path: Path) -> None:
-    from pyro_vmm.command_line.main import main
-
     run = shutil.copytree(images_fit, tmp_path / "run")
     assert main(["score", str(run), "--labels", "labels"]) == 0
     page = Page(write_report(run).read_text())
@@ -215,6 +215,39 @@ def test_a_scored_fit_is_reported_with_the_labels_it_was_scored_with(images_fit:
     words = " ".join(str(image["alt"]) for image in page.all("img"))
     assert "10 labels" in words
     assert "taken apart" in words
+
+
+def scores_on(page: Page) -> dict[str, str]:
+    return {row[0]: row[1] for row in page.rows if len(row) == 3}
+
+
+def test_score_and_report_give_the_same_numbers(images_fit: Path, tmp_path: Path, no_pictures: None) -> None:
+    """The surest observation names a cluster: from rounded probabilities it would be whichever comes first."""
+    run = shutil.copytree(images_fit, tmp_path / "run")
+    assert main(["score", str(run), "--labels", "labels"]) == 0
+    stored = json.loads((run / "scores.json").read_text())["clusters"]
+    table = read_fit(run).clusters
+    assert table is not None
+    with np.load(images_fit.parent / "images.npz") as data:
+        probabilities = VMM.load(run).predict_proba(data["X"].reshape(200, -1))
+    np.testing.assert_array_equal(table["probability"], probabilities.max(1))
+    # As version 0.1 wrote it, and worse.
+    table["probability"] = table["probability"].round(0)
+    table.to_csv(run / "clusters.csv", index=False)
+    for labels in (None, "labels"):
+        rows = scores_on(Page(write_report(run, labels=labels).read_text()))
+        for key in ("accuracy_many_to_one", "accuracy_surest_observation", "nmi_merged"):
+            assert rows[SCORES[key][0]] == told(stored[key]), key
+
+
+def test_scores_of_version_0_1_are_reported_by_their_present_names(
+    images_fit: Path, tmp_path: Path, no_pictures: None
+) -> None:
+    run = shutil.copytree(images_fit, tmp_path / "run")
+    scores = {"accuracy_many_to_one": 0.25, "purity": 0.75}
+    (run / "scores.json").write_text(json.dumps({"clusters": scores, "labels": "labels"}))
+    rows = scores_on(Page(write_report(run).read_text()))
+    assert (rows["Accuracy, many to one"], rows["Accuracy, surest observation"]) == ("0.75", "0.25")
 
 
 def test_severity_is_told_in_words_and_advice_after_it() -> None:

@@ -7,7 +7,16 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.scoring import cluster_scores, hungarian_accuracy, many_to_one_accuracy, many_to_one_labels, purity
+from pyro_vmm.scoring import (
+    by_present_names,
+    cluster_scores,
+    hungarian_accuracy,
+    many_to_one_accuracy,
+    many_to_one_labels,
+    purity,
+    surest_observation_accuracy,
+    surest_observation_labels,
+)
 
 # Six observations of two classes in three clusters, small enough to score by hand.
 LABELS = np.array(["cat", "cat", "cat", "dog", "dog", "dog"])
@@ -19,13 +28,30 @@ def test_a_cluster_takes_the_label_of_its_surest_observation_not_of_its_majority
     labels = ["a", "a", "a", "b"]
     clusters = [0, 0, 0, 0]
     probability = [0.6, 0.7, 0.8, 0.9]
-    assert many_to_one_labels(labels, (clusters, probability)).tolist() == ["b"] * 4
-    assert many_to_one_accuracy(labels, (clusters, probability)) == 0.25
+    assert surest_observation_labels(labels, (clusters, probability)).tolist() == ["b"] * 4
+    assert surest_observation_accuracy(labels, (clusters, probability)) == 0.25
+    scores = cluster_scores(labels, clusters, probability)
+    assert (scores["accuracy_surest_observation"], scores["accuracy_many_to_one"]) == (0.25, 0.75)
+    assert next(iter(scores)) == "accuracy_many_to_one"
+
+
+def test_many_to_one_gives_each_cluster_its_majority_label():
+    labels, clusters = ["a", "b", "b", "c", "a", "a"], ["x", "x", "x", "y", "z", "z"]
+    assert many_to_one_labels(labels, clusters).tolist() == ["b", "b", "b", "c", "a", "a"]
+    assert many_to_one_accuracy(labels, clusters) == purity(labels, clusters) == pytest.approx(5 / 6)
+
+
+def test_scores_stored_before_are_read_by_the_names_of_now():
+    stored = {"accuracy_many_to_one": 0.25, "purity": 0.75, "nmi": 0.5}
+    now = {"accuracy_many_to_one": 0.75, "purity": 0.75, "nmi": 0.5, "accuracy_surest_observation": 0.25}
+    assert by_present_names(stored) == by_present_names(now) == now
+    assert by_present_names({"nmi": 0.5}) == {"nmi": 0.5}
 
 
 def test_scores_of_a_clustering_done_by_hand():
     scores = cluster_scores(LABELS, CLUSTERS, PROBABILITY)
-    assert scores["accuracy_many_to_one"] == pytest.approx(5 / 6)  # cluster 1 is dog (0.7 over 0.6)
+    assert scores["accuracy_many_to_one"] == pytest.approx(5 / 6)
+    assert scores["accuracy_surest_observation"] == pytest.approx(5 / 6)  # cluster 1 is dog (0.7 over 0.6)
     assert scores["accuracy_hungarian"] == pytest.approx(4 / 6)  # 0 -> cat, 2 -> dog, 1 is left over
     assert scores["purity"] == pytest.approx(5 / 6)
     # H(label) = log 2, H(cluster) = log 3, I = log 2 - 1/3 log 2: cluster 1 alone is undecided.
@@ -43,16 +69,16 @@ def test_responsibilities_look_for_the_surest_over_all_observations():
     responsibilities = np.array([[0.90, 0.05, 0.05], [0.33, 0.34, 0.33], [0.55, 0.45, 0.00], [0.0, 0.0, 1.0]])
     labels = np.array([0, 1, 0, 2])
     clusters, probability = responsibilities.argmax(axis=1), responsibilities.max(axis=1)
-    assert many_to_one_labels(labels, responsibilities).tolist() == [0, 0, 0, 2]
-    assert many_to_one_labels(labels, (clusters, probability)).tolist() == [0, 1, 0, 2]
-    assert many_to_one_accuracy(labels, responsibilities) == 0.75
+    assert surest_observation_labels(labels, responsibilities).tolist() == [0, 0, 0, 2]
+    assert surest_observation_labels(labels, (clusters, probability)).tolist() == [0, 1, 0, 2]
+    assert surest_observation_accuracy(labels, responsibilities) == 0.75
 
 
 def test_empty_columns_of_responsibilities_change_nothing():
     responsibilities = np.random.default_rng(0).dirichlet([0.3] * 4, size=200)
     labels = np.random.default_rng(1).integers(0, 3, size=200)
     padded = np.insert(responsibilities, [0, 2, 4], 0.0, axis=1)
-    assert many_to_one_accuracy(labels, padded) == many_to_one_accuracy(labels, responsibilities)
+    assert surest_observation_accuracy(labels, padded) == surest_observation_accuracy(labels, responsibilities)
 
 
 def test_the_names_of_clusters_and_labels_do_not_matter():
@@ -114,7 +140,8 @@ def test_one_cluster_for_each_observation_is_scored_without_complaint():
 def test_missing_labels_are_refused(labels):
     for score in (
         lambda: cluster_scores(labels, [0, 1, 1], [0.5] * 3),
-        lambda: many_to_one_accuracy(labels, np.eye(3)),
+        lambda: surest_observation_accuracy(labels, np.eye(3)),
+        lambda: many_to_one_accuracy(labels, [0, 1, 1]),
         lambda: hungarian_accuracy(labels, [0, 1, 1]),
         lambda: purity(labels, [0, 1, 1]),
     ):
@@ -126,7 +153,7 @@ def test_mismatched_lengths_and_shapes_are_refused():
     for score in (
         lambda: cluster_scores(LABELS, CLUSTERS[:-1], PROBABILITY[:-1]),
         lambda: cluster_scores(LABELS, CLUSTERS, PROBABILITY[:-1]),
-        lambda: many_to_one_accuracy(LABELS, np.ones((5, 2))),
+        lambda: surest_observation_accuracy(LABELS, np.ones((5, 2))),
         lambda: hungarian_accuracy(LABELS, CLUSTERS[:-1]),
         lambda: purity(LABELS[:-1], CLUSTERS),
     ):
@@ -135,8 +162,8 @@ def test_mismatched_lengths_and_shapes_are_refused():
     for score in (
         lambda: purity(LABELS[:, None], CLUSTERS),
         lambda: purity([], []),
-        lambda: many_to_one_accuracy(LABELS, CLUSTERS),
-        lambda: many_to_one_accuracy(LABELS, (CLUSTERS, np.ones((6, 1)))),
+        lambda: surest_observation_accuracy(LABELS, CLUSTERS),
+        lambda: surest_observation_accuracy(LABELS, (CLUSTERS, np.ones((6, 1)))),
     ):
         with pytest.raises(UserError, match="shape"):
             score()
@@ -146,4 +173,4 @@ def test_probabilities_that_are_not_finite_are_refused():
     with pytest.raises(UserError, match="probability"):
         cluster_scores(LABELS, CLUSTERS, np.where(CLUSTERS == 1, np.nan, PROBABILITY))
     with pytest.raises(UserError, match="responsibilities"):
-        many_to_one_accuracy(LABELS, np.full((6, 2), np.nan))
+        surest_observation_accuracy(LABELS, np.full((6, 2), np.nan))
