@@ -20,6 +20,7 @@ from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
 from pyro_vmm.stored_shapes import check_stored_shapes
+from pyro_vmm.training.history import present_names
 
 if TYPE_CHECKING:
     from pyro_vmm.vmm import VMM
@@ -110,7 +111,8 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         estimator.clusters_ = Clusters.from_dict(fitted["clusters"])
         estimator.feature_mean_ = np.asarray(fitted["feature_mean"], dtype=np.float32)
         estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=np.float32)
-        estimator.history_ = pd.DataFrame(fitted["history"])
+        history = pd.DataFrame(fitted["history"])
+        estimator.history_ = history.rename(columns=present_names(history.columns))
         estimator.stability_ = estimator.validation_rows_ = None
         check_fitted(estimator)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):

@@ -40,6 +40,7 @@ from pyro_vmm.networks.low_precision import lower_precision, warn_where_it_is_sl
 from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import PRIOR_WEIGHT, Prior
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, num_minibatches, resume_training, split_rows
+from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
 
 
@@ -131,8 +132,11 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     n_clusters_
         Clusters in use.
     history_
-        ``pandas.DataFrame``, a row an epoch; its ``clusters_in_use`` are components, before they are joined, counted on the
-        same 1,000 training observations every epoch.
+        ``pandas.DataFrame``, a row an epoch: ``elbo``, the two terms whose difference it is, ``reconstruction`` and ``kl``
+        (as weighted in that epoch), the same of the held-out observations with ``validation_`` before, and
+        ``empirical_bayes_loss``. ``components_in_use`` are counted on the same 1,000 training observations every epoch.
+        ``clusters_in_use`` are what they make on those when they are joined, counted every tenth epoch and at the end, NaN
+        otherwise. On all observations there may be a few more.
     validation_rows_
         Row numbers held out for the validation ELBO, ``[V]`` in increasing order; None after :meth:`load`, which does not
         know them. They chose the state that was kept, so of truly new data expect a little worse.
@@ -298,6 +302,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 early_stopping=EarlyStopping(self.patience),
                 row_numbers=training,
                 seed=seed,
+                number_of_clusters=self._number_of_clusters,
                 watchers=(*bars, *watchers),
             )
             if resume is not None:
@@ -305,7 +310,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
         self.stability_: Stability | None = None
-        self.history_ = pd.DataFrame(trainer.history)
+        self.history_ = pd.DataFrame(trainer.history, columns=list(COLUMNS))
         self.validation_rows_: NDArray[np.int64] | None = validation
         self.n_iter_ = len(trainer.history)
         self._number_components(x)
@@ -357,6 +362,11 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             learning_rate_schedule=named_schedule(self.learning_rate_schedule, total_steps),
             prior_rest_steps=self.prior_rest_steps,
         )
+
+    def _number_of_clusters(
+        self, responsibilities: NDArray[np.float64], latents: NDArray[np.float32], weights: NDArray[np.float64]
+    ) -> int:
+        return Clusters.of(responsibilities, latents, weights, self.merging, self.evidence_weight).number
 
     def _number_components(self, x: Tensor) -> None:
         """Number components by how many observations they own, so that clusters are 0, 1, ... without gaps."""

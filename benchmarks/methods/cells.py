@@ -39,7 +39,7 @@ def fit_single_cell_vmm(adata: AnnData, options: Mapping[str, Any], run: Run) ->
         "best_epoch": float(history["elbo_validation"]["elbo_validation"].idxmin()),
         "epochs": float(len(history["elbo_train"])),
         "steps": float(history["step"].iloc[-1, 0]),
-        "components_in_use": float(history["clusters_in_use"].iloc[-1, 0]),
+        "components_in_use": float(history["components_in_use"].iloc[-1, 0]),
     }
     embedding = model.get_latent_representation() if {"afterwards", "embedding"} & options.keys() else None
     if "afterwards" in options:

@@ -167,7 +167,7 @@ class Clusters:
         arranged = as_probabilities(joined(responsibilities, self.joined)[:, self.order])
         if num_clusters is None:
             return arranged
-        found, most = len(self.merge_tree.utilised), self._most_clusters
+        found, most = len(self.merge_tree.utilised), self.components_in_use
         whole = isinstance(num_clusters, int | np.integer) and not isinstance(num_clusters, bool)
         if not whole:
             raise UserError(f"num_clusters must be a whole number, not {num_clusters!r}: give one in 1..{most}.")
@@ -191,12 +191,12 @@ class Clusters:
         return np.where(used.any(axis=1, keepdims=True), used, responsibilities)
 
     @property
-    def _most_clusters(self) -> int:
-        """As many as there are components in use, where it is known how these were joined."""
+    def components_in_use(self) -> int:
+        """Components that are the likeliest of an observation fitted; clusters, where version 0.1 stored these only."""
         return len((self.component_tree or self.merge_tree).utilised)
 
     def _out_of_range(self, num_clusters: int) -> str:
-        most, nothing_joined = self._most_clusters, bool((self.joined == np.arange(len(self.joined))).all())
+        most, nothing_joined = self.components_in_use, bool((self.joined == np.arange(len(self.joined))).all())
         if self.component_tree is None and not nothing_joined:
             return (
                 f"num_clusters is {num_clusters}, and the model has {most} clusters. It was stored by version 0.1, without "

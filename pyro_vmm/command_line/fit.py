@@ -14,7 +14,7 @@ import torch
 from pyro_vmm.command_line.determinism import determinism
 from pyro_vmm.command_line.fit_cells import FOR_CELLS, check_same_data, fit_cells, refuse
 from pyro_vmm.command_line.interruption import StopOnSignal
-from pyro_vmm.command_line.output_folder import OutputFolder
+from pyro_vmm.command_line.output_folder import OutputFolder, in_words
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.score import score
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
@@ -124,7 +124,7 @@ def _fit_arrays(arguments: argparse.Namespace) -> bool:
             return False
         folder.write_results(estimator, dataset, facts)
     print(
-        f"{estimator.n_clusters_} clusters in use of {len(estimator.weights_)} components; "
+        f"{in_words(estimator.clusters_)}; "
         f"results, pictures and the model are in {arguments.output}.\n"
         f"One page for readers: {how_to_report(arguments.output)}"
     )

@@ -19,7 +19,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from pyro_vmm import persistence
 from pyro_vmm.command_line.interruption import StopOnSignal
-from pyro_vmm.command_line.output_folder import OutputFolder
+from pyro_vmm.command_line.output_folder import OutputFolder, in_words
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.data import CellCounts
@@ -28,6 +28,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.single_cell import SingleCellVMM, storage
 from pyro_vmm.single_cell.annotation import write_annotation
 from pyro_vmm.training import CheckpointWriter
+from pyro_vmm.training.history import as_elbos
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -88,8 +89,6 @@ IN_THE_COMMANDS_WORDS = {
     ", or normalization='layer'": "",
     " or a pyro_vmm.likelihoods.Likelihood": "",
 }
-COLUMNS = {"elbo": "elbo_train", "validation_elbo": "elbo_validation"}
-"""Columns of ``history.csv`` that :class:`pyro_vmm.SingleCellVMM` tells by another name and with the other sign."""
 
 
 def fit_cells(arguments: argparse.Namespace) -> bool:
@@ -138,7 +137,7 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
                 return False
             _write_results(folder, model, adata, facts)
     print(
-        f"{model.n_clusters_} clusters in use of {len(model.weights_)} components; "
+        f"{in_words(model.clusters_)}; "
         f"results, pictures, the model and the annotated cells are in {arguments.output}.\n"
         f"One page for readers: {how_to_report(arguments.output)}"
     )
@@ -225,19 +224,11 @@ def _in_the_commands_words() -> Iterator[None]:
         raise UserError(told) from None
 
 
-def _history(model: SingleCellVMM) -> pd.DataFrame:
-    """A row an epoch, as for arrays: ELBOs where ``model.history`` has losses."""
-    told = {name: -model.history[theirs][theirs] for name, theirs in COLUMNS.items()}
-    told |= {name: table[name] for name, table in model.history.items() if name not in COLUMNS.values()}
-    order = ["epoch", "step", *COLUMNS, "empirical_bayes_loss", "clusters_in_use", "seconds"]
-    return pd.DataFrame(told).reset_index()[order]
-
-
 def _write_results(folder: OutputFolder, model: SingleCellVMM, adata: "AnnData", facts: dict[str, Any]) -> None:
     from pyro_vmm.plotting import save_figures
 
     latent, responsibilities = model.get_latent_representation(), model.predict_proba()
-    history = _history(model)
+    history = as_elbos(model.history)
     folder.write_tables(history, model.cells.cell_names, latent, responsibilities)
     save_figures(
         folder.path / "figures",

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pyro_vmm import persistence
 from pyro_vmm.atomic_writing import write_atomically
-from pyro_vmm.clustering import typical_observations
+from pyro_vmm.clustering import Clusters, typical_observations
 from pyro_vmm.data import Dataset
 from pyro_vmm.errors import UserError
 from pyro_vmm.training.checkpoint import holds_checkpoint
@@ -173,6 +173,13 @@ class OutputFolder:
         write_atomically(self.path / "history.csv", history.to_csv(index=False).encode())
         write_atomically(self.path / "latent.npy", embedding.getvalue())
         write_atomically(self.path / "clusters.csv", _clusters(ids, responsibilities).encode())
+
+
+def in_words(clusters: Clusters) -> str:
+    """What a fit found: clusters, and the components that they were joined from."""
+    number, used = clusters.number, clusters.components_in_use
+    joined = "" if used == number else f", joined from {used} components in use"
+    return f"{number} cluster{'' if number == 1 else 's'} in use of {len(clusters.weights)} components{joined}"
 
 
 def _clusters(ids: Any, responsibilities: Any) -> str:

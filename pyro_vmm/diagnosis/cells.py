@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from pyro_vmm.diagnosis.questions import of_clusters, of_observations, of_traini
 from pyro_vmm.diagnosis.sampled_rows import sampled_rows
 from pyro_vmm.diagnosis.unstable import unstable
 from pyro_vmm.errors import UserError
+from pyro_vmm.training.history import as_elbos
 from pyro_vmm.training.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _findings(
     yield from of_clusters(sizes, model.merge_tree_, model.module.prior.num_components)
     if model.module.prior.num_components > 1:
         yield shared_observations(responsibilities)
-    yield from of_training(_history(model))
+    yield from of_training(as_elbos(model.history))
     if model.stability_ is not None:
         yield unstable(model.stability_)
     near = slice(MOST_ROWS)
@@ -82,15 +82,3 @@ def _findings(
         if labels_key not in adata.obs.columns:
             raise UserError(f"adata.obs has no column {labels_key!r}: give the name of one as labels_key.")
         yield label_neighbours(few.loc, adata.obs[labels_key].to_numpy()[rows][near], number)
-
-
-def _history(model: SingleCellVMM) -> pd.DataFrame:
-    """The columns that the questions read, by the trainer's names and signs."""
-    columns = {name: frame[name].to_numpy(dtype=np.float64) for name, frame in model.history.items()}
-    return pd.DataFrame(
-        {
-            "elbo": -columns["elbo_train"],
-            "validation_elbo": -columns["elbo_validation"],
-            "clusters_in_use": columns["clusters_in_use"],
-        }
-    )

@@ -5,8 +5,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pyro_vmm.diagnosis.finding import Finding
+from pyro_vmm.training.history import present_names
 
-NAME, FALLING = "convergence", "number of clusters over time"
+NAME, FALLING = "convergence", "number of components over time"
 FEWEST_EPOCHS = 8
 """With fewer there is no trend to look at."""
 AT_THE_END = 0.1
@@ -20,7 +21,7 @@ NOISE = 2.0
 """A rise or a fall counts if its slope is this many standard errors: with the eight to twenty epochs of a last quarter, what noise
 alone does once in twenty or thirty times."""
 LEAST_FALL = 0.1
-"""Share of the clusters lost over the last quarter from which more is likely to come."""
+"""Share of the components lost over the last quarter from which more is likely to come."""
 ADVICE = "Train longer: raise max_epochs."
 
 
@@ -62,16 +63,17 @@ def convergence(history: pd.DataFrame) -> Finding:
 
 
 def falling_clusters(history: pd.DataFrame) -> Finding | None:
-    """Say whether the number of clusters in use was still falling at the end; None where the epochs are too few.
+    """Say whether the number of components in use was still falling at the end; None where the epochs are too few.
 
-    It cannot see clusters that will die although none has for a while.
+    It cannot see components that will die although none has for a while.
 
     Parameters
     ----------
     history
-        A row an epoch: ``clusters_in_use``.
+        A row an epoch: ``components_in_use``, and ``clusters_in_use`` in epochs in which they were counted.
     """
-    used = history["clusters_in_use"].to_numpy(dtype=np.float64)
+    history = history.rename(columns=present_names(history.columns))
+    used = history["components_in_use"].to_numpy(dtype=np.float64)
     epochs = len(used)
     if epochs < FEWEST_EPOCHS:
         return None
@@ -80,7 +82,11 @@ def falling_clusters(history: pd.DataFrame) -> Finding | None:
     slope, error = _slope(last)
     fall = -slope * (window - 1)
     sentence = f"Components in use went from {last[0]:.0f} to {last[-1]:.0f} over the last {window} of {epochs} epochs."
-    # A single cluster gone may be chance; one that comes and goes is the error of the slope.
+    counted = history.get("clusters_in_use", pd.Series(dtype=float)).dropna()
+    if len(counted):
+        made = int(counted.iloc[-1])
+        sentence += f" Joined, they made {made} cluster{'' if made == 1 else 's'} of at most 1,000 observations."
+    # A single component gone may be chance; one that comes and goes is the error of the slope.
     if slope < -NOISE * error and fall > max(1.0, LEAST_FALL * last[0]):
         return Finding(FALLING, "notice", sentence, "Train longer, with a larger patience, if fewer are wanted.", fall)
     return Finding(FALLING, "fine", sentence, value=max(fall, 0.0))

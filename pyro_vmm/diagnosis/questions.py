@@ -31,7 +31,7 @@ ROWS_FOR_RECONSTRUCTION = 1000
 
 
 def of_training(history: pd.DataFrame) -> Iterator[Finding]:
-    """What the history ``[epochs]`` says: convergence, clusters still falling, over-fitting."""
+    """What the history ``[epochs]`` says: convergence, components still falling, over-fitting."""
     yield convergence(history)
     for finding in (falling_clusters(history), over_fitting(history)):
         if finding is not None:

@@ -25,6 +25,7 @@ from pyro_vmm.infer.non_finite import (
     total_norm,
 )
 from pyro_vmm.infer.partition import ParameterSwitch, Partition, partition_parameters
+from pyro_vmm.infer.recorded_site import RecordedSite
 from pyro_vmm.infer.schedules import Constant, Schedule
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
@@ -104,6 +105,12 @@ class EmpiricalBayesSVI:
         For so many steps at first the prior is not updated: the networks learn under the components that it begins with, and a
         component is not lost before there is an embedding to judge it by.
 
+    Attributes
+    ----------
+    reconstruction
+        Mean ``log p(x | z)`` in the ELBO of the last step or of the last :meth:`evaluate_loss`, in nats an observation;
+        NaN where the objective does not evaluate the site ``x``. Less the ELBO it is the KL term.
+
     Raises
     ------
     UserError
@@ -151,6 +158,8 @@ class EmpiricalBayesSVI:
         self._switch = ParameterSwitch(self.partition)
         self._statistics = RunningStatistics(model, guide)
         self._latents: Tensor | None = None
+        self._recorded = RecordedSite("x")
+        self.reconstruction = float("nan")
 
     def _quicken_weights(self, choice: OptimizerChoice, rate: float) -> None:
         """Give the mixture weights a learning rate of their own, ``rate`` times the prior's."""
@@ -212,11 +221,12 @@ class EmpiricalBayesSVI:
         if self.steps_taken < self.standard_normal_steps:
             model = functools.partial(model, prior=self._standard_normal())
         factor = self.kl_schedule(self.steps_taken)
-        if factor == 1.0:
-            loss = self.loss.differentiable_loss(model, guide, x, **covariates)
-        else:
-            with ScaleSite("z", factor):
+        with RecordedSite("x") as self._recorded:
+            if factor == 1.0:
                 loss = self.loss.differentiable_loss(model, guide, x, **covariates)
+            else:
+                with ScaleSite("z", factor):
+                    loss = self.loss.differentiable_loss(model, guide, x, **covariates)
         return loss / len(x)
 
     def _standard_normal(self) -> StandardNormal:
@@ -230,8 +240,12 @@ class EmpiricalBayesSVI:
 
     def evaluate_loss(self, x: Tensor, **covariates: Tensor) -> float:
         """Negative ELBO per observation in evaluation mode and at full KL weight; moves nothing."""
-        with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model):
-            return float(self.loss.differentiable_loss(self.model.fitted, self.guide.forward, x, **covariates)) / len(x)
+        with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model), RecordedSite("x") as recorded:
+            loss = torch.as_tensor(
+                self.loss.differentiable_loss(self.model.fitted, self.guide.forward, x, **covariates)
+            )
+        value, self.reconstruction = torch.stack([loss, recorded.mean.to(loss)]).tolist()
+        return float(value) / len(x)
 
     def sample_latents(self, x: Tensor, **covariates: Tensor) -> Tensor:
         """``z_n ~ q(z | x_n)`` from the encoder in evaluation mode, ``[B, D]``, without gradients."""
@@ -270,7 +284,10 @@ class EmpiricalBayesSVI:
         """The value of a loss that is finite, as are the gradients it gave and the statistics it moved."""
         watched = [*gradients(getattr(self.partition, name)), *self._statistics]
         # In one transfer, so that a GPU is waited for no more often than the loss alone would need.
-        value, norm = torch.stack([loss.detach().reshape(()), total_norm(watched).to(loss)]).tolist()
+        numbers = [loss.detach().reshape(()), total_norm(watched).to(loss), self._recorded.mean.to(loss)]
+        value, norm, reconstruction = torch.stack(numbers).tolist()
+        if name == "elbo":
+            self.reconstruction = reconstruction
         if not math.isfinite(value):
             raise self._non_finite(NonFiniteLossError, OBJECTIVES[name], f"is {value}")
         if not math.isfinite(norm):

@@ -30,7 +30,7 @@ def elbo_against_clusters(histories: History | Mapping[str, History], *, ax: Axe
     Parameters
     ----------
     histories : history or mapping of str to history
-        ``VMM.history_`` or ``SingleCellVMM.history`` of one fit, or of several by name; or columns ``clusters_in_use`` and
+        ``VMM.history_`` or ``SingleCellVMM.history`` of one fit, or of several by name; or columns ``components_in_use`` and
         ``validation_elbo`` or ``elbo``, in nats an observation. Where any of several fits has no validation ELBO, training
         ELBOs are drawn.
     ax : Axes, optional
@@ -78,12 +78,12 @@ def elbo_against_clusters(histories: History | Mapping[str, History], *, ax: Axe
 
 def _way(name: str, history: pd.DataFrame, column: str) -> NDArray[np.float64]:
     """Components and ELBO [T, 2] of the epochs where both are finite."""
-    missing = {"clusters_in_use", column} - set(history.columns)
+    missing = {"components_in_use", column} - set(history.columns)
     if missing:
         raise UserError(
             f"history {name!r} lacks the column {sorted(missing)[0]!r}: pass the history that a fit returned"
         )
-    values = history[["clusters_in_use", column]].to_numpy(dtype=np.float64, na_value=np.nan)
+    values = history[["components_in_use", column]].to_numpy(dtype=np.float64, na_value=np.nan)
     values = values[np.isfinite(values).all(axis=1)]
     if not len(values):
         raise UserError(f"history {name!r} has no finite ELBO: nothing can be drawn of it")

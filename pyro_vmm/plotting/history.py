@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from pyro_vmm.training.history import as_elbos, present_names
+
 History: TypeAlias = pd.DataFrame | Mapping[str, pd.DataFrame]
 """``VMM.history_``, or ``SingleCellVMM.history``: frames by name, in which the ELBO is a loss."""
 
@@ -15,11 +17,8 @@ def as_table(history: History) -> pd.DataFrame:
     Training that was gone on with counts its steps anew in ``SingleCellVMM.history``; here they go on.
     """
     if isinstance(history, pd.DataFrame):
-        return history
-    table = pd.concat(history.values(), axis=1) if history else pd.DataFrame()
-    for ours, theirs in (("elbo", "elbo_train"), ("validation_elbo", "elbo_validation")):
-        if theirs in table:
-            table[ours] = -table[theirs]
+        return history.rename(columns=present_names(history.columns))
+    table = as_elbos(history)
     if "step" in table:
         before = table["step"].shift().where(table["step"].diff() < 0, 0)
         table["step"] += before.cumsum()

@@ -19,13 +19,14 @@ def training_curves(history: History, axes: tuple[Axes, Axes] | None = None) -> 
     The first steps of a fit are often worse by orders of magnitude. The vertical range follows the bulk and the end of
     the curves, and a note counts the values that it leaves out; a collapse at the end is therefore never hidden.
 
-    Components are counted, since those that are one cluster are joined only after training: clusters may be fewer.
+    The lower axes show the components in use and, where they were counted, the clusters that these make when joined.
 
     Parameters
     ----------
     history : pandas.DataFrame [T rows] or mapping of str to pandas.DataFrame
-        ``VMM.history_`` or ``SingleCellVMM.history``; or columns ``step``, ``elbo`` and optionally ``validation_elbo`` and
-        ``clusters_in_use``. Values that are not finite are skipped: validation need not happen at every row.
+        ``VMM.history_`` or ``SingleCellVMM.history``; or columns ``step``, ``elbo`` and optionally ``validation_elbo``,
+        ``components_in_use`` and ``clusters_in_use``. Values that are not finite are skipped: validation need not happen at
+        every row.
     axes : pair of Axes, optional
         Upper and lower axes; a new figure where absent.
 
@@ -126,18 +127,29 @@ def _draw_elbo(history: pd.DataFrame, ax: Axes) -> None:
 
 
 def _draw_components(history: pd.DataFrame, ax: Axes) -> None:
-    steps, counts = _finite(history, "clusters_in_use")
+    steps, counts = _finite(history, "components_in_use")
     tidy(ax, "training step", "components in use")
     if not len(counts):
         headline(ax, "Components in use were not recorded")
         return
     marker = "o" if len(counts) == 1 else None
-    ax.plot(steps, counts, color=PRIMARY, linewidth=1.6, drawstyle="steps-post", marker=marker, rasterized=True)
+    ax.plot(
+        steps,
+        counts,
+        color=PRIMARY,
+        linewidth=1.6,
+        drawstyle="steps-post",
+        marker=marker,
+        label="components",
+        rasterized=True,
+    )
     ax.set_ylim(0, counts.max() * 1.08 + 0.5)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    headline(
-        ax,
-        f"{plural(int(counts[-1]), 'component')} in use at the end",
-        "before joining: clusters may be fewer",
-    )
+    note = "before joining: clusters may be fewer"
+    steps, clusters = _finite(history, "clusters_in_use")
+    if len(clusters):
+        ax.plot(steps, clusters, "o--", color=SECONDARY, linewidth=1.0, markersize=3, label="clusters, joined")
+        ax.legend(frameon=False, fontsize=CAPTION_SIZE)
+        note = f"joined: {plural(int(clusters[-1]), 'cluster')} of the observations that were counted"
+    headline(ax, f"{plural(int(counts[-1]), 'component')} in use at the end", note)

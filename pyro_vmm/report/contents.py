@@ -121,6 +121,8 @@ def facts_of(fit: FitFolder, seen: Observations, num_clusters: int) -> list[tupl
     facts.append(("Latent dimensions", told(options.get("n_latent", options.get("latent_dim")))))
     if num_clusters:
         facts.append(("Clusters in use", f"{num_clusters:,} of {told(options.get('num_components'))} components"))
+        if seen.model is not None and seen.model.clusters_.component_tree is not None:
+            facts.append(("Components in use", f"{seen.model.clusters_.components_in_use:,}, before they are joined"))
     else:
         facts.append(("Components", told(options.get("num_components"))))
     facts.append(("Epochs", told(len(fit.history))))

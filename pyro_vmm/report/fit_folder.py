@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyro_vmm import persistence
 from pyro_vmm.errors import UserError
 from pyro_vmm.training.checkpoint import read_checkpoint
+from pyro_vmm.training.history import present_names
 
 CLUSTER_COLUMNS = ("id", "cluster", "probability", "second_choice")
 
@@ -71,6 +72,7 @@ def read_fit(directory: Path) -> FitFolder:
     if "fitted" not in config:
         return FitFolder(directory, config, _history_so_far(directory))
     history = _read_table(directory / "history.csv", ("epoch", "step", "elbo"))
+    history = history.rename(columns=present_names(history.columns))
     clusters = _read_table(directory / "clusters.csv", CLUSTER_COLUMNS, text=("id",))
     latent = _read_latent(directory / "latent.npy")
     number = config["fit"].get("num_observations")
@@ -85,7 +87,10 @@ def _history_so_far(directory: Path) -> pd.DataFrame:
     if not checkpoint.is_dir():
         raise UserError(f"The fit in {directory} has not written a checkpoint yet: let it run, or fit again.")
     _, facts, _ = read_checkpoint(checkpoint)
-    return pd.DataFrame(facts.get("history", []), columns=None if facts.get("history") else ["epoch", "step", "elbo"])
+    history = pd.DataFrame(
+        facts.get("history", []), columns=None if facts.get("history") else ["epoch", "step", "elbo"]
+    )
+    return history.rename(columns=present_names(history.columns))
 
 
 def _read_table(path: Path, columns: tuple[str, ...], text: tuple[str, ...] = ()) -> pd.DataFrame:

@@ -53,12 +53,11 @@ from pyro_vmm.training import (
     resume_training,
     split_rows,
 )
+from pyro_vmm.training.history import COLUMNS, as_elbos, as_losses
 from pyro_vmm.training.length import default_epochs
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-HISTORY = ("epoch", "step", "elbo", "validation_elbo", "empirical_bayes_loss", "clusters_in_use", "seconds")
 
 LEAST_EPOCHS, MOST_EPOCHS = 50, 1000
 """Bounds of the default number of epochs."""
@@ -119,8 +118,11 @@ class SingleCellVMM(AnswersOfCells):
     ----------
     history
         After training, ``pandas.DataFrame`` by name as in scvi-tools, a row an epoch: ``elbo_train`` and
-        ``elbo_validation`` (as there, losses: the *negative* ELBO in nats a cell), ``empirical_bayes_loss``,
-        ``clusters_in_use`` (components, before they are joined; counted on the same 1,000 cells every epoch).
+        ``elbo_validation`` (as there, losses: the *negative* ELBO in nats a cell) and the terms that each is the sum of,
+        ``reconstruction_loss_train`` and ``kl_local_train``, ``reconstruction_loss_validation`` and
+        ``kl_local_validation``; ``empirical_bayes_loss``; ``components_in_use``, counted on the same 1,000 training cells
+        every epoch; ``clusters_in_use``, what they make on those cells when they are joined, counted every tenth epoch and
+        at the end, NaN otherwise. On all cells there may be a few more.
     validation_indices
         Rows of the cells held out by every call of :meth:`train`, ``[V]`` in increasing order; None before, and after
         :meth:`load`, which does not know them. They chose the state that was kept, so of truly new cells expect a little
@@ -327,7 +329,7 @@ class SingleCellVMM(AnswersOfCells):
             at most half of the steps that ``max_epochs`` have, where the model is not trained yet and there are batches
             or other covariates, else 0.
         enable_progress_bar
-            Show ELBO, components in use and time left, and the number of clusters at the end.
+            Show ELBO, components in use, the clusters that they make, and time left.
         watchers
             Told of every step and epoch; :class:`~pyro_vmm.training.CheckpointWriter` is one.
         resume
@@ -409,6 +411,7 @@ class SingleCellVMM(AnswersOfCells):
                 early_stopping=EarlyStopping(patience if early_stopping else None),
                 row_numbers=training,
                 seed=self.random_state,
+                number_of_clusters=self._number_of_clusters,
                 watchers=(*bars, *watchers),
             )
             if resume is not None:
@@ -454,14 +457,17 @@ class SingleCellVMM(AnswersOfCells):
         return standard_normal_steps
 
     def _note_history(self, rows: Sequence[Mapping[str, float]], earlier: dict[str, pd.DataFrame] | None) -> None:
-        table = pd.DataFrame(rows, columns=list(HISTORY)).set_index("epoch")
-        names = {"elbo_train": -table["elbo"], "elbo_validation": -table["validation_elbo"]}
-        names |= {name: table[name] for name in ("empirical_bayes_loss", "clusters_in_use", "step", "seconds")}
-        new = {name: values.to_frame(name) for name, values in names.items()}
+        new = pd.DataFrame(rows, columns=list(COLUMNS))
         if earlier is not None:
-            done = len(earlier["elbo_train"])
-            new = {name: pd.concat([earlier[name], frame.set_axis(frame.index + done)]) for name, frame in new.items()}
-        self.history = new
+            before = as_elbos(earlier).reindex(columns=list(COLUMNS))
+            new = pd.concat([before, new.assign(epoch=new["epoch"] + len(before))], ignore_index=True)
+        self.history = as_losses(new)
+
+    def _number_of_clusters(
+        self, responsibilities: NDArray[np.float64], latents: NDArray[np.float32], weights: NDArray[np.float64]
+    ) -> int:
+        merging, evidence_weight = self.options["merging"], self.options["evidence_weight"]
+        return Clusters.of(responsibilities, latents, weights, merging, evidence_weight).number
 
     def _find_clusters(self) -> None:
         x, covariates = self._cells(None, None)

@@ -18,6 +18,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
 from pyro_vmm.stored_shapes import check_stored_shapes
+from pyro_vmm.training.history import as_elbos, as_losses
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -80,7 +81,8 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         categories = {column: tuple(names) for column, names in fitted["categories"].items()}
         batches = tuple(fitted["batch_categories"])
         clusters, shares = Clusters.from_dict(fitted["clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
-        history = pd.read_json(StringIO(json.dumps(fitted["history"])), orient="records").set_index("epoch")
+        rows = pd.read_json(StringIO(json.dumps(fitted["history"])), orient="records").set_index("epoch")
+        history = as_losses(as_elbos({name: rows[[name]] for name in rows.columns}))
         num_layers = options["n_layers"]
         if shares.shape != (len(batches),) or not (shares >= 0.0).all() or not isinstance(num_layers, int):
             raise ValueError("shares of other batches")
@@ -106,6 +108,6 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         model.module, model.guide = build()
     persistence.load_weights(model.module, model.guide, directory / "model.safetensors", config.get("weights_sha256"))
     model.clusters_, model.batch_shares_ = clusters, shares
-    model.history = {name: history[[name]] for name in history.columns}
+    model.history = history
     model.is_trained_ = True
     return model

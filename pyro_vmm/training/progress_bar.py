@@ -1,5 +1,6 @@
-"""A progress bar with the ELBO, the components in use and the time left."""
+"""A progress bar with the ELBO, components and clusters in use, and the time left."""
 
+import math
 import sys
 import time
 from typing import TextIO
@@ -41,7 +42,7 @@ class ProgressBar:
 
     def tell_clusters(self, number: int) -> None:
         """Say what came of the components, once the fit has been looked at as a whole."""
-        print(f"{number} cluster{'' if number == 1 else 's'} found", file=self.stream, flush=True)
+        print(f"{plural(number)} found", file=self.stream, flush=True)
 
     def _move(self, trainer: Trainer) -> None:
         if self._bar is None:
@@ -75,4 +76,11 @@ def _figures(trainer: Trainer) -> str:
     validation = (
         "" if row["validation_elbo"] != row["validation_elbo"] else f", validation {row['validation_elbo']:.2f}"
     )
-    return f"ELBO {row['elbo']:.2f}{validation}, {row['clusters_in_use']:.0f} components in use"
+    counts = [row["clusters_in_use"] for row in trainer.history if math.isfinite(row.get("clusters_in_use", math.nan))]
+    clusters = f"{plural(int(counts[-1]))} of " if counts else ""
+    return f"ELBO {row['elbo']:.2f}{validation}, {clusters}{row['components_in_use']:.0f} components in use"
+
+
+def plural(clusters: int) -> str:
+    """The number of clusters in words."""
+    return f"{clusters} cluster{'' if clusters == 1 else 's'}"

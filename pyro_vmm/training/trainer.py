@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -19,12 +19,16 @@ from pyro_vmm.infer.non_finite import NonFiniteError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.fingerprint import fingerprint
+from pyro_vmm.training.history import present_names
 from pyro_vmm.training.minibatches import minibatches, num_minibatches
 from pyro_vmm.training.sparse_rows import Covariate, Rows, dense_rows
 
 Covariates = Mapping[str, Covariate]
 ROWS_NAMED = 10
 """Rows that a message names at most."""
+EPOCHS_BETWEEN_COUNTS = 10
+"""Clusters are counted this often: joining a hundred components takes as long as a small epoch."""
+NumberOfClusters = Callable[[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]], int]
 
 
 class Watcher(Protocol):
@@ -49,6 +53,7 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     loss_sum: float = 0.0
+    reconstruction_sum: float = 0.0
     prior_loss_sum: float = 0.0
     best_epoch: int = -1
     finished: bool = False
@@ -79,9 +84,14 @@ class Trainer:
     watchers
         Told of every step and epoch.
     history
-        One row an epoch: epoch, step, elbo, validation_elbo, empirical_bayes_loss, clusters_in_use, seconds. ELBOs are
-        nats per observation. Clusters are counted on ``count_clusters_on`` training observations, the same ones in every
-        epoch (all, where there are fewer): one that holds less than a few thousandths may be missed.
+        One row an epoch, :data:`~pyro_vmm.training.history.COLUMNS`. ELBOs are nats per observation, and each is its
+        reconstruction term less its KL term, as weighted in that epoch. Components in use are counted on
+        ``count_clusters_on`` training observations, the same ones in every epoch (all, where there are fewer): one that
+        holds less than a few thousandths may be missed. Clusters are counted on them every ``EPOCHS_BETWEEN_COUNTS``
+        epochs and at the end, and are NaN otherwise.
+    number_of_clusters
+        How many clusters the components make, from responsibilities ``[n, K]``, posterior means ``[n, D]`` and mixture
+        weights ``[K]``; None to count none.
     """
 
     svi: EmpiricalBayesSVI
@@ -96,6 +106,7 @@ class Trainer:
     seed: int = 0
     watchers: Sequence[Watcher] = ()
     count_clusters_on: int = 1_000
+    number_of_clusters: NumberOfClusters | None = None
     progress: Progress = field(default_factory=Progress)
     history: list[dict[str, float]] = field(default_factory=list)
     stop_requested: bool = False
@@ -106,6 +117,7 @@ class Trainer:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
         self.early_stopping.not_before = max(self.early_stopping.not_before, self.svi.settled_at)
         self._best: dict[str, Tensor] = {}
+        self._validation_reconstruction = float("nan")
         self._started = time.monotonic()
 
     @property
@@ -148,6 +160,7 @@ class Trainer:
                 self._tell_last_good_state()
                 raise self._with_rows(error, rows) from error
             self.progress.loss_sum += losses.elbo * len(rows)
+            self.progress.reconstruction_sum += self.svi.reconstruction * len(rows)
             self.progress.prior_loss_sum += losses.empirical_bayes * len(rows)
             self.progress.batch += 1
             self.progress.seconds = time.monotonic() - self._started
@@ -188,17 +201,19 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         progress = self.progress
+        used, latents, responsibilities = self._assigned()
         row: dict[str, float] = {
             "epoch": progress.epoch + 1,
             "step": self.svi.steps_taken,
-            "elbo": -progress.loss_sum / len(self.x),
-            "validation_elbo": float("nan"),
+            **_parts("", -progress.loss_sum / len(self.x), progress.reconstruction_sum / len(self.x)),
+            **_parts("validation_", float("nan"), float("nan")),
             "empirical_bayes_loss": progress.prior_loss_sum / len(self.x),
-            "clusters_in_use": self.clusters_in_use(),
+            "components_in_use": used,
+            "clusters_in_use": float("nan"),
             "seconds": progress.seconds,
         }
         if self.validation_x is not None:
-            row["validation_elbo"] = self.validation_elbo()
+            row |= _parts("validation_", self.validation_elbo(), self._validation_reconstruction)
             if math.isnan(row["validation_elbo"]):
                 warnings.warn(f"The validation ELBO is nan after epoch {progress.epoch + 1}.", stacklevel=4)
             if self.early_stopping.improved(row["validation_elbo"], self.svi.steps_taken):
@@ -206,8 +221,10 @@ class Trainer:
                 progress.best_epoch = progress.epoch
         self.history.append(row)
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        progress.loss_sum = progress.prior_loss_sum = 0.0
+        progress.loss_sum = progress.prior_loss_sum = progress.reconstruction_sum = 0.0
         progress.finished = progress.epoch >= self.max_epochs or self.early_stopping.should_stop
+        if progress.finished or _counts_after(progress.epoch):
+            row["clusters_in_use"] = self._clusters_in_use(latents, responsibilities)
 
     def validation_elbo(self) -> float:
         """Mean ELBO of the held-out observations, in nats each.
@@ -217,26 +234,44 @@ class Trainer:
         """
         assert self.validation_x is not None
         devices = [self.device] if self.device.type == "cuda" else []
-        total = 0.0
+        total = reconstruction = 0.0
         with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
             for rows in torch.arange(len(self.validation_x)).split(self.batch_size):
                 covariates = self._covariates_at(self.validation_covariates, rows)
                 total -= self.svi.evaluate_loss(*self._at(self.validation_x, rows), **covariates) * len(rows)
+                reconstruction += self.svi.reconstruction * len(rows)
+        self._validation_reconstruction = reconstruction / len(self.validation_x)
         return total / len(self.validation_x)
 
-    def clusters_in_use(self) -> int:
+    def components_in_use(self) -> int:
         """Distinct arg-max components at the posterior means of ``count_clusters_on`` training observations drawn by ``seed``."""
+        return self._assigned()[0]
+
+    def _assigned(self) -> tuple[int, Tensor | None, Tensor | None]:
+        """Components in use, and the posterior means and responsibilities that say so; None where there is one component."""
         guide, prior = self.svi.guide, self.svi.model.prior
         if prior.num_components == 1:
-            return 1
+            return 1, None, None
         with torch.no_grad(), evaluation_mode(guide):
             order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(self.seed))
-            means = [
-                guide.posterior(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows)).mean
-                for rows in order[: self.count_clusters_on].split(self.batch_size)
-            ]
-            return len(prior.responsibilities(torch.cat(means)).argmax(-1).unique())
+            means = torch.cat(
+                [
+                    guide.posterior(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows)).mean
+                    for rows in order[: self.count_clusters_on].split(self.batch_size)
+                ]
+            )
+            responsibilities = prior.responsibilities(means)
+        return len(responsibilities.argmax(-1).unique()), means, responsibilities
+
+    def _clusters_in_use(self, latents: Tensor | None, responsibilities: Tensor | None) -> float:
+        if latents is None or responsibilities is None:
+            return 1.0
+        if self.number_of_clusters is None or not (latents.isfinite().all() and responsibilities.isfinite().all()):
+            return float("nan")
+        weights = self.svi.model.prior.weights.detach().double().cpu().numpy()
+        shares = responsibilities.double().cpu().numpy()
+        return float(self.number_of_clusters(shares, latents.float().cpu().numpy(), weights))
 
     def _at(self, x: Rows | Covariate, rows: Tensor) -> tuple[Tensor]:
         return (dense_rows(x, rows, self.device),)
@@ -333,15 +368,38 @@ class Trainer:
                 if own:
                     state[index] = own
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-        self.progress = Progress(**facts["progress"])
+        # An epoch begun by version 0.1 has not noted its reconstruction term so far.
+        unknown = {"reconstruction_sum": float("nan") if facts["progress"]["batch"] else 0.0}
+        self.progress = Progress(**unknown | facts["progress"])
         patience = self.early_stopping.patience
         self.early_stopping = EarlyStopping(**facts["early_stopping"])
         self.early_stopping.patience = patience
         self.progress.finished = self.progress.epoch >= self.max_epochs or self.early_stopping.should_stop
-        self.history = [dict(row) for row in facts["history"]]
+        self.history = [
+            {present_names(row).get(name, name): value for name, value in row.items()} for row in facts["history"]
+        ]
+        if not self.progress.finished:
+            # What a shorter training counted at its end, one that was never stopped does not.
+            for row in self.history:
+                if "clusters_in_use" in row and not _counts_after(row["epoch"]):
+                    row["clusters_in_use"] = float("nan")
         self.svi.steps_taken = facts["steps_taken"]
         # Absent from earlier checkpoints. The caller cannot know it: its default depends on whether the model was new.
         self.svi.standard_normal_steps = facts.get("standard_normal_steps", 0)
         torch.set_rng_state(tensors["random.cpu"].cpu())
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)
+
+
+def _parts(prefix: str, elbo: float, reconstruction: float) -> dict[str, float]:
+    """An ELBO and the two terms that it is made of."""
+    return {
+        f"{prefix}elbo": elbo,
+        f"{prefix}reconstruction": reconstruction,
+        f"{prefix}kl": reconstruction - elbo,
+    }
+
+
+def _counts_after(epoch: float) -> bool:
+    """Whether clusters are counted after the epoch, the first one being 1, wherever training ends."""
+    return epoch % EPOCHS_BETWEEN_COUNTS == 1

@@ -27,6 +27,7 @@ from pyro_vmm.data.cell_files import read_cells, write_cells
 from pyro_vmm.scoring import integration
 from pyro_vmm.single_cell import simulate_cells
 from pyro_vmm.single_cell.annotation import annotate
+from pyro_vmm.training.history import COLUMNS
 
 SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
 SETUP = ["--layer", "counts", "--batch-key", "donor", "--covariates", "sex", "mito"]
@@ -115,8 +116,11 @@ def test_output_folder_is_complete(fitted: Path) -> None:
     assert config["setup"]["continuous_covariate_keys"] == ["mito"]
     assert config["fit"]["training"]["batch_size"] == 64
     history = pd.read_csv(fitted / "history.csv")
-    names = ["epoch", "step", "elbo", "validation_elbo", "empirical_bayes_loss", "clusters_in_use", "seconds"]
-    assert list(history.columns) == names
+    assert list(history.columns) == list(COLUMNS)
+    np.testing.assert_allclose(history["elbo"], history["reconstruction"] - history["kl"])
+    np.testing.assert_allclose(
+        history["validation_elbo"], history["validation_reconstruction"] - history["validation_kl"]
+    )
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["step"].tolist() == [4, 8, 12]
     stored = pd.DataFrame(config["fitted"]["history"])

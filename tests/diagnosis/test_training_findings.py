@@ -10,7 +10,9 @@ from pyro_vmm.diagnosis.over_fitting import over_fitting
 
 def history(validation: np.ndarray, training: np.ndarray | None = None, clusters=5.0) -> pd.DataFrame:
     training = validation if training is None else training
-    return pd.DataFrame({"elbo": training, "validation_elbo": validation, "clusters_in_use": clusters + 0.0 * training})
+    return pd.DataFrame(
+        {"elbo": training, "validation_elbo": validation, "components_in_use": clusters + 0.0 * training}
+    )
 
 
 def approach(time_constant: float, epochs: int = 40, noise: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -73,6 +75,21 @@ def test_clusters_still_dying_are_told() -> None:
         finding = falling_clusters(history(level, clusters=clusters))
         assert finding is not None
         assert finding.severity == "fine"
+
+
+def test_what_components_make_is_told_with_their_number() -> None:
+    """A level number of components says little of the clusters that a user gets."""
+    table = history(approach(4), clusters=100.0)
+    table["clusters_in_use"] = np.where(np.arange(40) % 10 == 9, 11.0, np.nan)
+    finding = falling_clusters(table)
+    assert finding is not None
+    assert "Components in use went from 100 to 100" in finding.sentence
+    assert "Joined, they made 11 clusters" in finding.sentence
+    stored = table.drop(columns="clusters_in_use").rename(columns={"components_in_use": "clusters_in_use"})
+    found = falling_clusters(stored)  # as version 0.1 called them
+    assert found is not None
+    assert found.sentence.startswith("Components in use went from 100 to 100")
+    assert "Joined" not in found.sentence
 
 
 def test_learning_by_heart_is_told_by_the_rise_that_held_out_observations_did_not_share() -> None:

@@ -76,7 +76,7 @@ def test_one_fit_without_validation_has_all_drawn_by_their_training_elbo():
 
 
 def test_histories_that_cannot_be_drawn():
-    with pytest.raises(UserError, match="lacks the column 'clusters_in_use'"):
+    with pytest.raises(UserError, match="lacks the column 'components_in_use'"):
         elbo_against_clusters(pd.DataFrame({"elbo": [1.0]}))
     with pytest.raises(UserError, match="no finite ELBO"):
         elbo_against_clusters(history([3], [np.nan]))

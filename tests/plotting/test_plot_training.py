@@ -55,7 +55,15 @@ def test_values_that_are_not_finite_are_skipped_and_the_title_tells_the_last_val
     assert "best −110 at step 1,000" in upper.texts[0].get_text()
 
 
-def test_clusters_in_use_are_drawn_from_zero_and_the_last_count_is_the_title():
+def test_clusters_are_drawn_where_they_were_counted():
+    counted = np.where(np.arange(200) % 10, np.nan, 11.0)
+    _, lower = training_curves(_history(components_in_use=np.full(200, 100), clusters_in_use=counted))
+    assert lower.get_title(loc="left") == "100 components in use at the end"
+    assert "11 clusters" in " ".join(text.get_text() for text in lower.texts)
+    assert [len(line.get_xdata()) for line in lower.lines] == [200, 20]
+
+
+def test_components_of_version_0_1_are_drawn_from_zero_and_the_last_count_is_the_title():
     _, lower = training_curves(_history(clusters_in_use=np.linspace(100, 14, 200).round()))
     assert lower.get_ylim()[0] == 0
     assert lower.get_title(loc="left") == "14 components in use at the end"

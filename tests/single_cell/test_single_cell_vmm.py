@@ -72,6 +72,12 @@ def test_samples_are_new_ones_at_every_call_and_for_every_cell(fitted: SingleCel
 
 def test_history_is_a_dictionary_of_frames(fitted: SingleCellVMM) -> None:
     assert {"elbo_train", "elbo_validation", "clusters_in_use", "empirical_bayes_loss"} <= set(fitted.history)
+    for of in ("train", "validation"):
+        terms = [fitted.history[name][name] for name in (f"reconstruction_loss_{of}", f"kl_local_{of}")]
+        np.testing.assert_allclose(fitted.history[f"elbo_{of}"][f"elbo_{of}"], sum(terms))
+    components, clusters = (fitted.history[f"{of}_in_use"][f"{of}_in_use"] for of in ("components", "clusters"))
+    assert (clusters.dropna() <= components[clusters.notna()]).all()
+    assert np.isfinite(clusters.iloc[[0, -1]]).all()
     for name, frame in fitted.history.items():
         assert isinstance(frame, pd.DataFrame)
         assert list(frame.columns) == [name]

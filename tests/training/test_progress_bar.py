@@ -22,7 +22,8 @@ def shown(stream: io.StringIO) -> str:
     model.fit(x, watchers=[ProgressBar(stream)])
     row = model.history_.iloc[-1]
     assert f"ELBO {row['elbo']:.2f}, validation {row['validation_elbo']:.2f}" in stream.getvalue()
-    assert f"{row['clusters_in_use']:.0f} components in use" in stream.getvalue()
+    clusters = f"{row['clusters_in_use']:.0f} cluster{'' if row['clusters_in_use'] == 1 else 's'}"
+    assert f"{clusters} of {row['components_in_use']:.0f} components in use" in stream.getvalue()
     return stream.getvalue()
 
 
@@ -36,7 +37,7 @@ def test_a_terminal_gets_one_bar_that_fills() -> None:
 def test_a_log_gets_whole_lines_with_the_time_left() -> None:
     lines = shown(io.StringIO()).splitlines()
     assert re.fullmatch(
-        r"epoch 1/3: ELBO -?[\d.]+, validation -?[\d.]+, \d components in use, \d\d:\d\d left", lines[0]
+        r"epoch 1/3: ELBO -?[\d.]+, validation -?[\d.]+, \d clusters? of \d components in use, \d\d:\d\d left", lines[0]
     )
     assert lines[-1].startswith("epoch 3/3: ")
     assert lines[-1].endswith("00:00 left")

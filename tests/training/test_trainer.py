@@ -1,5 +1,6 @@
 """Epochs, minibatches, early stopping, and training that goes on bitwise where it was stopped."""
 
+import copy
 import math
 import random
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from torch import Tensor
 
 from pyro_vmm import UserError
@@ -279,7 +281,7 @@ def test_validation_leaves_training_as_it_is(mixture_kind: str, make_trainer: An
     assert torch.equal(*streams)
     assert all(math.isfinite(row["validation_elbo"]) for row in with_validation.history)
     assert all(math.isnan(row["validation_elbo"]) for row in without.history)
-    for name in ("elbo", "empirical_bayes_loss", "clusters_in_use"):
+    for name in ("elbo", "reconstruction", "kl", "empirical_bayes_loss", "components_in_use"):
         assert [row[name] for row in with_validation.history] == [row[name] for row in without.history]
 
 
@@ -407,11 +409,92 @@ def test_the_history_is_the_mean_over_the_observations(make_trainer: Any) -> Non
     assert row["empirical_bayes_loss"] == pytest.approx(mean)
     posterior_mean = trainer.svi.guide.posterior(trainer.x).mean
     clusters = trainer.svi.model.prior.responsibilities(posterior_mean).argmax(-1)
-    assert row["clusters_in_use"] == len(clusters.unique())
+    assert row["components_in_use"] == len(clusters.unique())
+    assert row["elbo"] == pytest.approx(row["reconstruction"] - row["kl"])
     assert (row["epoch"], row["step"]) == (1, STEPS_PER_EPOCH)
 
 
-def test_clusters_are_counted_on_the_same_part_of_the_observations(make_trainer: Any) -> None:
+@pytest.mark.parametrize("loss", [Trace_ELBO(), TraceMeanField_ELBO(), Trace_ELBO(num_particles=3)])
+def test_both_elbos_are_split_into_reconstruction_and_kl(make_trainer: Any, loss: Any) -> None:
+    """At no further pass: the likelihood's log-densities are read where the objective takes them."""
+    trainer = make_trainer(max_epochs=1)
+    trainer.svi.loss = loss
+    calls, observation = [], trainer.svi.model.observation
+
+    def recorded(z: Tensor, **covariates: Tensor) -> Any:
+        made = observation(z, **covariates)
+        calls.append(z)
+        return made
+
+    trainer.svi.model.observation = recorded
+    (row,) = trainer.run()
+    particles = loss.num_particles
+    batches = STEPS_PER_EPOCH + -(-len(trainer.validation_x) // trainer.batch_size)
+    assert len(calls) == particles * batches
+    for prefix in ("", "validation_"):
+        elbo, reconstruction, kl = (row[prefix + name] for name in ("elbo", "reconstruction", "kl"))
+        assert elbo == pytest.approx(reconstruction - kl)
+        assert math.isfinite(kl)
+    # By hand, for the validation ELBO: the same noise, the same state.
+    value = trainer.validation_elbo()
+    guide, model = trainer.svi.guide, trainer.svi.model
+    if particles == 1:
+        with torch.random.fork_rng([]), torch.no_grad():
+            torch.manual_seed(trainer.seed)
+            likelihoods = [model.log_likelihood(x, guide(x)) for x in trainer.validation_x.split(trainer.batch_size)]
+        assert trainer._validation_reconstruction == pytest.approx(torch.cat(likelihoods).mean().item(), rel=1e-5)
+    assert math.isfinite(value)
+
+
+def test_a_history_without_the_terms_is_gone_on_with(make_trainer: Any) -> None:
+    """A checkpoint of version 0.1, in the middle of an epoch: its clusters in use are components."""
+    first = make_trainer(max_epochs=3)
+    first.run()
+    tensors, facts = first.state_dict()
+    facts = copy.deepcopy(facts)
+    del facts["progress"]["reconstruction_sum"]
+    facts["progress"] |= {"epoch": 1, "batch": 1, "finished": False}
+    old = {"epoch": 1, "step": 3, "elbo": -5.0, "validation_elbo": -6.0, "clusters_in_use": 3, "seconds": 1.0}
+    facts["history"] = [old]
+    resumed = make_trainer(max_epochs=3)
+    resumed.load_state_dict(tensors, facts)
+    rows = resumed.run()
+    assert rows[0]["components_in_use"] == 3
+    assert "clusters_in_use" not in rows[0]
+    assert math.isnan(rows[1]["reconstruction"]), "its beginning was not noted"
+    assert math.isfinite(rows[2]["reconstruction"])
+
+
+def test_clusters_are_counted_now_and_then_and_change_nothing(make_trainer: Any) -> None:
+    told = []
+
+    def number_of_clusters(responsibilities: Any, latents: Any, weights: Any) -> int:
+        told.append((responsibilities.shape, latents.shape, weights.shape))
+        return 2
+
+    counting, silent = (make_trainer(max_epochs=13, early_stopping=EarlyStopping(None)) for _ in range(2))
+    counting.number_of_clusters = number_of_clusters
+    streams = []
+    for trainer in (counting, silent):
+        torch.manual_seed(0)
+        trainer.run()
+        streams.append(torch.get_rng_state())
+    assert same(parameters(counting), parameters(silent))
+    assert torch.equal(*streams)
+    counted = [row["epoch"] for row in counting.history if math.isfinite(row["clusters_in_use"])]
+    assert counted == [1, 11, 13]
+    assert len(told) == 3
+    assert told[0] == ((NUM_OBSERVATIONS, 4), (NUM_OBSERVATIONS, 2), (4,))
+    assert all(math.isnan(row["clusters_in_use"]) for row in silent.history)
+    # Gone on with, the last count of the shorter training is not the last one any more.
+    longer = make_trainer(max_epochs=22, early_stopping=EarlyStopping(None))
+    longer.number_of_clusters = number_of_clusters
+    longer.load_state_dict(*counting.state_dict())
+    longer.run()
+    assert [row["epoch"] for row in longer.history if math.isfinite(row["clusters_in_use"])] == [1, 11, 21, 22]
+
+
+def test_components_are_counted_on_the_same_part_of_the_observations(make_trainer: Any) -> None:
     trainer = make_trainer(max_epochs=1, validation=False)
     trainer.count_clusters_on = 9
     seen, posterior = [], trainer.svi.guide.posterior
@@ -421,7 +504,7 @@ def test_clusters_are_counted_on_the_same_part_of_the_observations(make_trainer:
         return posterior(x)
 
     trainer.svi.guide.posterior = recorded
-    assert 1 <= trainer.clusters_in_use() == trainer.clusters_in_use() <= 9
+    assert 1 <= trainer.components_in_use() == trainer.components_in_use() <= 9
     first, second = torch.cat(seen).chunk(2)
     assert torch.equal(first, second)
     places = [(trainer.x == row).all(-1).nonzero().item() for row in first]
