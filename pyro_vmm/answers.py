@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
-from pyro_vmm.option_checks import check_whole_number
+from pyro_vmm.option_checks import check_seed, check_whole_number
 
 
 class AnswersOfArrays(FoundClusters, TransformerMixin):
@@ -31,6 +33,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
     standardize: bool
     merging: Merging
     evidence_weight: float | None
+    random_state: Any
 
     def _observations(self, X: Any) -> Tensor:
         """Observations ``[N, F]`` as the model takes them; raises for what cannot be read."""
@@ -84,10 +87,33 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         counted = weight_of_evidence(self.merging, self.evidence_weight)
         return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=counted)
 
-    def sample(self, n_samples: int = 1, component: int | None = None) -> NDArray[np.float32]:
+    def sample(
+        self,
+        n_samples: int = 1,
+        component: int | None = None,
+        *,
+        means: bool = False,
+        random_state: Any = None,
+    ) -> NDArray[np.float32]:
         """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its clusters.
 
-        Draws come from torch's global generator: ``torch.manual_seed`` fixes them.
+        Parameters
+        ----------
+        n_samples
+            How many.
+        component
+            A cluster, by its number; None for all, each as often as its weight says.
+        means
+            Return the mean observation at each draw of ``z``, rather than a draw from the likelihood there.
+        random_state
+            Seed or generator of the draws. None for the estimator's ``random_state``, as in scikit-learn's
+            ``GaussianMixture``: with a seed there, the same call gives the same draws. Where that is None, too, draws are
+            new ones in every call, from torch's global generator.
+
+        Raises
+        ------
+        UserError
+            For a cluster that does not exist, or an option that cannot be used.
         """
         check_is_fitted(self)
         check_whole_number(n_samples, "n_samples")
@@ -97,10 +123,47 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
                 raise UserError(
                     f"component {component!r} does not exist: choose 0 to {len(self.component_order_) - 1}."
                 )
-        with torch.no_grad(), evaluation_mode(self.model_):
-            number = int(n_samples)
+        number, noise = int(n_samples), self._noise_of(self.random_state if random_state is None else random_state)
+        with torch.no_grad(), evaluation_mode(self.model_), noise:
             z = self.model_.prior.sample(number) if component is None else self._latents_of(number, int(component))
-            return self._in_data_units(self.model_.observation(z).sample())
+            observation = self.model_.observation(z)
+            return self._in_data_units(observation.mean if means else observation.sample())
+
+    def _noise_of(self, random_state: Any) -> AbstractContextManager[None]:
+        """Draws of a seed or generator; the caller's for None."""
+        if random_state is None:
+            return nullcontext()
+        if not isinstance(random_state, np.random.RandomState):
+            check_seed(random_state, "random_state")
+        return self._evaluation.own_noise(int(check_random_state(random_state).randint(2**31 - 1)))
+
+    def inverse_transform(self, Z: ArrayLike) -> NDArray[np.float32]:
+        """Mean observations ``[N, F]``, in the data's units, that embeddings ``Z [N, D]`` decode to.
+
+        Raises
+        ------
+        UserError
+            If ``Z`` is not a table of finite numbers with one column for each latent dimension.
+        """
+        evaluation = self._evaluation
+        try:
+            z = np.asarray(Z, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise UserError("Z is no table of numbers: give embeddings, as transform returns them.") from None
+        dim = self.model_.prior.latent_dim
+        if z.ndim != 2 or z.shape[1] != dim:
+            raise UserError(f"Z has shape {list(z.shape)}: give [N, {dim}], embeddings as transform returns them.")
+        if not np.isfinite(z).all():
+            raise UserError("Z holds values that are not finite: give embeddings as transform returns them.")
+
+        def of_block(block: Tensor) -> Tensor:
+            return self.model_.observation(block).mean
+
+        return self._in_data_units(torch.from_numpy(evaluation.by_rows(of_block, torch.from_numpy(z.copy()))))
+
+    def reconstruct(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Mean observations ``[N, F]`` that the posterior means of ``X`` decode to: ``inverse_transform(transform(X))``."""
+        return self.inverse_transform(self._evaluation.posterior_mean(self._observations(X)))
 
     def decoded_centres(self) -> NDArray[np.float32]:
         """Mean observation at each cluster's centre, ``[K, F]``: that of its heaviest component (``component_order_``)."""

@@ -37,10 +37,10 @@ class Evaluation:
         return next(self.guide.parameters()).device
 
     @contextmanager
-    def own_noise(self) -> Iterator[None]:
+    def own_noise(self, seed: int = 0) -> Iterator[None]:
         """Draw from a generator of a fixed seed inside the block."""
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
             yield
 
     def by_rows(

@@ -187,6 +187,77 @@ def test_a_cluster_shows_one_component_everywhere(fitted: VMM, blobs: tuple[np.n
         np.testing.assert_allclose(unscaled[1], centre, rtol=1e-3, atol=1e-4)
 
 
+def test_draws_follow_random_state_as_in_scikit_learn(fitted: VMM) -> None:
+    """A seed gives the same draws in every call, a generator goes on, and None takes torch's own stream."""
+    equal = np.array_equal
+    vmm = deepcopy(fitted)
+    assert equal(vmm.sample(5), vmm.sample(5))
+    assert not equal(vmm.sample(5), vmm.sample(5, random_state=1))
+    assert equal(vmm.sample(5, random_state=1), vmm.sample(5, random_state=1))
+    assert not equal(vmm.sample(5, component=0), vmm.sample(5, component=1))
+    generators = [np.random.RandomState(3) for _ in range(2)]
+    first, second = vmm.sample(5, random_state=generators[0]), vmm.sample(5, random_state=generators[0])
+    assert not equal(first, second)
+    assert equal(first, vmm.sample(5, random_state=generators[1]))
+    stream = torch.get_rng_state()
+    vmm.sample(5)
+    assert torch.equal(torch.get_rng_state(), stream), "a seed leaves the caller's stream alone"
+    vmm.random_state = None
+    torch.manual_seed(0)
+    drawn = [vmm.sample(5) for _ in range(2)]
+    assert not equal(*drawn)
+    torch.manual_seed(0)
+    assert equal(vmm.sample(5), drawn[0])
+    for wrong in (-1, 1.5, "seed", True):
+        with pytest.raises(UserError, match="random_state is"):
+            vmm.sample(5, random_state=wrong)
+
+
+def test_means_are_what_draws_scatter_about(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    means, draws = (fitted.sample(2000, means=means, random_state=0) for means in (True, False))
+    assert not np.array_equal(means, draws)
+    # The same z: what differs is the likelihood's noise, which has no mean of its own.
+    spread = (draws - means).std(0)
+    np.testing.assert_array_less(np.abs((draws - means).mean(0)), 5 * spread / np.sqrt(2000))
+    one = fitted.sample(3, component=1, means=True)
+    assert (fitted.predict(one) == 1).all()
+
+
+def test_an_embedding_is_decoded_and_observations_are_reconstructed(
+    fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x, _ = blobs
+    reconstructed = fitted.reconstruct(x)
+    np.testing.assert_array_equal(reconstructed, fitted.inverse_transform(fitted.transform(x)))
+    assert reconstructed.shape == x.shape
+    assert ((reconstructed - x) ** 2).mean() < 0.5 * x.var(0).mean(), "in the data's units"
+    order = fitted.component_order_
+    centres = fitted.model_.prior.centres.detach()[torch.as_tensor(order)]
+    np.testing.assert_allclose(fitted.inverse_transform(centres), fitted.decoded_centres(), rtol=1e-4)
+    framed = deepcopy(fitted).set_output(transform="pandas")
+    np.testing.assert_array_equal(framed.inverse_transform(framed.transform(x)), reconstructed)
+    np.testing.assert_array_equal(framed.reconstruct(x), reconstructed)
+    for wrong, sentence in (
+        (np.ones((2, 3)), r"Z has shape \[2, 3\]: give \[N, 2\]"),
+        (np.ones(2), r"Z has shape \[2\]"),
+        ([["a", "b"]], "no table of numbers"),
+        (np.full((1, 2), np.nan), "not finite"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            fitted.inverse_transform(wrong)
+    with pytest.raises(NotFittedError):
+        VMM().inverse_transform(np.ones((1, 10)))
+
+
+def test_probabilities_of_samples_are_the_same_in_every_call(fitted: VMM, blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    apart = deepcopy(fitted).rejoin(blobs[0], merging="none")
+    first, again = (apart.predict_proba(blobs[0], num_samples=2) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, apart.predict_proba(blobs[0], num_samples=3))
+    assert not np.array_equal(first, apart.predict_proba(blobs[0]))
+    np.testing.assert_array_equal(apart.predict_proba(blobs[0]), apart.predict_proba(blobs[0]))
+
+
 def test_training_has_not_seen_the_validation_rows(blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     quick = VMM(**OPTIONS | {"standardize": False, "max_epochs": 2})
     x = blobs[0] / 100.0

@@ -11,6 +11,8 @@ def typical_observations(
 ) -> NDArray[np.float32]:
     """The members of each cluster nearest, in their own spread, to the cluster's mean.
 
+    They show the cluster as a whole, all of its components. Its pseudo-input and decoded centre show the heaviest one.
+
     Parameters
     ----------
     x

@@ -228,21 +228,8 @@ def _write_results(folder: OutputFolder, model: SingleCellVMM, adata: "AnnData",
     from pyro_vmm.plotting import save_figures
 
     latent, responsibilities = model.get_latent_representation(), model.predict_proba()
-    history = as_elbos(model.history)
-    folder.write_tables(history, model.cells.cell_names, latent, responsibilities)
-    save_figures(
-        folder.path / "figures",
-        history=history,
-        latent=latent,
-        clusters=responsibilities.argmax(1),
-        responsibilities=responsibilities,
-        weights=model.weights_,
-        image_shape=None,
-        centres=None,
-        typical=None,
-        samples=None,
-        component_ids=np.arange(model.n_clusters_),
-    )
+    folder.write_tables(as_elbos(model.history), model.cells.cell_names, latent, responsibilities)
+    save_figures(folder.path / "figures", model)
     write_annotation(model, adata, latent, responsibilities)
     write_cells(adata, folder.path / "adata.h5ad")
     storage.save(model, folder.path, extra={"fit": facts})

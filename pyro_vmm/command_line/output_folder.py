@@ -15,7 +15,7 @@ import pandas as pd
 
 from pyro_vmm import persistence
 from pyro_vmm.atomic_writing import write_atomically
-from pyro_vmm.clustering import Clusters, typical_observations
+from pyro_vmm.clustering import Clusters
 from pyro_vmm.data import Dataset
 from pyro_vmm.errors import UserError
 from pyro_vmm.training.checkpoint import holds_checkpoint
@@ -26,8 +26,6 @@ LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device", "accelerator
 
 OF_EARLIER_FITS = persistence.BEFORE_THERE_WAS_A_CHOICE | {"prior_rest_steps": 0}
 """What options were, in fits begun before there was a choice."""
-
-SAMPLES_PER_COMPONENT = 8
 
 
 class OutputFolder:
@@ -132,28 +130,9 @@ class OutputFolder:
         from pyro_vmm.plotting import save_figures
 
         responsibilities = estimator.predict_proba(dataset.x)
-        latent, clusters = estimator.transform(dataset.x), responsibilities.argmax(1)
-        self.write_tables(estimator.history_, dataset.ids, latent, responsibilities)
-        in_use = np.arange(estimator.n_clusters_)
-        in_use = in_use[np.argsort(-estimator.weights_[in_use], kind="stable")]
-        shape = dataset.image_shape or (dataset.x.shape[1],)
-        pseudo_inputs = estimator.pseudo_inputs()
-        samples = np.stack([estimator.sample(SAMPLES_PER_COMPONENT, int(component)) for component in in_use])
-        save_figures(
-            self.path / "figures",
-            history=estimator.history_,
-            latent=latent,
-            clusters=clusters,
-            responsibilities=responsibilities,
-            weights=estimator.weights_,
-            image_shape=dataset.image_shape,
-            centres=estimator.decoded_centres()[in_use].reshape(len(in_use), *shape),
-            typical=typical_observations(dataset.x, latent, clusters, in_use).reshape(len(in_use), -1, *shape),
-            samples=samples.reshape(len(in_use), -1, *shape),
-            pseudo_inputs=None if pseudo_inputs is None else pseudo_inputs[in_use].reshape(len(in_use), *shape),
-            component_ids=in_use,
-            feature_names=None if dataset.image_shape else list(dataset.feature_names),
-        )
+        self.write_tables(estimator.history_, dataset.ids, estimator.transform(dataset.x), responsibilities)
+        names = None if dataset.image_shape else list(dataset.feature_names)
+        save_figures(self.path / "figures", estimator, dataset.x, feature_names=names)
         persistence.save(estimator, self.path, extra={"fit": facts})
 
     def write_tables(self, history: pd.DataFrame, ids: Any, latent: Any, responsibilities: Any) -> None:

@@ -1,15 +1,15 @@
 """The set of pictures that a fit leaves behind, as PNG files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.plotting.canvas import any_letter
 from pyro_vmm.plotting.entropy import responsibility_entropy
@@ -19,6 +19,7 @@ from pyro_vmm.plotting.latent import latent_space
 from pyro_vmm.plotting.palette import cluster_colours
 from pyro_vmm.plotting.profiles import component_profiles
 from pyro_vmm.plotting.projection import Method
+from pyro_vmm.plotting.shown_fit import ShownClusters, ShownFit
 from pyro_vmm.plotting.training import training_curves
 from pyro_vmm.plotting.weights import mixture_weights
 
@@ -26,96 +27,79 @@ DOTS_PER_INCH = 150
 
 
 def save_figures(
-    directory: Path,
+    directory: str | Path,
+    fit: Any,
+    data: Any = None,
     *,
-    history: pd.DataFrame,
-    latent: ArrayLike,
-    clusters: ArrayLike,
-    responsibilities: ArrayLike,
-    weights: ArrayLike,
-    image_shape: tuple[int, ...] | None,
-    centres: ArrayLike | None,
-    typical: ArrayLike | None,
-    samples: ArrayLike | None,
-    component_ids: ArrayLike,
-    pseudo_inputs: ArrayLike | None = None,
     labels: ArrayLike | None = None,
     feature_names: Sequence[str] | None = None,
-    method: Method = "auto",
+    method: Method = "pca",
 ) -> list[Path]:
     """Write every picture of a fit.
 
     Parameters
     ----------
-    directory : Path
+    directory : path
         Made if absent; files of the same names are replaced.
-    history : pandas.DataFrame
-        As for :func:`~pyro_vmm.plotting.training.training_curves`.
-    latent : array [N, D]
-        Latent coordinates.
-    clusters : array [N] of int
-        Cluster of each observation, a number in 0..K-1.
-    responsibilities : array [N, K]
-        Rows sum to one.
-    weights : array [K]
-        Mixture weights of all components.
-    image_shape : tuple of int, optional
-        Shape of one observation if it is an image; without it the components are drawn feature by feature.
-    centres : array [C, F] or [C, H, W], optional
-        Decoded centres of the components to show; without them there is no ``components.png``.
-    typical, samples : array [C, T, F] or [C, T, H, W], optional
-        Most typical and generated observations of the components to show; drawn for images only.
-    component_ids : array [C] of int
-        Which components those are, numbers in 0..K-1.
-    pseudo_inputs : array [C, F] or [C, H, W], optional
-        Pseudo-inputs of the components to show; drawn for images only.
+    fit : VMM or SingleCellVMM
+        After its training.
+    data : array [N, F] or AnnData
+        Observations to show, of a VMM. Of a SingleCellVMM cells to show, or None for those fitted.
     labels : array [N], optional
         Labels, for a final picture of clusters against labels.
     feature_names : sequence of F str, optional
-        Names of the features of observations that are no images.
-    method : {"auto", "pca", "umap", "mde"}
-        Projection of the latent space.
+        Names of the features of observations that are no images; None for those that the fit knows.
+    method : {"pca", "auto", "umap", "mde"}
+        Projection of the latent space; see :func:`~pyro_vmm.plotting.projection.project_to_plane`.
 
     Returns
     -------
     list of Path
-        ``training.png``, ``latent.png``, ``weights.png``, ``entropy.png`` and, with centres, ``components.png`` and, with
-        labels, ``labels.png``.
+        ``training.png``, ``latent.png``, of a VMM ``components.png``, ``weights.png``, ``entropy.png`` and, with labels,
+        ``labels.png``. Where a cluster is shown by one component, it is the heaviest of its components.
+
+    Raises
+    ------
+    UserError
+        For a fit of another kind, and for observations that are missing or cannot be read.
     """
+    shown = ShownFit.of(fit, data, feature_names)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    pi = np.asarray(weights, dtype=np.float64)
-    assignment = np.asarray(clusters)
-    shown = np.asarray(component_ids)
-    in_use = np.bincount(assignment.astype(np.intp), minlength=len(pi)) > 0
-    # One colour a component in every picture, the most telling ones for the heaviest.
+    pi, assignment = shown.weights, shown.responsibilities.argmax(1)
+    in_use = np.bincount(assignment, minlength=len(pi)) > 0
+    # One colour a cluster in every picture, the most telling ones for the heaviest.
     by_weight = np.argsort(-pi, kind="stable")
     colours = cluster_colours(by_weight[in_use[by_weight]])
+    latent = latent_space(shown.latent, assignment, method=method, num_components=len(pi), colours=colours)
     pictures = {
-        "training.png": figure_of(training_curves(history)[0]),
-        "latent.png": figure_of(
-            latent_space(latent, assignment, method=method, num_components=len(pi), colours=colours)
-        ),
+        "training.png": figure_of(training_curves(shown.history)[0]),
+        "latent.png": figure_of(latent),
     }
-    if centres is not None and image_shape is None:
-        profiles = component_profiles(centres, pi[shown], shown, feature_names=feature_names)
-        pictures["components.png"] = figure_of(profiles)
-    elif centres is not None and image_shape is not None:
-        pictures["components.png"] = component_gallery(
-            centres,
-            typical,
-            samples,
-            pi[shown],
-            shown,
-            pseudo_inputs=pseudo_inputs,
-            image_shape=image_shape,
-            colours=colours,
-        )
+    if shown.clusters is not None:
+        pictures["components.png"] = _components(shown.clusters, pi, colours)
     pictures["weights.png"] = figure_of(mixture_weights(pi, in_use))
-    pictures["entropy.png"] = figure_of(responsibility_entropy(responsibilities))
+    pictures["entropy.png"] = figure_of(responsibility_entropy(shown.responsibilities))
     if labels is not None:
         pictures["labels.png"] = figure_of(cluster_label_table(assignment, labels))
     return [save_figure(figure, directory / name) for name, figure in pictures.items()]
+
+
+def _components(clusters: ShownClusters, weights: NDArray[np.float64], colours: Mapping[int, str]) -> Figure:
+    shown = weights[clusters.ids]
+    if clusters.image_shape is None:
+        profiles = component_profiles(clusters.centres, shown, clusters.ids, feature_names=clusters.feature_names)
+        return figure_of(profiles)
+    return component_gallery(
+        clusters.centres,
+        clusters.typical,
+        clusters.samples,
+        shown,
+        clusters.ids,
+        pseudo_inputs=clusters.pseudo_inputs,
+        image_shape=clusters.image_shape,
+        colours=colours,
+    )
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

@@ -142,7 +142,7 @@ class AnswersOfCells(FoundClusters):
         library_size
             Counts that a cell is scaled to (1: shares), or ``"latent"`` for the cell's own.
         n_samples
-            Posterior samples to average over; 0 for the posterior mean of ``z``.
+            Posterior samples to average over, the same ones in every call; 0 for the posterior mean of ``z``.
 
         Raises
         ------

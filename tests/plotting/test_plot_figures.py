@@ -6,47 +6,92 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from pyro_vmm import VMM, SingleCellVMM, UserError
 from pyro_vmm.plotting import figures, save_figures
+from pyro_vmm.single_cell import simulate_cells
+
+NAMES = ["training.png", "latent.png", "components.png", "weights.png", "entropy.png"]
 
 
-def _fit(image_shape, count=3, truncation=10, observations=60):
+@pytest.fixture(scope="module")
+def images():
+    """Three kinds of images of 3 x 4 pixels."""
     generator = np.random.default_rng(0)
-    clusters = np.arange(observations) % count + 2
-    weights = np.full(truncation, 0.01)
-    weights[2 : 2 + count] = (1 - 0.01 * (truncation - count)) / count
-    return {
-        "history": pd.DataFrame({"step": [1, 2, 3], "elbo": [-9.0, -8, -7], "clusters_in_use": [9, 5, count]}),
-        "latent": generator.normal(size=(observations, 4)),
-        "clusters": clusters,
-        "responsibilities": np.eye(truncation)[clusters],
-        "weights": weights,
-        "image_shape": image_shape,
-        "centres": generator.random((count, 12)),
-        "typical": generator.random((count, 5, 12)),
-        "samples": generator.random((count, 5, 12)),
-        "component_ids": np.arange(2, 2 + count),
-        "method": "pca",
-    }
+    kinds = generator.random((3, 12)) > 0.5
+    return (kinds[np.arange(90) % 3] ^ (generator.random((90, 12)) < 0.05)).astype(np.float32)
 
 
-@pytest.mark.parametrize("image_shape", [(3, 4), None])
-@pytest.mark.parametrize("count", [1, 3])
-def test_every_picture_is_written_and_none_is_blank(tmp_path, image_shape, count):
-    fit = _fit(image_shape, count)
-    paths = save_figures(tmp_path / "new" / "figures", **fit, labels=fit["clusters"] % 2)
-    names = ["training.png", "latent.png", "components.png", "weights.png", "entropy.png", "labels.png"]
-    assert [path.name for path in paths] == names
+@pytest.fixture(scope="module")
+def fitted(images):
+    options = {"hidden": (8,), "batch_size": 30, "max_epochs": 3, "device": "cpu", "random_state": 0}
+    return VMM(3, 6, image_shape=(3, 4), **options).fit(images)
+
+
+@pytest.fixture(scope="module")
+def table_fit(images):
+    frame = pd.DataFrame(images, columns=[f"column {i}" for i in range(12)])
+    options = {"hidden": (8,), "batch_size": 30, "max_epochs": 2, "device": "cpu", "random_state": 0}
+    return VMM(3, 6, **options).fit(frame), frame
+
+
+def test_every_picture_of_images_is_written_and_none_is_blank(tmp_path, fitted, images):
+    paths = save_figures(str(tmp_path / "new" / "figures"), fitted, images, labels=np.arange(90) % 3)
+    assert [path.name for path in paths] == [*NAMES, "labels.png"]
     for path in paths:
         assert imread(path)[..., :3].std() > 0.02
 
 
-def test_no_labels_no_picture_of_labels(tmp_path):
-    save_figures(tmp_path, **_fit((3, 4)))
-    assert not (tmp_path / "labels.png").exists()
+def test_of_a_table_components_are_profiles_by_the_names_of_its_columns(tmp_path, table_fit, monkeypatch):
+    fit, frame = table_fit
+    given = []
+    original = figures.component_profiles
+
+    def recorded(*arguments, **options):
+        given.append(options["feature_names"])
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(figures, "component_profiles", recorded)
+    assert [path.name for path in save_figures(tmp_path, fit, frame)] == NAMES
+    save_figures(tmp_path, fit, frame, feature_names=list("abcdefghijkl"))
+    assert given == [list(frame.columns), list("abcdefghijkl")]
 
 
-def test_pictures_are_the_same_on_every_run(tmp_path):
-    first, second = (save_figures(tmp_path / name, **_fit((3, 4))) for name in ("a", "b"))
+def test_of_cells_nothing_but_the_model_is_needed(tmp_path):
+    adata = simulate_cells(80, 12, seed=0)
+    SingleCellVMM.setup_anndata(adata)
+    model = SingleCellVMM(adata, n_latent=3, num_components=5, n_hidden=8)
+    with pytest.raises(UserError, match="call train"):
+        save_figures(tmp_path, model)
+    model.train(max_epochs=1, accelerator="cpu")
+    names = [name for name in NAMES if name != "components.png"]
+    assert [path.name for path in save_figures(tmp_path, model)] == names
+    assert [path.name for path in save_figures(tmp_path, model, adata[:40].copy())] == names
+
+
+def test_what_cannot_be_drawn(tmp_path, fitted, images):
+    with pytest.raises(UserError, match="keeps no observations"):
+        save_figures(tmp_path, fitted)
+    with pytest.raises(UserError, match="fit is a ndarray: give a fitted VMM or SingleCellVMM"):
+        save_figures(tmp_path, images)
+    assert not list(tmp_path.iterdir())
+
+
+def test_principal_components_are_drawn_unless_another_projection_is_asked_for(tmp_path, fitted, images, monkeypatch):
+    asked = []
+    original = figures.latent_space
+
+    def recorded(*arguments, **options):
+        asked.append(options["method"])
+        return original(*arguments, **options | {"method": "pca"})
+
+    monkeypatch.setattr(figures, "latent_space", recorded)
+    save_figures(tmp_path, fitted, images)
+    save_figures(tmp_path, fitted, images, method="umap")
+    assert asked == ["pca", "umap"]
+
+
+def test_pictures_are_the_same_on_every_run(tmp_path, fitted, images):
+    first, second = (save_figures(tmp_path / name, fitted, images) for name in ("a", "b"))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(imread(one), imread(other))
 
@@ -67,7 +112,9 @@ assert "matplotlib.pyplot" not in sys.modules, "pyplot was imported"
     subprocess.run([sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program], check=True)
 
 
-def test_pictures_agree_on_what_is_in_use_and_on_the_colour_of_a_component(tmp_path, monkeypatch):
+def test_pictures_agree_on_what_is_in_use_and_on_the_component_and_colour_of_a_cluster(
+    tmp_path, fitted, images, monkeypatch
+):
     seen = {}
 
     def record(name):
@@ -81,9 +128,14 @@ def test_pictures_agree_on_what_is_in_use_and_on_the_colour_of_a_component(tmp_p
 
     for name in ("latent_space", "component_gallery", "mixture_weights"):
         record(name)
-    save_figures(tmp_path, **_fit((3, 4)))
+    save_figures(tmp_path, fitted, images)
     _, in_use = seen["mixture_weights"][0]
-    assert np.flatnonzero(in_use).tolist() == [2, 3, 4]
-    assert seen["latent_space"][1]["colours"] == seen["component_gallery"][1]["colours"]
-    assert set(seen["latent_space"][1]["colours"]) == {2, 3, 4}
-    np.testing.assert_allclose(seen["component_gallery"][0][3], 0.31)
+    ids = np.arange(fitted.n_clusters_)
+    assert np.flatnonzero(in_use).tolist() == ids.tolist()
+    (centres, _, _, weights, shown), options = seen["component_gallery"]
+    assert seen["latent_space"][1]["colours"] == options["colours"]
+    assert set(options["colours"]) == set(shown) == set(ids)
+    np.testing.assert_array_equal(centres, fitted.decoded_centres()[shown])
+    np.testing.assert_array_equal(options["pseudo_inputs"], fitted.pseudo_inputs()[shown])
+    np.testing.assert_array_equal(weights, fitted.weights_[shown])
+    assert (np.diff(weights) <= 0).all()

@@ -70,6 +70,38 @@ def test_samples_are_new_ones_at_every_call_and_for_every_cell(fitted: SingleCel
         np.testing.assert_array_equal(draw(), first)
 
 
+def test_what_is_drawn_anew_and_what_is_not(fitted: SingleCellVMM) -> None:
+    """Draws that are the answer differ from call to call; averages over draws are the same in every call."""
+    few = list(range(20))
+
+    def expression(**options: Any) -> NDArray[Any]:
+        return fitted.get_normalized_expression(indices=few, **options).to_numpy()
+
+    np.testing.assert_array_equal(expression(), expression())
+    np.testing.assert_array_equal(expression(n_samples=2), expression(n_samples=2))
+    averages = [expression(), expression(n_samples=1), expression(n_samples=2)]
+    assert len({each.tobytes() for each in averages}) == 3
+    np.testing.assert_array_equal(
+        fitted.predict_proba(indices=few, num_samples=2), fitted.predict_proba(indices=few, num_samples=2)
+    )
+    counts = fitted.posterior_predictive_sample(indices=few, n_samples=3)
+    assert len({counts[..., draw].tobytes() for draw in range(3)}) == 3, "draws of one call differ, too"
+    assert not np.array_equal(counts, fitted.posterior_predictive_sample(indices=few, n_samples=3))
+    for draw in (
+        lambda: fitted.posterior_predictive_sample(indices=few, n_samples=3),
+        lambda: fitted.get_latent_representation(indices=few, give_mean=False),
+    ):
+        torch.manual_seed(1)
+        first = draw()
+        torch.manual_seed(1)
+        np.testing.assert_array_equal(draw(), first)
+    # Cells that are the same get draws of their own.
+    twins = fitted.posterior_predictive_sample(indices=[0, 0])
+    assert not np.array_equal(twins[0], twins[1])
+    latents = fitted.get_latent_representation(indices=[0] * 1030, give_mean=False)
+    assert len(np.unique(latents, axis=0)) == 1030, "in another block of rows, too"
+
+
 def test_history_is_a_dictionary_of_frames(fitted: SingleCellVMM) -> None:
     assert {"elbo_train", "elbo_validation", "clusters_in_use", "empirical_bayes_loss"} <= set(fitted.history)
     for of in ("train", "validation"):
