@@ -1,4 +1,4 @@
-"""What each component stands for: its decoded centre, typical observations and generated samples."""
+"""What each cluster is: the decoded centre of its heaviest component, typical observations and generated samples."""
 
 from collections.abc import Mapping
 
@@ -29,36 +29,39 @@ def component_gallery(
     max_components: int = 25,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw one row a component, heaviest first: pseudo-input, decoded centre, most typical observations, samples.
+    """Draw one row a cluster, heaviest first: pseudo-input, decoded centre, most typical observations, samples.
+
+    Pseudo-input and decoded centre are those of its heaviest component, as ``VMM.pseudo_inputs`` and
+    ``VMM.decoded_centres`` give them; observations and samples are of the whole cluster.
 
     Parameters
     ----------
     centres : array [C, H, W] or [C, F]
         Decoded centres; flat ones need ``image_shape``. Colour images have 3 channels before or after ``H, W``.
     typical : array [C, T, H, W] or [C, T, F], optional
-        Observations most typical of each component. Images that are all NaN stay blank: a small cluster may have fewer
+        Observations most typical of each cluster. Images that are all NaN stay blank: a small cluster may have fewer
         than T members.
     samples : array [C, S, H, W] or [C, S, F], optional
-        Observations generated from each component.
+        Observations generated from each cluster.
     weights : array [C]
-        Mixture weight of each component.
+        Mixture weight of each cluster.
     component_ids : array [C] of int
-        Number of each component.
+        Number of each cluster.
     pseudo_inputs : array [C, H, W] or [C, F], optional
-        Pseudo-inputs that the components' centres are encoded from.
+        Pseudo-inputs that the centres are encoded from.
     image_shape : tuple of int, optional
         Shape of one image.
     colours : mapping, optional
-        Colour of each component id, as in the picture of the latent space.
+        Colour of each cluster, as in the picture of the latent space.
     max_components : int
-        At most this many rows; the caption says how many components are left out and what they weigh.
+        At most this many rows; the caption says how many clusters are left out and what they weigh.
     figure : Figure, optional
         Where to draw; a new figure where absent.
 
     Raises
     ------
     UserError
-        Where the arrays disagree in their number of components, or are no images.
+        Where the arrays disagree in their number of clusters, or are no images.
     """
     pi = np.asarray(weights, dtype=np.float64)
     ids = np.asarray(component_ids)
@@ -70,7 +73,7 @@ def component_gallery(
         if values is not None and np.asarray(values).shape[1] > 0
     ]
     if any(len(images) != len(pi) for _, images in groups) or ids.shape != pi.shape:
-        raise UserError("all images, weights and component_ids must have one entry a component each")
+        raise UserError("all images, weights and component_ids must have one entry a cluster each")
     order = np.argsort(-pi, kind="stable")[:max_components]
     if figure is None:
         cells = sum(images.shape[1] for _, images in groups)
@@ -92,17 +95,17 @@ def component_gallery(
     _name_rows(axes[0], groups[0][1].shape[2], pi[order], ids[order], colours or {})
     hidden = np.delete(pi, order)
     if hidden.size:
-        note = f"Not shown: {plural(hidden.size, 'lighter component')}, together {percent(hidden.sum())} of the weight"
+        note = f"Not shown: {plural(hidden.size, 'lighter cluster')}, together {percent(hidden.sum())} of the weight"
         figure.supxlabel(note, x=0.01, ha="left", fontsize=CAPTION_SIZE, color=MUTED)
     return figure
 
 
 def _headline(weights: NDArray[np.float64]) -> str:
     if not len(weights):
-        return "No components"
+        return "No clusters"
     if len(weights) == 1:
-        return f"1 component, {percent(weights[0])} of the weight"
-    return f"{len(weights)} components, from {percent(weights.max())} to {percent(weights.min())} of the weight"
+        return f"1 cluster, {percent(weights[0])} of the weight"
+    return f"{len(weights)} clusters, from {percent(weights.max())} to {percent(weights.min())} of the weight"
 
 
 def _gap(side: int) -> int:

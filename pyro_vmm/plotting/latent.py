@@ -84,7 +84,11 @@ def latent_space(
         ax.set_yticks([])
     elif number:
         ax.set_aspect("equal", adjustable="datalim")
-    in_use = plural(len(ids), "cluster") + " in use" + (f" of {num_components}" if num_components else "")
+    in_use = (
+        plural(len(ids), "cluster")
+        + " in use"
+        + (f" of {plural(num_components, 'component')}" if num_components else "")
+    )
     headline(ax, named(title, in_use if number else "No observations"), drawn.told)
     _write_numbers(ax, medians, ids)
     return ax

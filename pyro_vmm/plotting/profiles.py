@@ -1,4 +1,4 @@
-"""What each component stands for where observations are no images: its centre, feature by feature."""
+"""What each cluster is where observations are no images: the centre of its heaviest component, feature by feature."""
 
 from collections.abc import Sequence
 
@@ -22,20 +22,20 @@ def component_profiles(
     what: str = "Decoded centres",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw decoded centres as a heat map, component x feature, heaviest component first.
+    """Draw decoded centres as a heat map, cluster x feature, heaviest cluster first.
 
-    Each feature is told in standard deviations from its mean over the components given, so that one abundant feature
-    does not drown the others. Where there are more than ``max_features``, those that differ most between components are
-    drawn; they are ordered by the component in which they are highest.
+    Each feature is told in standard deviations from its mean over the clusters given, so that one abundant feature
+    does not drown the others. Where there are more than ``max_features``, those that differ most between clusters are
+    drawn; they are ordered by the cluster in which they are highest.
 
     Parameters
     ----------
     centres : array [C, F]
-        Decoded centres.
+        Decoded centres, each of its cluster's heaviest component.
     weights : array [C]
-        Mixture weight of each component.
+        Mixture weight of each cluster.
     component_ids : array [C] of int
-        Number of each component.
+        Number of each cluster.
     feature_names : sequence of F str, optional
         Names of the features; their positions where absent.
     max_components, max_features : int
@@ -54,7 +54,7 @@ def component_profiles(
     pi = np.asarray(weights, dtype=np.float64)
     ids = np.asarray(component_ids)
     if centre.ndim != 2 or centre.shape[:1] != pi.shape or ids.shape != pi.shape:
-        raise UserError("centres must be [C, F], with one weight and one id for each of its C components")
+        raise UserError("centres must be [C, F], with one weight and one id for each of its C clusters")
     names = (
         [str(i) for i in range(centre.shape[1])]
         if feature_names is None
@@ -77,14 +77,14 @@ def component_profiles(
     notes = [] if len(features) == len(names) else [f"the {len(features)} of {len(names):,} features that differ most"]
     if hidden.size:
         notes.append(
-            f"not shown: {plural(hidden.size, 'lighter component')}, together {percent(hidden.sum())} of the weight"
+            f"not shown: {plural(hidden.size, 'lighter cluster')}, together {percent(hidden.sum())} of the weight"
         )
-    headline(ax, f"{what} of {plural(len(pi), 'component')}", "; ".join(notes))
+    headline(ax, f"{what} of {plural(len(pi), 'cluster')}", "; ".join(notes))
     return ax
 
 
 def _contrast(centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Measure each feature in standard deviations from its mean over components [C, F]; 0 where it does not vary."""
+    """Measure each feature in standard deviations from its mean over clusters [C, F]; 0 where it does not vary."""
     if not len(centre):
         return centre
     deviation = centre - centre.mean(axis=0)
@@ -95,7 +95,7 @@ def _contrast(centre: NDArray[np.float64]) -> NDArray[np.float64]:
 def _telling_features(
     centre: NDArray[np.float64], contrast: NDArray[np.float64], max_features: int
 ) -> NDArray[np.intp]:
-    """Features that differ most between components, ordered by the row in which they are highest."""
+    """Features that differ most between clusters, ordered by the row in which they are highest."""
     if not centre.size:
         return np.empty(0, dtype=np.intp)
     chosen = np.sort(np.argsort(-centre.std(axis=0), kind="stable")[:max_features])
@@ -109,6 +109,6 @@ def _draw(ax: Axes, contrast: NDArray[np.float64], names: list[str]) -> None:
     ax.set_xticks(range(len(names)), names, rotation=90, fontsize=CAPTION_SIZE if len(names) <= 40 else 6)
     ax.tick_params(length=0)
     bar = ax.figure.colorbar(picture, ax=ax, shrink=0.8, pad=0.02)
-    bar.set_label("SDs from the mean component", fontsize=CAPTION_SIZE)
+    bar.set_label("SDs from the mean cluster", fontsize=CAPTION_SIZE)
     bar.ax.tick_params(labelsize=CAPTION_SIZE, length=0)
     bar.outline.set_visible(False)

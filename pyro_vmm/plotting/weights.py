@@ -1,4 +1,4 @@
-"""The mixture's weights in order, and how many components own observations."""
+"""The mixture's weights in order, and how many clusters own observations."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,17 +13,17 @@ FEWEST_BARS = 30
 
 
 def mixture_weights(weights: ArrayLike, utilised: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Draw component weights in descending order, and their running total.
+    """Draw the weights of clusters and of components not in use in descending order, and their running total.
 
-    Every component down to the lightest one in use has its bar; of the unused ones below it only the heaviest few are
+    Everything down to the lightest cluster in use has its bar; of the unused components below it only the heaviest few are
     drawn, and the caption says how many are not.
 
     Parameters
     ----------
     weights : array [K]
-        Mixture weights, summing to one.
+        Mixture weights, summing to one: ``weights_`` of a fit, in which a cluster has the sum of its components.
     utilised : array [K] of bool
-        Whether a component is the most probable one of at least one observation.
+        Whether it is the most probable one of at least one observation.
     ax : Axes, optional
         Where to draw (a second axis for the running total is laid over it); a new figure where absent.
 
@@ -45,7 +45,7 @@ def mixture_weights(weights: ArrayLike, utilised: ArrayLike, *, ax: Axes | None 
     rank = np.arange(1, len(order) + 1)
     colours = np.where(used[order], PRIMARY, FAINT).tolist()
     ax.bar(rank, pi[order], width=0.8, color=colours)
-    tidy(ax, "component, in order of weight", "weight")
+    tidy(ax, "cluster, or component not in use, in order of weight", "weight")
     ax.set_xlim(0.3, max(len(order), 1) + 0.7)
     _name_components(ax, order, used)
     _draw_running_total(ax, rank, np.cumsum(pi[order]))
@@ -56,7 +56,7 @@ def mixture_weights(weights: ArrayLike, utilised: ArrayLike, *, ax: Axes | None 
         shares += f", of which {len(hidden):,} components with {percent(float(hidden.sum()))} are not drawn"
     headline(
         ax,
-        f"{plural(int(used.sum()), 'cluster')} in use of {len(pi)}",
+        f"{plural(int(used.sum()), 'cluster')} in use of {plural(len(pi), 'component')}",
         f"{shares}; truncation K = {len(pi)}",
     )
     return ax
@@ -70,7 +70,7 @@ def _name_components(ax: Axes, order: NDArray[np.intp], used: NDArray[np.bool_])
     if len(places) and size >= 4.5:
         ax.set_xticks(places, [str(i) for i in order[places - 1]], rotation=90 if room < 16 else 0, fontsize=size)
         ax.tick_params(axis="x", length=0, pad=2)
-        ax.set_xlabel("component (id, if in use), in order of weight")
+        ax.set_xlabel("cluster (number), or component not in use, in order of weight")
 
 
 def _draw_running_total(ax: Axes, rank: NDArray[np.int_], total: NDArray[np.float64]) -> None:

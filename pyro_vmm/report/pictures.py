@@ -125,9 +125,11 @@ def _what_components_are(fit: FitFolder, seen: Observations, clusters: NDArray[n
         return
     image = fit.config["estimator"].get("image_shape") is not None
     told = (
-        "pseudo-input, decoded centre, most typical observations and samples" if image else "decoded centre by feature"
+        "pseudo-input and decoded centre of its heaviest component, most typical observations and samples"
+        if image
+        else "decoded centre of its heaviest component, by feature"
     )
-    yield from _stored(fit, "components", "What the components are", f"A row a component: {told}.")
+    yield from _stored(fit, "components", "What the clusters are", f"A row a cluster: {told}.")
     inputs = None if image or seen.model is None else seen.model.pseudo_inputs()
     if inputs is not None:
         ids = np.unique(clusters)

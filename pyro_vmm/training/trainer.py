@@ -269,9 +269,9 @@ class Trainer:
             return 1.0
         if self.number_of_clusters is None or not (latents.isfinite().all() and responsibilities.isfinite().all()):
             return float("nan")
-        weights = self.svi.model.prior.weights.detach().double().cpu().numpy()
-        shares = responsibilities.double().cpu().numpy()
-        return float(self.number_of_clusters(shares, latents.float().cpu().numpy(), weights))
+        weights = self.svi.model.prior.weights.detach().cpu().double().numpy()
+        shares = responsibilities.cpu().double().numpy()
+        return float(self.number_of_clusters(shares, latents.cpu().float().numpy(), weights))
 
     def _at(self, x: Rows | Covariate, rows: Tensor) -> tuple[Tensor]:
         return (dense_rows(x, rows, self.device),)

@@ -61,7 +61,7 @@ def test_the_caption_says_how_many_components_are_hidden_and_what_they_weigh():
     figure = component_gallery(centres, typical, samples, weights, np.arange(30))
     assert len(_row_names(figure.axes[0])) == 25
     hidden = 100 * np.sort(weights)[:5].sum()
-    assert figure.get_supxlabel() == f"Not shown: 5 lighter components, together {hidden:.1f} % of the weight"
+    assert figure.get_supxlabel() == f"Not shown: 5 lighter clusters, together {hidden:.1f} % of the weight"
 
 
 def test_nothing_is_said_where_nothing_is_hidden():
@@ -96,12 +96,12 @@ def test_missing_typical_observations_stay_blank():
 @pytest.mark.parametrize("count", [0, 1])
 def test_none_or_one_component(count):
     figure = component_gallery(*_components(count), np.arange(count))
-    assert figure.get_suptitle() == ("1 component, 100.0 % of the weight" if count else "No components")
+    assert figure.get_suptitle() == ("1 cluster, 100.0 % of the weight" if count else "No clusters")
 
 
 def test_counts_that_disagree_are_the_callers_mistake():
     centres, typical, samples, weights = _components(3)
-    with pytest.raises(UserError, match="one entry a component"):
+    with pytest.raises(UserError, match="one entry a cluster"):
         component_gallery(centres, typical, samples, weights[:2], [0, 1])
 
 
@@ -156,7 +156,7 @@ def test_profiles_keep_the_features_that_differ_most_and_admit_what_is_hidden():
     assert {label.get_text() for label in ax.get_xticklabels()} == {"7", "50"}
     caption = ax.texts[0].get_text().replace("\n", " ")
     assert "the 2 of 60 features that differ most" in caption
-    assert "not shown: 5 lighter components, together 16.7 % of the weight" in caption
+    assert "not shown: 5 lighter clusters, together 16.7 % of the weight" in caption
 
 
 def test_features_stand_under_the_component_in_which_they_are_highest():
@@ -188,4 +188,4 @@ def test_pseudo_inputs_stand_before_the_centres_of_their_components():
 
 def test_profiles_say_what_they_are():
     title = component_profiles(np.eye(2), [0.5, 0.5], [0, 1], what="Pseudo-inputs").get_title(loc="left")
-    assert title == "Pseudo-inputs of 2 components"
+    assert title == "Pseudo-inputs of 2 clusters"

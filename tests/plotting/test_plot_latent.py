@@ -69,7 +69,7 @@ def test_a_hundred_clusters_all_have_their_number():
 def test_title_counts_clusters_in_use_of_the_truncation():
     z, clusters = _blobs([2, 70])
     assert latent_space(z, clusters, method="pca", num_components=100).get_title(loc="left") == (
-        "2 clusters in use of 100"
+        "2 clusters in use of 100 components"
     )
 
 

@@ -33,7 +33,7 @@ def test_running_total_is_the_sum_of_the_bars_so_far():
 def test_title_and_caption_tell_use_and_truncation():
     weights = np.r_[np.full(3, 0.3), np.full(97, 0.1 / 97)]
     ax = mixture_weights(weights, np.arange(100) < 3)
-    assert ax.get_title(loc="left") == "3 clusters in use of 100"
+    assert ax.get_title(loc="left") == "3 clusters in use of 100 components"
     assert "in use (blue) 90.0 % of the weight, unused (grey) 10.0 %" in _caption(ax)
     assert "of which 70 components with 7.2 % are not drawn; truncation K = 100" in _caption(ax)
     assert len(ax.patches) == 30
