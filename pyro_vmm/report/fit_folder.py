@@ -95,6 +95,7 @@ def _history_so_far(directory: Path) -> pd.DataFrame:
 
 def _read_table(path: Path, columns: tuple[str, ...], text: tuple[str, ...] = ()) -> pd.DataFrame:
     numbers = [column for column in columns if column not in text]
+    empty = ["", "nan"]
     try:
         # Only numbers may be missing: an observation may well be called NA.
         table = pd.read_csv(
@@ -102,7 +103,7 @@ def _read_table(path: Path, columns: tuple[str, ...], text: tuple[str, ...] = ()
             dtype=dict.fromkeys(text, str),
             keep_default_na=False,
             float_precision="round_trip",
-            na_values={name: ["", "nan"] for name in numbers},
+            na_values=dict.fromkeys(numbers, empty) if text else empty,
         )
         for column in numbers:
             table[column] = pd.to_numeric(table[column])
