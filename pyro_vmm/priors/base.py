@@ -6,7 +6,9 @@ from typing import Literal
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
+from torch.distributions import MixtureSameFamily
 
+from pyro_vmm.distributions import GaussianMixture
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
 
@@ -18,7 +20,8 @@ class Prior(nn.Module, ABC):
 
     To write one's own: say the dimensions, return a distribution, and answer for the components. A prior with
     parameters also says which step of the training fits them (:attr:`fitted_by`); an empirical-Bayes one gives that
-    step's objective. ``pyro_vmm.testing.PriorContract`` is a test suite that any prior can inherit.
+    step's objective. One with several components that are no ``GaussianMixture`` or ``MixtureSameFamily`` draws from
+    each (:meth:`sample_component`). ``pyro_vmm.testing.PriorContract`` is a test suite that any prior can inherit.
 
     Parameters
     ----------
@@ -69,16 +72,40 @@ class Prior(nn.Module, ABC):
         Raises
         ------
         UserError
-            If there is no such component.
+            If there is no such component, or the prior does not say how one is drawn (:meth:`sample_component`).
         """
         with torch.no_grad():
             if component is not None and not 0 <= component < self.num_components:
                 raise UserError(f"component {component} does not exist: choose one of 0 to {self.num_components - 1}.")
+            # Some distributions (MultivariateStudentT) cannot draw nothing.
+            at_least_one = max(num_samples, 1)
             if component is None or self.num_components == 1:
-                return self.distribution().sample((num_samples,))
-            factor = torch.linalg.cholesky(self.covariances[component])
-            noise = torch.randn(num_samples, self.latent_dim, dtype=factor.dtype, device=factor.device)
-            return self.centres[component] + noise @ factor.mT
+                return self.distribution().sample((at_least_one,))[:num_samples]
+            return self.sample_component(at_least_one, int(component))[:num_samples]
+
+    def sample_component(self, num_samples: int, component: int) -> Tensor:
+        """Draw ``[num_samples, D]`` from component ``component`` of several, without gradients.
+
+        To be written where :meth:`distribution` returns neither a :class:`pyro_vmm.distributions.GaussianMixture` nor a
+        ``MixtureSameFamily`` of ``K`` components, from which it follows.
+
+        Raises
+        ------
+        UserError
+            If it does not follow and is not written.
+        """
+        whole = self.distribution()
+        if isinstance(whole, MixtureSameFamily) and whole.component_distribution.batch_shape[-1] == self.num_components:
+            return whole.component_distribution.sample((num_samples,))[:, component]
+        if type(whole) is not GaussianMixture:
+            raise UserError(
+                f"{type(self).__name__} does not say how one component is drawn: write the method "
+                "sample_component(num_samples, component), which returns draws [num_samples, D], or return a "
+                "MixtureSameFamily from distribution()."
+            )
+        factor = torch.linalg.cholesky(whole.covariance_matrix[component])
+        noise = torch.randn(num_samples, self.latent_dim, dtype=factor.dtype, device=factor.device)
+        return whole.loc[component] + noise @ factor.mT
 
     def empirical_bayes_loss(self, z: Tensor) -> Tensor:
         """Objective of the empirical-Bayes step at latent samples ``z [B, D]``, a scalar to be minimised.

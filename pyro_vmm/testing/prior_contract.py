@@ -141,14 +141,18 @@ class PriorContract:
             _assert_moments(samples, prior.centres[component].detach(), prior.covariances[component].detach())
 
     def test_components_make_up_the_whole(self) -> None:
+        """Draws of every component, each as often as its weight says, are draws of the prior, tails included."""
         prior = self._prior()
         counts = torch.multinomial(prior.weights.detach(), NUM_DRAWS, replacement=True).bincount(
             minlength=prior.num_components
         )
-        drawn = [prior.sample(int(count), component=k) for k, count in enumerate(counts) if count]
+        drawn = torch.cat([prior.sample(int(count), component=k) for k, count in enumerate(counts) if count])
         with torch.no_grad():
-            by_component, whole = prior.log_prob(torch.cat(drawn)), prior.log_prob(prior.sample(NUM_DRAWS))
-        _assert_mean(by_component, whole.mean(), "log_prob", more_error=whole.std() / math.sqrt(NUM_DRAWS))
+            of_whole = self._statistics(prior, prior.sample(NUM_DRAWS))
+            of_components = self._statistics(prior, drawn)
+        for name, statistic in of_whole.items():
+            error = statistic.std() / math.sqrt(NUM_DRAWS)
+            _assert_mean(of_components[name], statistic.mean(), name, more_error=error)
 
     def test_a_component_that_does_not_exist(self) -> None:
         prior = self._prior()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pyro_vmm import UserError
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.networks import MLPEncoder
 from pyro_vmm.priors import GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
@@ -138,6 +139,93 @@ class Laplace(Prior):
 class TestAUsersLaplace(PriorContract):
     def make_prior(self):
         return Laplace(2)
+
+
+class StudentMixture(Prior):
+    """A user's own mixture, with heavy tails: ``p(z) = sum_k pi_k t(z; 5, mu_k, I)``."""
+
+    fitted_by = "elbo"
+
+    def __init__(self, latent_dim: int = DIM, num_components: int = COMPONENTS) -> None:
+        super().__init__(latent_dim, num_components)
+        self.logits = nn.Parameter(torch.zeros(num_components))
+        self.loc = nn.Parameter(4.0 * torch.randn(num_components, latent_dim))
+
+    def mixture(self):
+        degrees, identity = torch.tensor(5.0).to(self.loc), torch.eye(self.latent_dim).to(self.loc)
+        components = dist.MultivariateStudentT(degrees, self.loc, identity.expand(self.num_components, -1, -1))
+        return dist.MixtureSameFamily(dist.Categorical(logits=self.logits), components)
+
+    def distribution(self):
+        return self.mixture()
+
+    def responsibilities(self, z: Tensor) -> Tensor:
+        whole = self.mixture()
+        joint = whole.mixture_distribution.logits + whole.component_distribution.log_prob(z.unsqueeze(-2))
+        return joint.softmax(-1)
+
+    @property
+    def weights(self) -> Tensor:
+        return self.logits.softmax(-1)
+
+    @property
+    def centres(self) -> Tensor:
+        return self.loc
+
+    @property
+    def covariances(self) -> Tensor:
+        return 5.0 / 3.0 * torch.eye(self.latent_dim).to(self.loc).expand(self.num_components, -1, -1)
+
+
+class TestAUsersStudentMixture(PriorContract):
+    def make_prior(self):
+        return StudentMixture()
+
+
+class OpaqueStudentMixture(StudentMixture):
+    """The same, behind a distribution that the base class knows nothing of."""
+
+    def distribution(self):
+        return dist.MaskedDistribution(self.mixture(), True)
+
+
+class WrittenStudentMixture(OpaqueStudentMixture):
+    def sample_component(self, num_samples, component):
+        return self.mixture().component_distribution.sample((num_samples,))[:, component]
+
+
+@pytest.mark.parametrize("test", ["test_samples_of_a_component", "test_components_make_up_the_whole"])
+def test_a_mixture_that_draws_its_own_components(test):
+    class Contract(PriorContract):
+        def make_prior(self):
+            return WrittenStudentMixture()
+
+    getattr(Contract(), test)()
+
+
+def test_draws_of_a_component_that_cannot_be_known_are_refused():
+    prior = OpaqueStudentMixture()
+    assert prior.sample(3).shape == (3, DIM)
+    with pytest.raises(
+        UserError, match=r"OpaqueStudentMixture .* write the method sample_component\(num_samples, comp"
+    ):
+        prior.sample(3, component=1)
+
+
+class GaussianDraws(StudentMixture):
+    """What the base class drew of any prior: a Gaussian of the component's mean and covariance."""
+
+    def sample_component(self, num_samples, component):
+        return dist.MultivariateNormal(self.loc[component], self.covariances[component]).sample((num_samples,))
+
+
+def test_the_contract_sees_gaussian_draws_of_a_student_mixture():
+    class Contract(PriorContract):
+        def make_prior(self):
+            return GaussianDraws()
+
+    with pytest.raises(AssertionError):
+        Contract().test_components_make_up_the_whole()
 
 
 class Unnormalised(Laplace):
