@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.training.sparse_rows import Covariate, Rows, dense_rows
 
 ROWS_AT_ONCE = 1024
@@ -26,9 +27,15 @@ class Evaluation:
     ----------
     model, guide
         On one device; observations may live elsewhere and are moved block by block.
+
+    Raises
+    ------
+    UserError
+        For a guide other than the one that encodes the prior's centres.
     """
 
     def __init__(self, model: LatentMixtureModel, guide: AmortizedNormal) -> None:
+        check_guide(model.prior, guide)
         self.model, self.guide = model, guide
 
     @property

@@ -239,14 +239,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
 
 
-def copy_module(module: nn.Module) -> nn.Module:
-    """A copy that shares no parameter with the original."""
-    return copy.deepcopy(module)
-
-
 def with_copies(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, with a copy of every module among them: two fits must not share parameters."""
-    return {name: copy_module(value) if isinstance(value, nn.Module) else value for name, value in options.items()}
+    """The options, with a copy of every module among them: two fits must not share parameters.
+
+    Copied at once, so that what one of them shares with another (tied weights, an encoder) its copy shares, too.
+    """
+    return options | copy.deepcopy({name: value for name, value in options.items() if isinstance(value, nn.Module)})
 
 
 def _plain(value: Any) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.training.sparse_rows import Covariate
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def simulation_based_calibration(
     Raises
     ------
     UserError
-        For numbers that do not go together, and covariates that are missing or differ in length.
+        For numbers that do not go together, covariates that are missing or differ in length, and a guide other than the one
+        that encodes the prior's centres.
 
     References
     ----------
@@ -142,6 +144,7 @@ def simulation_based_calibration(
         raise UserError(f"num_bins is {num_bins}: it must be at least 2 and divide num_draws + 1, {num_draws + 1}.")
     if num_simulations < 5 * num_bins:
         raise UserError(f"num_simulations is {num_simulations}: {num_bins} bins need at least {5 * num_bins}.")
+    check_guide(model.prior, guide)
     given = dict(covariates or {})
     if len({len(values) for values in given.values()}) > 1:
         raise UserError(

@@ -31,6 +31,7 @@ from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
 from pyro_vmm.option_checks import check_whole_number
 from pyro_vmm.priors import StandardNormal
+from pyro_vmm.priors.encoded_centres import check_guide
 
 OptimizerFactory: TypeAlias = Callable[[Iterable[nn.Parameter]], Optimizer]
 OptimizerChoice: TypeAlias = float | OptimizerFactory | PyroOptim
@@ -114,7 +115,7 @@ class EmpiricalBayesSVI:
     Raises
     ------
     UserError
-        For unknown options or parameters that do not split.
+        For unknown options, parameters that do not split, or a guide other than the one that encodes the prior's centres.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class EmpiricalBayesSVI:
         check_whole_number(prior_rest_steps, "prior_rest_steps", least=0)
         if latents not in ("auto", "reused", "fresh"):
             raise UserError(f"latents={latents!r} is not known: choose 'auto', 'reused' or 'fresh'.")
+        check_guide(model.prior, guide)
         self.model, self.guide = model, guide
         self.loss = Trace_ELBO() if loss is None else loss
         self.partition = partition_parameters(model, guide)

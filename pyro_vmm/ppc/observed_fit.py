@@ -18,6 +18,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.single_cell import SingleCellVMM
 from pyro_vmm.training.sparse_rows import Covariate, Rows, SparseRows, dense_rows
 from pyro_vmm.vmm import VMM
@@ -140,6 +141,8 @@ class ObservedFit:
                 raise UserError(
                     f"The covariate {name!r} has {len(values)} rows, but data has {len(x)}: give one row an observation."
                 )
+        if guide is not None:
+            check_guide(model.prior, guide)
         batch = covariates.get("batch")
 
         def clusters() -> NDArray[np.int64]:

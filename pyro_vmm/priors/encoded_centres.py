@@ -4,6 +4,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from pyro_vmm.errors import UserError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.priors.pseudo_inputs import PseudoInputs
 
@@ -33,6 +34,19 @@ class EncodedCentres(nn.Module):
         """``K``."""
         return len(self.pseudo_inputs.unconstrained)
 
+    def follows(self, guide: object) -> bool:
+        """Whether what trains ``guide`` moves the centres, too: it is their guide, holds it, or has all its parameters.
+
+        True of an encoder of one's own that is no ``nn.Module``, whose parameters cannot be known.
+        """
+        mine: CentreEncoder = self.__dict__["guide"]
+        if mine is guide or not isinstance(mine, nn.Module):
+            return True
+        if not isinstance(guide, nn.Module):
+            return False
+        parameters, given = {id(p) for p in mine.parameters()}, {id(p) for p in guide.parameters()}
+        return bool(parameters and parameters <= given) or any(part is mine for part in guide.modules())
+
     def forward(self) -> tuple[Tensor, Tensor]:
         """``m(u_k) [K, D]`` and ``S(u_k) [K, D, D]``."""
         inputs, covariates = self.pseudo_inputs()
@@ -41,3 +55,22 @@ class EncodedCentres(nn.Module):
             return guide.location_and_scale_tril(inputs, **covariates)
         with evaluation_mode(guide):
             return guide.location_and_scale_tril(inputs, **covariates)
+
+
+def check_guide(prior: object, guide: object) -> None:
+    """Refuse a guide that the centres of ``prior`` do not follow, such as one that was copied without them.
+
+    Only the centres of an ``nn.Module`` are looked at.
+
+    Raises
+    ------
+    UserError
+        If the prior has encoded centres, and their encoder is not the guide's.
+    """
+    for part in prior.modules() if isinstance(prior, nn.Module) else ():
+        if isinstance(part, EncodedCentres) and not part.follows(guide):
+            raise UserError(
+                f"The centres of the {type(prior).__name__} prior are encoded by another guide than the one given: training "
+                "one would leave the other behind. Give the guide that the prior was made with; copy both at once, "
+                "model, guide = copy.deepcopy((model, guide)), and store and load both at once, too."
+            )

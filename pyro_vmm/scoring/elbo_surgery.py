@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.priors.encoded_centres import check_guide
 
 # Numbers held at once by one broadcast tensor: 8 to 12 MB. The densities make about ten such temporaries.
 _MAX_ELEMENTS = 1_500_000
@@ -149,13 +150,14 @@ def elbo_surgery(
     Raises
     ------
     UserError
-        If ``x`` is empty, a covariate has another length, or a number is below one.
+        If ``x`` is empty, a covariate has another length, a number is below one, or another guide encodes the prior's centres.
 
     References
     ----------
     M. Hoffman and M. Johnson (2016), "ELBO surgery: yet another way to carve up the variational evidence lower bound".
     Y. Burda, R. Grosse and R. Salakhutdinov (2016), "Importance weighted autoencoders", for the bound on log p(x).
     """
+    check_guide(model.prior, guide)
     _check(x, covariates or {}, num_samples=num_samples, batch_size=batch_size, max_observations=max_observations)
     posteriors: list[Posterior] = []
     latents: list[Tensor] = []
