@@ -80,7 +80,7 @@ def count_log_prob(formula: CountFormula, value: Tensor, *parameters: Tensor) ->
     value, *expanded = torch.broadcast_tensors(value, *parameters)
     with_partials = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in expanded)
     # Also without gradients: torch.jit.trace calls a Function anew, but would freeze which counts are not zero here.
-    result: Tensor = _CountLogProb.apply(formula, dtype, with_partials, value, *expanded)
+    result: Tensor = _CountLogProb.apply(formula, dtype, with_partials, value, *expanded)[0]
     return result
 
 
@@ -168,16 +168,24 @@ class _CountLogProb(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, formula: CountFormula, dtype: torch.dtype, with_partials: bool, value: Tensor, *parameters: Tensor
-    ) -> Tensor:
-        log_prob, *partials = _evaluate(formula, dtype, value, list(parameters), with_partials=with_partials)
-        ctx.formula = formula
-        ctx.number_of_parameters = len(parameters)
-        ctx.save_for_backward(value, *parameters, *partials)
-        return log_prob
+        formula: CountFormula, dtype: torch.dtype, with_partials: bool, value: Tensor, *parameters: Tensor
+    ) -> tuple[Tensor, ...]:
+        return _evaluate(formula, dtype, value, list(parameters), with_partials=with_partials)
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        formula, _, _, value, *parameters = inputs
+        _, *partials = output
+        ctx.formula = formula
+        ctx.number_of_parameters = len(parameters)
+        ctx.mark_non_differentiable(*partials)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(value, *parameters, *partials)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor | None, *of_partials: None) -> tuple[Tensor | None, ...]:
+        if grad_output is None:
+            return (None,) * (4 + ctx.number_of_parameters)
         value, *saved = ctx.saved_tensors
         parameters, partials = saved[: ctx.number_of_parameters], saved[ctx.number_of_parameters :]
         if torch.is_grad_enabled() or not partials:
@@ -192,3 +200,20 @@ class _CountLogProb(torch.autograd.Function):
             for partial, needed in zip(partials, ctx.needs_input_grad[4:], strict=True)
         ]
         return None, None, None, None, *gradients
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        formula: CountFormula,
+        dtype: torch.dtype,
+        with_partials: bool,
+        *tensors: Tensor,
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        """All of ``torch.func.vmap``'s batch at once: every operation is elementwise."""
+        stacked = [
+            tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+            for tensor, dim in zip(tensors, in_dims[3:], strict=True)
+        ]
+        results = _CountLogProb.apply(formula, dtype, with_partials, *stacked)
+        return results, (0,) * len(results)

@@ -8,6 +8,8 @@ from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Size, Tensor
 
+from pyro_vmm.distributions.transforms import inside_transform
+
 _NOTHING_BESIDE_ONE = 80.0
 """``exp(-80)``, 2e-35, times any number of components is nothing beside 1, in float64 as well."""
 
@@ -82,7 +84,7 @@ class GaussianMixture(TorchDistribution):
         dtype, whitening, product = self.loc.dtype, self.whitening, self.whitening @ extra_scale
         identity = torch.eye(self.loc.shape[-1], dtype=dtype, device=self.loc.device)
         inner, failed = torch.linalg.cholesky_ex(identity + product @ product.mT)
-        if failed.any():
+        if inside_transform() or failed.any():
             # Beside an S of thousands float32 loses the identity; float64 holds it up to some ten millions.
             whitening, product = whitening.double(), whitening.double() @ extra_scale.double()
             inner = torch.linalg.cholesky(identity.double() + product @ product.mT)

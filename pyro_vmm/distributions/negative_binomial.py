@@ -165,7 +165,8 @@ class NegativeBinomial(TorchDistribution):
     and its gradient by ``inverse_dispersion`` to 1e-5 of the larger term only.
 
     Log-gamma is evaluated at the non-zero counts only. Second and higher derivatives in the parameters work;
-    counts get no gradient.
+    counts get no gradient. ``torch.func.vmap`` and ``grad`` work, for draws with ``randomness="different"``; before torch
+    2.7 they need ``validate_args=False``.
 
     When not to use: for a success probability rather than a mean, use :class:`pyro.distributions.NegativeBinomial`.
 

@@ -10,6 +10,7 @@ from torch.distributions.utils import broadcast_all
 
 from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
 from pyro_vmm.distributions.gamma_remainders import HALF_LOG_TWO_PI, excess_over_log1p, stirling_remainder
+from pyro_vmm.distributions.transforms import inside_transform
 
 # torch.poisson counts in 32 bits on CUDA.
 _LARGEST_EXACT_RATE = 2.0**30
@@ -31,7 +32,7 @@ def sample_poisson(rate: Tensor) -> Tensor:
     """
     counts = torch.poisson(rate.clamp(max=_LARGEST_EXACT_RATE))
     large = rate > _LARGEST_EXACT_RATE
-    if large.any():
+    if inside_transform() or large.any():
         counts = torch.where(large, torch.round(rate + torch.sqrt(rate) * torch.randn_like(rate)), counts)
     return counts
 

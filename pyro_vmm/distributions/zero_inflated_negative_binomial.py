@@ -145,7 +145,7 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
         self.base_dist = NegativeBinomial(mean, inverse_dispersion, validate_args=validate_args)
         super().__init__(self.base_dist.batch_shape, validate_args=False)
         self._validate_args = self.base_dist._validate_args
-        if self._validate_args and not constraints.real.check(self.gate_logits).all():
+        if self._validate_args and not torch._is_all_true(constraints.real.check(self.gate_logits)):
             raise ValueError("gate_logits of ZeroInflatedNegativeBinomial must be real numbers, but some are NaN")
 
     @property
