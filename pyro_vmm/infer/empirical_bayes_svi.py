@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -27,6 +28,7 @@ from pyro_vmm.infer.non_finite import (
 from pyro_vmm.infer.partition import ParameterSwitch, Partition, partition_parameters
 from pyro_vmm.infer.recorded_site import RecordedSite
 from pyro_vmm.infer.schedules import Constant, Schedule
+from pyro_vmm.local_module import UnstatedParameters
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
 from pyro_vmm.option_checks import check_whole_number
@@ -223,12 +225,9 @@ class EmpiricalBayesSVI:
         if self.steps_taken < self.standard_normal_steps:
             model = functools.partial(model, prior=self._standard_normal())
         factor = self.kl_schedule(self.steps_taken)
-        with RecordedSite("x") as self._recorded:
-            if factor == 1.0:
-                loss = self.loss.differentiable_loss(model, guide, x, **covariates)
-            else:
-                with ScaleSite("z", factor):
-                    loss = self.loss.differentiable_loss(model, guide, x, **covariates)
+        scaled = nullcontext() if factor == 1.0 else ScaleSite("z", factor)
+        with UnstatedParameters(), RecordedSite("x") as self._recorded, scaled:
+            loss = self.loss.differentiable_loss(model, guide, x, **covariates)
         return loss / len(x)
 
     def _standard_normal(self) -> StandardNormal:

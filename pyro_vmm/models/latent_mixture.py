@@ -5,13 +5,17 @@ from typing import Literal
 import pyro
 import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.params.param_store import normalize_param_name
+from pyro.poutine.replay_messenger import ReplayMessenger
+from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 from pyro_vmm.distributions import GaussianMixture
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
-from pyro_vmm.local_module import LocalPyroModule
+from pyro_vmm.local_module import LocalPyroModule, with_own_parameters
 from pyro_vmm.priors import Prior
+from pyro_vmm.priors.encoded_centres import check_parameters_of_guide
 
 Assignments = Literal["sampled", "summed"]
 
@@ -91,6 +95,7 @@ class LatentMixtureModel(LocalPyroModule):
         """
         return self._observe(self.prior.declare(), x, num_observations, assignments, covariates)
 
+    @with_own_parameters
     def fitted(
         self,
         x: Tensor | None = None,
@@ -104,6 +109,7 @@ class LatentMixtureModel(LocalPyroModule):
 
         ``prior`` stands in for the model's own.
         """
+        _check_replayed_guide(self.prior if prior is None else prior)
         distribution = (self.prior if prior is None else prior).distribution()
         return self._observe(distribution, x, num_observations, assignments, covariates)
 
@@ -136,3 +142,11 @@ class LatentMixtureModel(LocalPyroModule):
     def log_likelihood(self, x: Tensor, z: Tensor, **covariates: Tensor) -> Tensor:
         """``log p(x | z)`` of observations ``[B, F]`` at latents ``[..., B, D]``, as ``[..., B]``."""
         return self.observation(z, **covariates).log_prob(x)
+
+
+def _check_replayed_guide(prior: Prior) -> None:
+    """Refuse a trace of a guide that is a copy of the one that the prior follows, where Pyro replays it (``SVI``)."""
+    for handler in _PYRO_STACK:
+        if isinstance(handler, ReplayMessenger) and handler.trace is not None:
+            sites = {name: site["value"] for name, site in handler.trace.nodes.items() if site["type"] == "param"}
+            check_parameters_of_guide(prior, {normalize_param_name(name): value for name, value in sites.items()})

@@ -1,5 +1,6 @@
 """Centres that are the guide's posterior at pseudo-inputs."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -67,10 +68,32 @@ def check_guide(prior: object, guide: object) -> None:
     UserError
         If the prior has encoded centres, and their encoder is not the guide's.
     """
-    for part in prior.modules() if isinstance(prior, nn.Module) else ():
-        if isinstance(part, EncodedCentres) and not part.follows(guide):
-            raise UserError(
-                f"The centres of the {type(prior).__name__} prior are encoded by another guide than the one given: training "
-                "one would leave the other behind. Give the guide that the prior was made with; copy both at once, "
-                "model, guide = copy.deepcopy((model, guide)), and store and load both at once, too."
-            )
+    if not all(part.follows(guide) for part in _encoded_centres(prior)):
+        raise _another_guide(prior)
+
+
+def check_parameters_of_guide(prior: object, named: Mapping[str, Tensor]) -> None:
+    """Refuse the parameters of a guide, by name, that are a copy of those that encode the centres of ``prior``.
+
+    Raises
+    ------
+    UserError
+        If a parameter has the name of one of the encoder's and is another.
+    """
+    for part in _encoded_centres(prior):
+        guide = part.__dict__["guide"]
+        if isinstance(guide, nn.Module) and any(named.get(name, p) is not p for name, p in guide.named_parameters()):
+            raise _another_guide(prior)
+
+
+def _encoded_centres(prior: object) -> list[EncodedCentres]:
+    modules = prior.modules() if isinstance(prior, nn.Module) else ()
+    return [part for part in modules if isinstance(part, EncodedCentres)]
+
+
+def _another_guide(prior: object) -> UserError:
+    return UserError(
+        f"The centres of the {type(prior).__name__} prior are encoded by another guide than the one given: training one "
+        "would leave the other behind. Give the guide that the prior was made with; copy both at once, "
+        "model, guide = copy.deepcopy((model, guide)), and store and load both at once, too."
+    )
