@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 import torch
-from pyro.distributions import constraints
+from pyro.distributions import Categorical, constraints
 from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.ops.indexing import Vindex
 from torch import Size, Tensor
 
 from pyro_vmm.distributions.transforms import inside_transform
@@ -23,15 +24,15 @@ class GaussianMixture(TorchDistribution):
     Parameters
     ----------
     log_weights
-        ``[K]``, logarithms of weights that sum to one.
+        ``[..., K]``, logarithms of weights that sum to one.
     loc
-        ``[K, D]``.
+        ``[..., K, D]``.
     scale_tril
-        ``[K, D, D]`` lower factors of the covariances, or
+        ``[..., K, D, D]`` lower factors of the covariances, or
     precision_cholesky
-        ``[K, D, D]`` lower factors of the precisions, exactly one of the two; or, beside ``precision_cholesky``,
+        ``[..., K, D, D]`` lower factors of the precisions, exactly one of the two; or, beside ``precision_cholesky``,
     extra_scale
-        ``[K, D, D]`` factors ``S_k`` of a second covariance ``S_k S_k^T`` that is added to the inverse precision, as when
+        ``[..., K, D, D]`` factors ``S_k`` of a second covariance ``S_k S_k^T`` that is added to the inverse precision, as when
         centres are integrated out.
 
     Raises
@@ -77,7 +78,8 @@ class GaussianMixture(TorchDistribution):
                 self._add(extra_scale)
         else:
             raise ValueError("Give exactly one of scale_tril and precision_cholesky.")
-        super().__init__(Size(), loc.shape[-1:], validate_args=validate_args)
+        shapes = (log_weights.shape[:-1], loc.shape[:-2], self.whitening.shape[:-3])
+        super().__init__(torch.broadcast_shapes(*shapes), loc.shape[-1:], validate_args=validate_args)
 
     def _add(self, extra_scale: Tensor) -> None:
         """Add the covariance ``S S^T`` to each component's."""
@@ -100,8 +102,17 @@ class GaussianMixture(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
+    @property
+    def _is_a_batch(self) -> bool:
+        """Whether there are several mixtures, not one for every place of the batch."""
+        return self.log_weights.ndim > 1 or self.loc.ndim > 2 or self.whitening.ndim > 3
+
     def component_log_prob(self, value: Tensor) -> Tensor:
         """``log Normal(z; mu_k, Sigma_k)`` of ``[..., D]``, as ``[..., K]``."""
+        if self._is_a_batch:
+            offset = (value.unsqueeze(-2) - self.loc).unsqueeze(-1)
+            whitened = (self.whitening @ offset).squeeze(-1)
+            return self._log_det - 0.5 * (self.loc.shape[-1] * math.log(2.0 * math.pi) + whitened.square().sum(-1))
         components, dim = self.loc.shape
         # Both ends of z - mu_k are whitened apart, all components in one product: K small ones take six times as long.
         # Measured from amidst the centres, so that rounding errors do not grow with the distance to the origin.
@@ -129,34 +140,42 @@ class GaussianMixture(TorchDistribution):
         return (self.log_weights + self.component_log_prob(value)).softmax(-1)
 
     def sample_given(self, component: Tensor) -> Tensor:
-        """Draw from the given components: long ``[...]`` to ``[..., D]``."""
+        """Draw from the given components: long ``[...]`` to ``[..., D]``; of several mixtures, from that of each place."""
         noise = torch.randn(*component.shape, self.event_shape[0], dtype=self.loc.dtype, device=self.loc.device)
-        return self.loc[component] + torch.linalg.solve(self.whitening[component], noise.unsqueeze(-1)).squeeze(-1)
+        loc, whitening = self.loc_of(component), Vindex(self.whitening)[..., component, :, :]
+        return loc + torch.linalg.solve(whitening, noise.unsqueeze(-1)).squeeze(-1)
+
+    def loc_of(self, component: Tensor) -> Tensor:
+        """Means ``[..., D]`` of the given components, long ``[...]``."""
+        loc: Tensor = Vindex(self.loc)[..., component, :]
+        return loc
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
         """Draw ``sample_shape + batch_shape`` vectors."""
         with torch.no_grad():
             shape = Size(sample_shape) + self.batch_shape
+            if self._is_a_batch:
+                return self.sample_given(Categorical(logits=self.log_weights.expand(*shape, -1)).sample())
             component = torch.multinomial(self.log_weights.exp(), max(shape.numel(), 1), replacement=True)
             return self.sample_given(component[: shape.numel()].reshape(shape))
 
     @property
     def covariance_matrix(self) -> Tensor:
-        """Covariances of the components, ``[K, D, D]``."""
+        """Covariances of the components, ``[..., K, D, D]``."""
         inverse = torch.linalg.inv(self.whitening)
         return inverse @ inverse.mT
 
     @property
     def scale_tril(self) -> Tensor:
-        """Lower Cholesky factors of the components' covariances, ``[K, D, D]``."""
+        """Lower Cholesky factors of the components' covariances, ``[..., K, D, D]``."""
         return torch.linalg.cholesky(self.covariance_matrix)
 
     @property
     def mean(self) -> Tensor:
         """Mean of the mixture, ``batch_shape + [D]``."""
-        return (self.log_weights.exp() @ self.loc).expand(self.batch_shape + self.event_shape)
+        return (self.log_weights.exp().unsqueeze(-2) @ self.loc).squeeze(-2).expand(self.batch_shape + self.event_shape)
 
 
 def _log_diagonal(factor: Tensor) -> Tensor:
-    """Log-determinants ``[K]`` of triangular ``[K, D, D]``."""
+    """Log-determinants ``[..., K]`` of triangular ``[..., K, D, D]``."""
     return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)

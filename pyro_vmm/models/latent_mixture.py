@@ -5,6 +5,7 @@ from typing import Literal
 import pyro
 import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.ops.indexing import Vindex
 from pyro.params.param_store import normalize_param_name
 from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.runtime import _PYRO_STACK
@@ -14,8 +15,9 @@ from pyro_vmm.distributions import GaussianMixture
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.local_module import LocalPyroModule, with_own_parameters
-from pyro_vmm.priors import Prior
+from pyro_vmm.priors import MixturePrior, Prior
 from pyro_vmm.priors.encoded_centres import check_parameters_of_guide
+from pyro_vmm.priors.mixture import Centres
 
 Assignments = Literal["sampled", "summed"]
 
@@ -35,8 +37,22 @@ class LatentMixtureModel(LocalPyroModule):
         x              x_n      ~ likelihood(decoder(z_n))
 
     The words on the left are the names of the sample sites; the plates are ``breaks``, ``components`` and
-    ``observations``. :meth:`forward` tells the whole story; :meth:`fitted` tells it from ``z`` on, given the prior's
-    present parameters and with the centres integrated out, which is the density that the ELBO uses (section 3).
+    ``observations``. There are three readings of the story, which differ in what of the prior is random:
+
+    * ``model(x)``: concentration, weights, centres and precisions are sites, for ``NUTS``, AutoGuides and prior draws.
+    * ``model(x, centres="encoded")``: the prior's own centres stand in for ``mu_k``; the others are sites.
+    * ``model.fitted(x)``: all of them are the prior's own, for the ELBO; the sites are ``z`` and ``x``.
+
+    A VampPrior's centres are the encoder's means at the pseudo-inputs, ``m(u_k)``. They do not enter :meth:`forward` by
+    itself, whose centres are drawn from their hyper-prior: it is the model before any fit, and knows the VampPrior's
+    parameters only by :meth:`Prior.site_values`. With ``centres="encoded"`` they stand in for ``mu_k``: the site ``centres`` is
+    observed at them, so that its density is the hyper-prior's. In :meth:`fitted` weights and precisions are the prior's present
+    parameters, too, and ``z`` comes from the density that the ELBO uses (section 3), the centres integrated out where they are
+    uncertain. The hyper-priors are no part of it: :class:`~pyro_vmm.infer.EmpiricalBayesSVI` fits the prior under them in a
+    step of its own.
+
+    With ``assignments="summed"`` no site is discrete, as ``NUTS`` and AutoGuides need it. Plates around the story, such as
+    those of ``Predictive(parallel=True)`` and of vectorised particles, are put before the story's own.
 
     Parameters
     ----------
@@ -55,6 +71,9 @@ class LatentMixtureModel(LocalPyroModule):
     --------
     >>> pyro.render_model(model, model_kwargs={"num_observations": 5})                # doctest: +SKIP
     >>> pyro.condition(model, data=model.prior.site_values())                        # doctest: +SKIP
+    >>> SVI(model.fitted, guide, pyro.optim.Adam({"lr": 1e-3}), Trace_ELBO())        # doctest: +SKIP
+    >>> MCMC(NUTS(model), num_samples=500).run(x, assignments="summed")              # doctest: +SKIP
+    >>> Predictive(model, num_samples=100, parallel=True)(num_observations=5)        # doctest: +SKIP
     """
 
     needed_covariates: tuple[str, ...] = ()
@@ -72,6 +91,7 @@ class LatentMixtureModel(LocalPyroModule):
         *,
         num_observations: int = 1,
         assignments: Assignments = "sampled",
+        centres: Centres = "drawn",
         **covariates: Tensor,
     ) -> Tensor:
         """Tell the whole story, from the hyper-priors to the observations.
@@ -85,6 +105,9 @@ class LatentMixtureModel(LocalPyroModule):
         assignments
             ``"sampled"``: a site ``assignment`` (enumerated in parallel by ``TraceEnum_ELBO``); ``"summed"``: no such
             site, ``z`` comes from the mixture density.
+        centres
+            ``"drawn"``: from ``Normal(0, I)``. ``"encoded"``: those of the prior, which a VampPrior's encoder gives at the
+            pseudo-inputs (a ``GaussianMixture``'s are its parameters), as an observation of the site ``centres``.
         **covariates
             Passed to decoder and likelihood, each with ``N`` rows.
 
@@ -92,8 +115,23 @@ class LatentMixtureModel(LocalPyroModule):
         -------
         Tensor
             ``[N, F]``.
+
+        Raises
+        ------
+        UserError
+            For an unknown option, or ``centres="encoded"`` with a prior that has no site ``centres``.
         """
-        return self._observe(self.prior.declare(), x, num_observations, assignments, covariates)
+        if centres not in ("drawn", "encoded"):
+            raise UserError(f"centres={centres!r} is not known: choose 'drawn' or 'encoded'.")
+        if centres == "drawn":
+            return self._observe(self.prior.declare(), x, num_observations, assignments, covariates)
+        if not isinstance(self.prior, MixturePrior):
+            raise UserError(
+                f"centres='encoded' needs a prior whose story draws centres, but {type(self.prior).__name__} draws none: leave "
+                "centres out."
+            )
+        _check_replayed_guide(self.prior)
+        return self._observe(self.prior.declare(centres), x, num_observations, assignments, covariates)
 
     @with_own_parameters
     def fitted(
@@ -107,7 +145,7 @@ class LatentMixtureModel(LocalPyroModule):
     ) -> Tensor:
         """Tell the story given the prior's present parameters: sites ``z`` and ``x`` (and ``assignment``), as :meth:`forward`.
 
-        ``prior`` stands in for the model's own.
+        ``prior`` stands in for the model's own. Plain ``SVI`` fits the prior's parameters, too, by the ELBO alone.
         """
         _check_replayed_guide(self.prior if prior is None else prior)
         distribution = (self.prior if prior is None else prior).distribution()
@@ -127,7 +165,8 @@ class LatentMixtureModel(LocalPyroModule):
             if assignments == "sampled" and isinstance(prior, GaussianMixture):
                 categorical = dist.Categorical(logits=prior.log_weights)
                 component = pyro.sample("assignment", categorical, infer={"enumerate": "parallel"})
-                prior = dist.MultivariateNormal(prior.loc[component], scale_tril=prior.scale_tril[component])
+                scale_tril = Vindex(prior.scale_tril)[..., component, :, :]
+                prior = dist.MultivariateNormal(prior.loc_of(component), scale_tril=scale_tril)
             z = pyro.sample("z", prior)
             return pyro.sample("x", self.observation(z, **self.draw_covariates(covariates)), obs=x)
 

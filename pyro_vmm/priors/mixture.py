@@ -25,6 +25,7 @@ of the centres").
 """
 Inference = Literal["mle", "map", "map-dp"]
 ResponsibilityGradient = Literal["stopped", "differentiated"]
+Centres = Literal["drawn", "encoded"]
 
 
 class MixturePrior(Prior):
@@ -164,15 +165,30 @@ class MixturePrior(Prior):
         fit = (responsibilities * log_joint).sum(-1).mean()
         return -fit - self._hyper_log_prob(loc, centre_scale) / self.prior_weight
 
-    def declare(self) -> GaussianMixtureDistribution:
-        """Sites ``concentration``, ``sticks`` (or ``weights``), and in the plate ``components`` ``centres`` and ``precisions``."""
+    def declare(self, centres: Centres = "drawn") -> GaussianMixtureDistribution:
+        """Sites ``concentration``, ``sticks`` (or ``weights``), and in the plate ``components`` ``centres`` and ``precisions``.
+
+        Parameters
+        ----------
+        centres
+            ``"drawn"``: ``centres`` is drawn from ``Normal(0, I)``. ``"encoded"``: the prior's own means stand in for it, as
+            an observation, and their scale, where they have one, is integrated out.
+
+        Returns
+        -------
+        GaussianMixture
+            Of batch shape ``()``, or ``[..., 1]`` inside plates of the caller's.
+        """
         log_weights = self.mixture_weights.declare()
+        loc, centre_scale = (None, None) if centres == "drawn" else self.centre_posterior()
         # Not of log_weights: pyro.render_model would take the centres to depend on them.
         origin = self.precisions.log_diagonal.new_zeros(self.latent_dim)
         with pyro.plate("components", self.num_components):
-            centres = pyro.sample("centres", dist.Normal(origin, 1.0).to_event(1))
+            drawn = pyro.sample("centres", dist.Normal(origin, 1.0).to_event(1), obs=loc)
             precision_cholesky = self.precisions.declare()
-        return self._marginal(log_weights, precision_cholesky, centres, None)
+        return self._marginal(
+            log_weights, _before_components(precision_cholesky, 3), _before_components(drawn, 2), centre_scale
+        )
 
     def site_values(self) -> dict[str, Tensor]:
         """Present values of the sites of :meth:`declare`; the centres at their means."""
@@ -193,3 +209,11 @@ class MixturePrior(Prior):
     def covariances(self) -> Tensor:
         """``Lambda_k^-1 + S_k S_k^T``, ``[K, D, D]``."""
         return self.distribution().covariance_matrix
+
+
+def _before_components(values: Tensor, dims: int) -> Tensor:
+    """``[..., 1, K, ...]`` of ``[..., K, ...]``, if plates of the caller's stand before the ``dims`` last ones.
+
+    The plate ``components`` and that of the observations are both the last: the observations' takes the place of the 1.
+    """
+    return values.unsqueeze(-dims - 1) if values.ndim > dims else values

@@ -6,7 +6,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_vmm.distributions.wishart import Wishart
+from pyro_vmm.distributions.wishart import Wishart, diagonal_wishart
 from pyro_vmm.priors.bounded import LOG_PRECISION_SCALE_LIMIT, bounded, inverse_bounded
 
 
@@ -21,7 +21,8 @@ class Precisions(nn.Module):
     latent_dim, num_components
         ``D`` and ``K``.
     diagonal
-        Keep ``L_k`` diagonal (as VaDE does).
+        Keep ``L_k`` diagonal (as VaDE does). The hyper-prior is then the Wishart given that ``Lambda_k`` is diagonal, each of
+        whose entries is ``Gamma(3/2, (D + 2) / (2 K^(2/D)))``.
     initial_scale
         Every ``L_k`` starts as ``initial_scale * I``.
     """
@@ -67,11 +68,17 @@ class Precisions(nn.Module):
         return wishart_log_prob(self.cholesky(), self.degrees_of_freedom, self.scale)
 
     def declare(self) -> Tensor:
-        """Site ``precisions``, ``[K, D, D]``, inside the caller's plate over components; returns lower factors."""
-        identity = torch.eye(self.latent_dim).to(self.log_diagonal)
+        """Site ``precisions``, ``[..., K, D, D]``, inside the caller's plate over components; returns lower factors.
+
+        Diagonal ones have the Wishart's density at diagonal matrices, normalised.
+        """
         degrees = torch.tensor(float(self.degrees_of_freedom)).to(self.log_diagonal)
-        precisions = pyro.sample("precisions", Wishart(degrees, scale_tril=math.sqrt(self.scale) * identity))
-        return torch.linalg.cholesky(precisions)
+        if self.off_diagonal is None:
+            distribution = diagonal_wishart(degrees, self.scale, self.latent_dim)
+        else:
+            identity = torch.eye(self.latent_dim).to(self.log_diagonal)
+            distribution = Wishart(degrees, scale_tril=math.sqrt(self.scale) * identity)
+        return torch.linalg.cholesky(pyro.sample("precisions", distribution))
 
     def site_values(self) -> dict[str, Tensor]:
         """Present precisions, ``[K, D, D]``."""

@@ -62,7 +62,7 @@ class MixtureWeights(nn.Module, ABC):
 
     @abstractmethod
     def declare(self) -> Tensor:
-        """Draw concentration and weights in Pyro; returns the log-weights, ``[K]``."""
+        """Draw concentration and weights in Pyro; returns the log-weights, ``[K]``; inside plates of the caller ``[..., 1, K]``."""
 
     @abstractmethod
     def site_values(self) -> dict[str, Tensor]:
@@ -114,7 +114,8 @@ class StickBreaking(MixtureWeights):
         with pyro.plate("breaks", self.num_components - 1):
             sticks = pyro.sample("sticks", dist.Beta(one, concentration))
         tiny = torch.finfo(sticks.dtype).tiny
-        return _log_weights_of_sticks(sticks.clamp_min(tiny).log(), (1.0 - sticks).clamp_min(tiny).log())
+        log_weights = _log_weights_of_sticks(sticks.clamp_min(tiny).log(), (1.0 - sticks).clamp_min(tiny).log())
+        return log_weights.unsqueeze(-2) if log_weights.ndim > 1 else log_weights
 
     def site_values(self) -> dict[str, Tensor]:
         """Present concentration and sticks."""
@@ -154,7 +155,7 @@ class SymmetricDirichlet(MixtureWeights):
         one = torch.ones_like(self.log_concentration)
         concentration = pyro.sample("concentration", dist.Gamma(one, one))
         share = 1.0 / (self.num_components * concentration)
-        weights = pyro.sample("weights", dist.Dirichlet(share.unsqueeze(-1).expand(self.num_components)))
+        weights = pyro.sample("weights", dist.Dirichlet(share.unsqueeze(-1).expand(*share.shape, self.num_components)))
         return weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
 
     def site_values(self) -> dict[str, Tensor]:

@@ -4,8 +4,9 @@ import pytest
 import scipy.stats
 import torch
 from pyro import poutine
+from torch.distributions import biject_to
 
-from pyro_vmm.distributions.wishart import Wishart
+from pyro_vmm.distributions.wishart import Wishart, diagonal_wishart
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +101,38 @@ def test_in_a_plate():
     trace.compute_log_prob()
     assert trace.nodes["precisions"]["value"].shape == (4, 10, 10)
     assert trace.nodes["precisions"]["log_prob"].shape == (4,)
+
+
+# ---- the bijections --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [1, 2, 4])
+def test_positive_definite_matrices_are_in_bijection_with_vectors(dim):
+    torch.manual_seed(0)
+    support = Wishart(
+        torch.tensor(dim + 2.0, dtype=torch.float64), scale_tril=torch.eye(dim, dtype=torch.float64)
+    ).support
+    transform = biject_to(support)
+    number = dim * (dim + 1) // 2
+    vector = torch.randn(3, number, dtype=torch.float64)
+    matrix = transform(vector)
+    assert matrix.shape == transform.forward_shape(vector.shape) == (3, dim, dim)
+    assert transform.inverse_shape(matrix.shape) == vector.shape
+    assert support.check(matrix).all()
+    torch.testing.assert_close(transform.inv(matrix), vector)
+    rows, columns = torch.tril_indices(dim, dim)
+    for each, found in zip(vector, transform.log_abs_det_jacobian(vector, matrix), strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda v: transform(v)[rows, columns], each)
+        torch.testing.assert_close(found, torch.linalg.slogdet(jacobian).logabsdet)
+
+
+def test_diagonal_matrices_are_in_bijection_with_vectors():
+    distribution = diagonal_wishart(torch.tensor(5.0, dtype=torch.float64), 0.4, 3)
+    transform = biject_to(distribution.support)
+    vector = torch.randn(2, 3, dtype=torch.float64)
+    matrix = transform(vector)
+    assert distribution.support.check(matrix).all()
+    assert not distribution.support.check(matrix + 0.1).any()
+    torch.testing.assert_close(transform.inv(matrix), vector)
+    torch.testing.assert_close(transform.log_abs_det_jacobian(vector, matrix), vector.sum(-1))
+    torch.testing.assert_close(matrix, torch.diag_embed(vector.exp()))
