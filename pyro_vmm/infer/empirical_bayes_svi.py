@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
-from pyro.infer import Trace_ELBO
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from pyro.optim.lr_scheduler import PyroLRScheduler
@@ -25,10 +25,10 @@ from pyro_vmm.infer.non_finite import (
     gradients,
     total_norm,
 )
+from pyro_vmm.infer.objectives import check_objective, differentiable_loss, evaluated_loss
 from pyro_vmm.infer.partition import ParameterSwitch, Partition, partition_parameters
 from pyro_vmm.infer.recorded_site import RecordedSite
 from pyro_vmm.infer.schedules import Constant, Schedule
-from pyro_vmm.local_module import UnstatedParameters
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
 from pyro_vmm.option_checks import check_whole_number
@@ -75,8 +75,31 @@ class ScaleSite(Messenger):
 class EmpiricalBayesSVI:
     """One ELBO update of guide, decoder and likelihood, then one empirical-Bayes update of the prior (section 4).
 
-    The two parameter sets (the names ``prior.*`` and the rest) never mix: each step leaves the other's parameters
-    bitwise unchanged. A prior fitted by the ELBO itself (VampPrior), or by nothing, makes the second step vanish.
+    What plain ``SVI`` does not do. ``SVI(model.fitted, guide, optim, Trace_ELBO())`` updates every parameter, the prior's too,
+    by the gradient of the ELBO alone; the hyper-priors of weights, centres and precisions play no part. Here the parameters
+    are split by name, into those named ``prior.*`` and the rest (:attr:`partition` lists them), and a step is two updates of
+    two objectives::
+
+        svi.elbo_step(x)                # Trace_ELBO of model.fitted and guide; moves guide, decoder, likelihood
+        z = svi.sample_latents(x)       # no gradient reaches the encoder's weights
+        loss = model.prior.empirical_bayes_loss(z)     # -log p(z) under the mixture, minus hyper-priors / prior_weight
+        loss.backward(); prior_optimizer.step()        # moves prior.* alone
+
+    The same in plain Pyro, but for the checks, schedules and the reuse of ``z``::
+
+        story = poutine.block(model.fitted, hide_fn=lambda site: site["name"].startswith("prior"))
+        svi = SVI(story, guide, pyro.optim.Adam({"lr": 5e-4}), Trace_ELBO())
+        prior_optimizer = torch.optim.Adam(model.prior.parameters(), lr=0.3 * 5e-4)
+        for x in minibatches:
+            svi.step(x)
+            with torch.no_grad():
+                z = guide.posterior(x).sample()
+            prior_optimizer.zero_grad()
+            model.prior.empirical_bayes_loss(z).backward(inputs=list(model.prior.parameters()))
+            prior_optimizer.step()
+
+    The two parameter sets never mix: each step leaves the other's parameters bitwise unchanged. A prior fitted by the ELBO
+    itself (VampPrior), or by nothing, makes the second step vanish.
 
     Parameters
     ----------
@@ -93,7 +116,8 @@ class EmpiricalBayesSVI:
         Learning rate of the mixture weights and their concentration, as a multiple of ``prior_optim``'s where that is a
         number: above 1, duplicated components die sooner, while centres and precisions keep the encoder's pace.
     loss
-        A Pyro ELBO. Pyro's ``TraceMeanField_ELBO`` takes the closed-form KL where there is one (standard normal).
+        A Pyro ELBO: ``Trace_ELBO``, ``TraceMeanField_ELBO`` (which takes the closed-form KL where there is one, that of the
+        standard normal), ``TraceGraph_ELBO``, ``TraceEnum_ELBO`` (which sums the assignments itself) or ``RenyiELBO``.
     latents
         The latent samples of the empirical-Bayes step: ``"reused"`` takes those of the ELBO step, ``"fresh"`` encodes
         again with the updated encoder in evaluation mode, ``"auto"`` reuses unless the guide has dropout or batch
@@ -117,7 +141,8 @@ class EmpiricalBayesSVI:
     Raises
     ------
     UserError
-        For unknown options, parameters that do not split, or a guide other than the one that encodes the prior's centres.
+        For unknown options, a model inside a handler, an objective of another kind, parameters that do not split, or a guide
+        other than the one that encodes the prior's centres.
     """
 
     def __init__(
@@ -139,9 +164,11 @@ class EmpiricalBayesSVI:
         check_whole_number(prior_rest_steps, "prior_rest_steps", least=0)
         if latents not in ("auto", "reused", "fresh"):
             raise UserError(f"latents={latents!r} is not known: choose 'auto', 'reused' or 'fresh'.")
+        _check_pair(model, guide)
         check_guide(model.prior, guide)
         self.model, self.guide = model, guide
         self.loss = Trace_ELBO() if loss is None else loss
+        check_objective(self.loss)
         self.partition = partition_parameters(model, guide)
         self.optimizers = {"elbo": make_optimizer(optim, self.partition.elbo.values())}
         if self.partition.prior:
@@ -164,6 +191,10 @@ class EmpiricalBayesSVI:
         self._latents: Tensor | None = None
         self._recorded = RecordedSite("x")
         self.reconstruction = float("nan")
+
+    def __repr__(self) -> str:
+        """Show the objective and the partition."""
+        return f"{type(self).__name__}({type(self.loss).__name__}, {self.steps_taken} steps taken)\n{self.partition}"
 
     def _quicken_weights(self, choice: OptimizerChoice, rate: float) -> None:
         """Give the mixture weights a learning rate of their own, ``rate`` times the prior's."""
@@ -208,7 +239,7 @@ class EmpiricalBayesSVI:
     def empirical_bayes_step(self, x: Tensor, **covariates: Tensor) -> float:
         """Update the prior alone; returns its objective before the update."""
         z = self._latents if self.reuses_latents else None
-        if z is None or len(z) != len(x):
+        if z is None or z.shape[:-1] != x.shape[:1]:
             z = self.sample_latents(x, **covariates)
         self._latents = None
         return self._update("prior", lambda: self.model.prior.empirical_bayes_loss(z))
@@ -221,13 +252,13 @@ class EmpiricalBayesSVI:
             self._latents = z.detach()
             return z
 
-        model = self.model.fitted
+        model = self._story()
         if self.steps_taken < self.standard_normal_steps:
             model = functools.partial(model, prior=self._standard_normal())
         factor = self.kl_schedule(self.steps_taken)
         scaled = nullcontext() if factor == 1.0 else ScaleSite("z", factor)
-        with UnstatedParameters(), RecordedSite("x") as self._recorded, scaled:
-            loss = self.loss.differentiable_loss(model, guide, x, **covariates)
+        with RecordedSite("x") as self._recorded, scaled:
+            loss = differentiable_loss(self.loss, model, guide, self.partition.elbo.values(), x, **covariates)
         return loss / len(x)
 
     def _standard_normal(self) -> StandardNormal:
@@ -242,11 +273,14 @@ class EmpiricalBayesSVI:
     def evaluate_loss(self, x: Tensor, **covariates: Tensor) -> float:
         """Negative ELBO per observation in evaluation mode and at full KL weight; moves nothing."""
         with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model), RecordedSite("x") as recorded:
-            loss = torch.as_tensor(
-                self.loss.differentiable_loss(self.model.fitted, self.guide.forward, x, **covariates)
-            )
+            loss = evaluated_loss(self.loss, self._story(), self.guide.forward, x, **covariates)
         value, self.reconstruction = torch.stack([loss, recorded.mean.to(loss)]).tolist()
         return float(value) / len(x)
+
+    def _story(self) -> Callable[..., Tensor]:
+        """The model that the ELBO sees; its assignments are summed out, unless the ELBO itself sums them."""
+        enumerates = isinstance(self.loss, TraceEnum_ELBO)
+        return functools.partial(self.model.fitted, assignments="sampled") if enumerates else self.model.fitted
 
     def sample_latents(self, x: Tensor, **covariates: Tensor) -> Tensor:
         """``z_n ~ q(z | x_n)`` from the encoder in evaluation mode, ``[B, D]``, without gradients."""
@@ -300,6 +334,19 @@ class EmpiricalBayesSVI:
         advice = "Try a lower learning rate, and look for extreme values in the data."
         message = f"The {tensor} {what} at step {self.steps_taken}: no parameter was moved. {advice}"
         return kind(message, tensor=tensor, step=self.steps_taken)
+
+
+def _check_pair(model: object, guide: object) -> None:
+    """Refuse a story or a handler around one: the prior has a step of its own."""
+    for name, given, kind, needed in (
+        ("model", model, "LatentMixtureModel", ("prior", "fitted", "named_parameters")),
+        ("guide", guide, "AmortizedNormal", ("forward", "posterior", "named_parameters")),
+    ):
+        if not all(hasattr(given, attribute) for attribute in needed):
+            raise UserError(
+                f"{name} is a {type(given).__name__}: give the {kind} itself. A function, or one inside a handler such as "
+                "pyro.condition, is trained by pyro.infer.SVI(model.fitted, guide, optim, loss)."
+            )
 
 
 def make_optimizer(choice: OptimizerChoice, parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -8,7 +8,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Partition:
     """The parameters of a model and its guide, in two disjoint sets; one shared by both modules appears once.
 
@@ -23,6 +23,16 @@ class Partition:
 
     elbo: dict[str, nn.Parameter]
     prior: dict[str, nn.Parameter]
+
+    def __repr__(self) -> str:
+        """Names and shapes of each set, as Pyro lists the sites of a trace."""
+        shapes = {name: tuple(p.shape) for name, p in (self.elbo | self.prior).items()}
+        width = max(map(len, shapes), default=0)
+        lines = []
+        for title, named in (("ELBO step", self.elbo), ("Empirical-Bayes step", self.prior)):
+            lines.append(f"{title}: {sum(p.numel() for p in named.values())} numbers")
+            lines += [f"  {name:<{width}}  {' '.join(map(str, shapes[name]))}".rstrip() for name in named]
+        return "\n".join(lines)
 
 
 def partition_parameters(model: LatentMixtureModel, guide: nn.Module) -> Partition:
