@@ -44,8 +44,8 @@ DISTRIBUTIONS = [
     ),
     Fault(
         "distributions/gaussian_mixture.py",
-        "torch.linalg.solve(self.whitening[component], noise",
-        "torch.linalg.solve(self.whitening[component].mT, noise",
+        "torch.linalg.solve(whitening, noise",
+        "torch.linalg.solve(whitening.mT, noise",
         "distributions/test_gaussian_mixture.py",
     ),
     Fault(
@@ -125,6 +125,18 @@ DISTRIBUTIONS = [
         "value = self.loc + (",
         "value = self.loc.detach() + (",
         "distributions/test_triangular_normal.py",
+    ),
+    Fault(
+        "distributions/triangular_normal.py",
+        "if value.requires_grad or not wanted:",
+        "if True:",
+        "distributions/test_triangular_normal.py",
+    ),
+    Fault(
+        "distributions/wishart.py",
+        "torch.arange(dim + 1, 1, -1",
+        "torch.arange(dim, 0, -1",
+        "distributions/test_wishart.py",
     ),
     Fault(
         "distributions/wishart.py",
@@ -299,8 +311,8 @@ GUIDES_AND_MODELS = [
     ),
     Fault(
         "models/latent_mixture.py",
-        "prior.loc[component], scale_tril=prior.scale_tril[component]",
-        "prior.loc[component], scale_tril=prior.scale_tril[component].square()",
+        "prior.scale_tril)[..., component, :, :]",
+        "prior.scale_tril.square())[..., component, :, :]",
         "models/test_latent_mixture.py",
     ),
     Fault(
