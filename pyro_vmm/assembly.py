@@ -18,6 +18,8 @@ from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
 from pyro_vmm.priors import PRIOR_WEIGHT, GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
 from pyro_vmm.priors.pseudo_inputs import Domain
 from pyro_vmm.priors.vamp_mixture import CentreUncertainty
+from pyro_vmm.process_settings import built_in_single_precision
+from pyro_vmm.random_numbers import OwnRandomNumbers
 
 PRIORS = ("vamp-mixture", "gaussian-mixture", "vamp-prior", "standard-normal")
 NETWORKS = ("mlp", "conv")
@@ -45,6 +47,7 @@ class Assembly:
     image_shape: Sequence[int] | None = None
     pseudo_input_domain: Domain | Literal["auto"] = "auto"
 
+    @built_in_single_precision
     def build(self, x: Tensor | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
         """Make the model and its guide, drawing initial weights from torch's global generator.
 
@@ -197,7 +200,7 @@ def _check_module(module: nn.Module, inputs: Tensor, num_outputs: int, option: s
     parameter = next(module.parameters(), inputs)
     needed = f"give a module from [B, {inputs.shape[1]}] to [B, {num_outputs}]"
     try:
-        with torch.no_grad(), torch.random.fork_rng([]), evaluation_mode(module):
+        with OwnRandomNumbers(0), torch.no_grad(), evaluation_mode(module):
             outputs = module(inputs.to(parameter))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise UserError(

@@ -1,7 +1,6 @@
 """What a fitted model says of observations, a block of rows at a time."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -13,6 +12,8 @@ from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.priors.encoded_centres import check_guide
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.random_numbers import OwnRandomNumbers, RandomNumbers
 from pyro_vmm.training.sparse_rows import Covariate, Rows, dense_rows
 
 ROWS_AT_ONCE = 1024
@@ -43,12 +44,9 @@ class Evaluation:
         """Where the parameters live."""
         return next(self.guide.parameters()).device
 
-    @contextmanager
-    def own_noise(self, seed: int = 0) -> Iterator[None]:
-        """Draw from a generator of a fixed seed inside the block."""
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            yield
+    def own_noise(self, seed: int = 0) -> OwnRandomNumbers:
+        """Draws of a fixed seed, to be entered by ``with``."""
+        return OwnRandomNumbers(seed, self.device)
 
     def by_rows(
         self,
@@ -64,8 +62,8 @@ class Evaluation:
         """
         given = covariates or {}
         blocks = []
-        noise = self.own_noise() if own_noise else nullcontext()
-        with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model), noise:
+        noise = self.own_noise() if own_noise else RandomNumbers(self.device)
+        with noise, usual_settings(), torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model):
             for rows in torch.arange(len(x)).split(rows_at_once):
                 beside = {name: dense_rows(values, rows, self.device) for name, values in given.items()}
                 blocks.append(function(dense_rows(x, rows, self.device), **beside).double().cpu())
@@ -101,7 +99,7 @@ class Evaluation:
         others stand beside it.
         """
         latent_dim = self.model.prior.latent_dim
-        with self.own_noise():
+        with self.own_noise(), usual_settings():
             noise = torch.randn(num_samples, 1, latent_dim, device=self.device)
 
         def of_block(block: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from pyro.poutine.runtime import _PYRO_STACK
 from pyro.poutine.trace_messenger import TraceMessenger
 from torch import nn
 
+from pyro_vmm.process_lock import PROCESS_LOCK
+
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -30,7 +32,7 @@ class LocalPyroModule(PyroModule):
     """
 
     def __init__(self, name: str = "") -> None:
-        with pyro.settings.context(module_local_params=True):
+        with PROCESS_LOCK, pyro.settings.context(module_local_params=True):
             super().__init__(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -41,21 +43,23 @@ class LocalPyroModule(PyroModule):
     @contextmanager
     def own_parameters(self) -> Iterator[None]:
         """Make ``pyro.param`` statements of this instance's parameters inside the block."""
-        if any(isinstance(handler, UnstatedParameters) for handler in _PYRO_STACK):
-            yield
-            return
-        context = self._pyro_context
-        # Entered under the global setting, so that Pyro does not empty the global store in the meantime, which may hold
-        # the parameters of the user's own guide.
-        with pyro.settings.context(module_local_params=False):
-            context.__enter__()
-        try:
-            self._introduce_parameters()
-            with pyro.settings.context(module_local_params=True):
+        # Both the handlers and the setting are the process'.
+        with PROCESS_LOCK:
+            if any(isinstance(handler, UnstatedParameters) for handler in _PYRO_STACK):
                 yield
-        finally:
+                return
+            context = self._pyro_context
+            # Entered under the global setting, so that Pyro does not empty the global store in the meantime, which may hold
+            # the parameters of the user's own guide.
             with pyro.settings.context(module_local_params=False):
-                context.__exit__(None, None, None)
+                context.__enter__()
+            try:
+                self._introduce_parameters()
+                with pyro.settings.context(module_local_params=True):
+                    yield
+            finally:
+                with pyro.settings.context(module_local_params=False):
+                    context.__exit__(None, None, None)
 
     def _introduce_parameters(self) -> None:
         """Give parameters what Pyro asks of those in a trace: the attribute ``unconstrained``, and a name if it trains them."""

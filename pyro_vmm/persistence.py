@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
@@ -19,6 +18,7 @@ from torch import nn
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
+from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.stored_shapes import check_stored_shapes
 from pyro_vmm.training.history import present_names
 
@@ -123,7 +123,7 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         lambda: estimator._build(None, estimator.n_features_in_),
         num_layers=len(hidden) if isinstance(hidden, tuple) else 0,
     )
-    with torch.random.fork_rng():
+    with OwnRandomNumbers(0):
         estimator.model_, estimator.guide_ = estimator._build(None, estimator.n_features_in_)
     load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors", config.get("weights_sha256"))
     if estimator.model_.prior.num_components != len(estimator.weights_):
@@ -219,6 +219,7 @@ def load_weights(model: nn.Module, guide: nn.Module, path: Path, sha256: str | N
             raise UserError(
                 f"The weights in {path} do not fit the options in config.json beside it: fit again."
             ) from None
+        module.eval()
 
 
 def storable_options(estimator: "VMM") -> dict[str, Any]:

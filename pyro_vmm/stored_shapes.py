@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.random_numbers import OwnRandomNumbers
 
 
 def check_stored_shapes(path: Path, build: Callable[[], tuple[nn.Module, nn.Module]], *, num_layers: int) -> None:
@@ -41,7 +42,7 @@ def check_stored_shapes(path: Path, build: Callable[[], tuple[nn.Module, nn.Modu
     if num_layers > len(stored):
         raise UserError(mismatch)
     try:
-        with torch.random.fork_rng([]), torch.device("meta"):
+        with OwnRandomNumbers(0), torch.device("meta"):
             modules = zip(("model", "guide"), build(), strict=True)
     except UserError:
         raise

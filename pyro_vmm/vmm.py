@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,9 @@ from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.low_precision import lower_precision, warn_where_it_is_slow
 from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
 from pyro_vmm.priors import PRIOR_WEIGHT, Prior
+from pyro_vmm.process_lock import PROCESS_LOCK
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, num_minibatches, resume_training, split_rows
 from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
@@ -155,6 +159,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         What :meth:`stability` found; None before.
     feature_mean_, feature_scale_
         What ``standardize`` subtracts and divides by, ``[F]`` each (0 and 1 without it).
+    interrupted_
+        Whether Ctrl-C ended the training; what was learned until then is kept. Absent after :meth:`load`.
     n_iter_, n_features_in_, feature_names_in_
         As everywhere in scikit-learn.
 
@@ -261,16 +267,37 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             For data or options that cannot be used.
         pyro_vmm.infer.NonFiniteError
             If a loss, a gradient or a running statistic ceases to be finite.
-        """
-        try:
-            return self._fit(X, watchers, resume)
-        except BaseException:
-            # Half a fit would be taken for a whole one.
-            for name in [name for name in vars(self) if name.endswith("_")]:
-                delattr(self, name)
-            raise
+        KeyboardInterrupt
+            For a second Ctrl-C, and for one before the first step is made.
 
-    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: Path | None) -> VMM:
+        Warns
+        -----
+        UserWarning
+            If Ctrl-C ended the training: what was learned is kept (the state that was best on the held-out observations), and
+            the fit can be used.
+
+        Notes
+        -----
+        An earlier fit is replaced when this one is whole. An error leaves it as it was.
+        """
+        # Half a fit would be taken for a whole one.
+        fit = copy.copy(self)
+        for name in fit._fitted_names():
+            delattr(fit, name)
+        with usual_settings():
+            trainer = fit._fit(X, watchers, resume)
+        with PROCESS_LOCK:
+            self.__dict__.update({name: vars(fit)[name] for name in fit._fitted_names()})
+            for name in set(self._fitted_names()) - set(fit._fitted_names()):
+                delattr(self, name)
+        if trainer.interrupted:
+            warnings.warn(f"{trainer.what_is_kept()} Call fit again for a whole fit.", stacklevel=2)
+        return self
+
+    def _fitted_names(self) -> list[str]:
+        return [name for name in vars(self) if name.endswith("_")]
+
+    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: Path | None) -> Trainer:
         self._check_options()
         x = self._observations(X, fitting=True)
         device = choose_device(self.device)
@@ -279,44 +306,47 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, validation = split_rows(len(x), self.validation_fraction, seed)
         # The caller's own stream of random numbers is left where it was.
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        numbers = OwnRandomNumbers(seed, device)
+        with numbers:
             self.model_, self.guide_ = self._build(x[training])
-            self.model_.to(device)
-            self.guide_.to(device)
-            bars = [ProgressBar()] if self.verbose else []
-            total_steps = self._max_epochs(len(training)) * num_minibatches(len(training), self.batch_size)
-            svi = self._svi(total_steps)
-            if svi.settled_at >= total_steps:
-                warnings.warn(
-                    f"Training ends after {total_steps:,} steps, and kl_warmup_steps and prior_rest_steps last for "
-                    f"{svi.settled_at:,}: raise max_epochs, or set them lower (0 for none).",
-                    stacklevel=3,
-                )
-            trainer = Trainer(
-                svi,
-                resident(x[training], device),
-                resident(x[validation], device) if len(validation) else None,
-                batch_size=int(self.batch_size),
-                max_epochs=self._max_epochs(len(training)),
-                early_stopping=EarlyStopping(self.patience),
-                row_numbers=training,
-                seed=seed,
-                number_of_clusters=self._number_of_clusters,
-                watchers=(*bars, *watchers),
+        self.model_.to(device)
+        self.guide_.to(device)
+        bars = [ProgressBar()] if self.verbose else []
+        total_steps = self._max_epochs(len(training)) * num_minibatches(len(training), self.batch_size)
+        svi = self._svi(total_steps)
+        if svi.settled_at >= total_steps:
+            warnings.warn(
+                f"Training ends after {total_steps:,} steps, and kl_warmup_steps and prior_rest_steps last for "
+                f"{svi.settled_at:,}: raise max_epochs, or set them lower (0 for none).",
+                stacklevel=3,
             )
-            if resume is not None:
-                resume_training(trainer, as_folder(resume))
-            trainer.run()
-        self.trainer_finished_ = trainer.progress.finished
+        trainer = Trainer(
+            svi,
+            resident(x[training], device),
+            resident(x[validation], device) if len(validation) else None,
+            batch_size=int(self.batch_size),
+            max_epochs=self._max_epochs(len(training)),
+            early_stopping=EarlyStopping(self.patience),
+            row_numbers=training,
+            seed=seed,
+            number_of_clusters=self._number_of_clusters,
+            random_numbers=numbers,
+            watchers=(*bars, *watchers),
+        )
+        if resume is not None:
+            resume_training(trainer, as_folder(resume))
+        trainer.run()
+        history = trainer.history_so_far()
+        self.trainer_finished_, self.interrupted_ = trainer.progress.finished, trainer.interrupted
         self.stability_: Stability | None = None
-        self.history_ = pd.DataFrame(trainer.history, columns=list(COLUMNS))
+        self.history_ = pd.DataFrame(history, columns=list(COLUMNS))
         self.validation_rows_: NDArray[np.int64] | None = validation
-        self.n_iter_ = len(trainer.history)
+        self.n_iter_ = len(history)
         self._number_components(x)
-        for bar in bars:
-            bar.tell_clusters(self.n_clusters_)
-        return self
+        if trainer.progress.finished or trainer.interrupted:
+            for bar in bars:
+                bar.tell_clusters(self.n_clusters_)
+        return trainer
 
     def _check_options(self) -> None:
         """Those that are no part of the model, which looks after its own."""

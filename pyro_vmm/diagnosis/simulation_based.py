@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from torch import Tensor
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.priors.encoded_centres import check_guide
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.random_numbers import CPU, OwnRandomNumbers
 from pyro_vmm.training.sparse_rows import Covariate
 
 if TYPE_CHECKING:
@@ -158,7 +159,14 @@ def simulation_based_calibration(
             )
     blocks = []
     sizes = [min(_AT_ONCE, num_simulations - start) for start in range(0, num_simulations, _AT_ONCE)]
-    with torch.no_grad(), evaluation_mode(model), evaluation_mode(guide), _seeded(seed, guide):
+    device = next((parameter.device for parameter in guide.parameters()), CPU)
+    with (
+        OwnRandomNumbers(seed, device),
+        usual_settings(),
+        torch.no_grad(),
+        evaluation_mode(model),
+        evaluation_mode(guide),
+    ):
         for size in sizes:
             z = model.prior.sample(size)
             beside = _of_random_rows(given, size, z.device)
@@ -202,12 +210,3 @@ def _library(model: Any, covariates: Mapping[str, Tensor], size: int) -> dict[st
 def _histograms(ranks: NDArray[np.int64], num_draws: int, num_bins: int) -> NDArray[np.int64]:
     place = ranks * num_bins // (num_draws + 1)
     return np.stack([np.bincount(column, minlength=num_bins) for column in place.T])
-
-
-@contextmanager
-def _seeded(seed: int, guide: Any) -> Iterator[None]:
-    """Draw from a seed of one's own inside the block."""
-    device = next((parameter.device for parameter in guide.parameters()), torch.device("cpu"))
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -29,11 +29,14 @@ from pyro_vmm.infer.objectives import check_objective, differentiable_loss, eval
 from pyro_vmm.infer.partition import ParameterSwitch, Partition, partition_parameters
 from pyro_vmm.infer.recorded_site import RecordedSite
 from pyro_vmm.infer.schedules import Constant, Schedule
+from pyro_vmm.interrupts import SecondInterrupt, interrupts_held
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
 from pyro_vmm.option_checks import check_whole_number
 from pyro_vmm.priors import StandardNormal
 from pyro_vmm.priors.encoded_centres import check_guide
+from pyro_vmm.process_lock import PROCESS_LOCK
+from pyro_vmm.process_settings import gradients_on
 
 OptimizerFactory: TypeAlias = Callable[[Iterable[nn.Parameter]], Optimizer]
 OptimizerChoice: TypeAlias = float | OptimizerFactory | PyroOptim
@@ -186,6 +189,7 @@ class EmpiricalBayesSVI:
         self.standard_normal_steps = standard_normal_steps
         self.prior_rest_steps = prior_rest_steps
         self.steps_taken = 0
+        self.last_losses: StepLosses | None = None
         self._switch = ParameterSwitch(self.partition)
         self._statistics = RunningStatistics(model, guide)
         self._latents: Tensor | None = None
@@ -218,19 +222,32 @@ class EmpiricalBayesSVI:
     def step(self, x: Tensor, **covariates: Tensor) -> StepLosses:
         """One ELBO update and one empirical-Bayes update on a minibatch ``[B, F]``.
 
+        Other threads that train or ask a model wait for its end, and so does a first Ctrl-C. A :class:`KeyboardInterrupt`
+        leaves a whole step (``steps_taken`` counts it, ``last_losses`` are its losses) or none.
+
         Raises
         ------
         NonFiniteError
             If a loss, a gradient or a running statistic is NaN or infinite, or a matrix cannot be factorised. That update
             has then not been made, and running statistics are as before it; an ELBO update before it stays.
         """
-        self._set_learning_rates()
-        elbo = self.elbo_step(x, **covariates)
-        empirical_bayes = float("nan")
-        if self.partition.prior and self.steps_taken >= self.prior_rest_steps:
-            empirical_bayes = self.empirical_bayes_step(x, **covariates)
-        self.steps_taken += 1
-        return StepLosses(elbo, empirical_bayes)
+        with PROCESS_LOCK, gradients_on(), interrupts_held():
+            self._set_learning_rates()
+            elbo, empirical_bayes = self.elbo_step(x, **covariates), float("nan")
+            interrupt = None
+            if self.partition.prior and self.steps_taken >= self.prior_rest_steps:
+                try:
+                    empirical_bayes = self.empirical_bayes_step(x, **covariates)
+                except SecondInterrupt:
+                    raise
+                except KeyboardInterrupt as error:
+                    # The networks have been updated: the prior has to follow for the step to be whole.
+                    empirical_bayes, interrupt = self.empirical_bayes_step(x, **covariates), error
+            self.steps_taken += 1
+            self.last_losses = StepLosses(elbo, empirical_bayes)
+            if interrupt is not None:
+                raise interrupt
+        return self.last_losses
 
     def elbo_step(self, x: Tensor, **covariates: Tensor) -> float:
         """Update guide, decoder and likelihood alone; returns the negative ELBO per observation before it."""
@@ -272,7 +289,13 @@ class EmpiricalBayesSVI:
 
     def evaluate_loss(self, x: Tensor, **covariates: Tensor) -> float:
         """Negative ELBO per observation in evaluation mode and at full KL weight; moves nothing."""
-        with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model), RecordedSite("x") as recorded:
+        with (
+            PROCESS_LOCK,
+            torch.no_grad(),
+            evaluation_mode(self.guide),
+            evaluation_mode(self.model),
+            RecordedSite("x") as recorded,
+        ):
             loss = evaluated_loss(self.loss, self._story(), self.guide.forward, x, **covariates)
         value, self.reconstruction = torch.stack([loss, recorded.mean.to(loss)]).tolist()
         return float(value) / len(x)

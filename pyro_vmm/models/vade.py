@@ -11,6 +11,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
+from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.priors import GaussianMixture
 from pyro_vmm.priors.base import FittedBy
 
@@ -90,7 +91,7 @@ class VaDE(LatentMixtureModel):
         """Set weights, centres and precisions from scikit-learn's diagonal Gaussian mixture of the latent means."""
         from sklearn.mixture import GaussianMixture as ScikitGaussianMixture
 
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(guide):
             means = torch.cat([guide.posterior(part).mean for part in x.split(1024)]).double().cpu().numpy()
         fitted = ScikitGaussianMixture(
             self.prior.num_components, covariance_type="diag", n_init=restarts, random_state=seed

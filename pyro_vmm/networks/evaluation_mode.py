@@ -5,16 +5,22 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from pyro_vmm.process_lock import PROCESS_LOCK
+
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[nn.Module]:
-    """Switch off dropout and use running statistics inside the block; every submodule's own mode comes back after it."""
-    training = [module for module in network.modules() if module.training]
-    _set_training(training, False)
-    try:
-        yield network
-    finally:
-        _set_training(training, True)
+    """Switch off dropout and use running statistics inside the block; every submodule's own mode comes back after it.
+
+    Nothing is written to a network that is in evaluation mode, as after every fit. Other threads wait meanwhile.
+    """
+    with PROCESS_LOCK:
+        training = [module for module in network.modules() if module.training]
+        _set_training(training, False)
+        try:
+            yield network
+        finally:
+            _set_training(training, True)
 
 
 def _set_training(modules: list[nn.Module], mode: bool) -> None:

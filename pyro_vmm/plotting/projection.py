@@ -110,11 +110,14 @@ def _umap(latent: NDArray[np.float64], seed: int) -> Plane:
 
 
 def _mde(latent: NDArray[np.float64], seed: int) -> Plane:
+    from pyro_vmm.random_numbers import OwnRandomNumbers
+
     torch, pymde = importlib.import_module("torch"), importlib.import_module("pymde")
-    state = np.random.get_state()  # noqa: NPY002
-    # pymde draws from the global generators only: seed them for the while, and leave them as they were.
-    with torch.random.fork_rng():
-        pymde.seed(seed)
+    # pymde draws from the global generators only: seed them for the while, and leave them as they were. Its own seed() seeds
+    # those of every CUDA device, too.
+    with OwnRandomNumbers(seed):
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
         try:
             problem = pymde.preserve_neighbors(torch.as_tensor(latent).float(), embedding_dim=2, verbose=False)
             points = problem.embed().cpu().numpy()

@@ -19,6 +19,8 @@ from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.priors.encoded_centres import check_guide
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.single_cell import SingleCellVMM
 from pyro_vmm.training.sparse_rows import Covariate, Rows, SparseRows, dense_rows
 from pyro_vmm.vmm import VMM
@@ -198,12 +200,12 @@ class ObservedFit:
         given = {name: dense_rows(values, rows, device) for name, values in self.covariates.items()}
         guide = self.guide if self.guide is not None else torch.nn.Identity()
         with (
+            OwnRandomNumbers(seed, device),
+            usual_settings(),
             torch.no_grad(),
             evaluation_mode(self.model),
             evaluation_mode(guide),
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
         ):
-            torch.manual_seed(seed)
             story = self.model.fitted
             if source == "posterior":
                 latents = poutine.trace(guide.forward).get_trace(dense_rows(self.x, rows, device), **given)

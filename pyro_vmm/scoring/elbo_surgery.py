@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.priors.encoded_centres import check_guide
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.random_numbers import OwnRandomNumbers
 
 # Numbers held at once by one broadcast tensor: 8 to 12 MB. The densities make about ten such temporaries.
 _MAX_ELEMENTS = 1_500_000
@@ -162,7 +165,10 @@ def elbo_surgery(
     posteriors: list[Posterior] = []
     latents: list[Tensor] = []
     terms: list[Tensor] = []
-    with torch.no_grad(), _evaluation_mode(model, guide, model.prior), _seeded(seed, x.device):
+    with OwnRandomNumbers(seed, x.device), usual_settings(), torch.no_grad(), ExitStack() as modes:
+        for part in (model, guide, model.prior):
+            if isinstance(part, torch.nn.Module):
+                modes.enter_context(evaluation_mode(part))
         for rows in _subset(len(x), max_observations, seed).split(batch_size):
             batch = x[rows.to(x.device)]
             given = {k: v if v is None else v[rows.to(v.device)] for k, v in (covariates or {}).items()}
@@ -219,31 +225,6 @@ def _subset(num_observations: int, max_observations: int | None, seed: int) -> T
         return torch.arange(num_observations)
     generator = torch.Generator().manual_seed(seed)
     return torch.randperm(num_observations, generator=generator)[:max_observations].sort().values
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the generators that distributions draw from, and put them back afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _evaluation_mode(*parts: object) -> Iterator[None]:
-    """Put every module among the parts into evaluation mode, and each of its submodules back as it was."""
-    modules = [module for part in parts if isinstance(part, torch.nn.Module) for module in part.modules()]
-    were_training = [module.training for module in modules]
-    for module in modules:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, training in zip(modules, were_training, strict=True):
-            module.training = training
 
 
 def _check(x: Tensor, covariates: Mapping[str, Tensor | None], **numbers: int | None) -> None:

@@ -19,6 +19,8 @@ from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.networks.mlp import Normalization
 from pyro_vmm.priors import PRIOR_WEIGHT, Prior, PseudoInputs, VampMixture
 from pyro_vmm.priors.vamp_mixture import CentreUncertainty
+from pyro_vmm.process_settings import built_in_single_precision
+from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
 
@@ -48,6 +50,7 @@ class CountAssembly:
     use_observed_lib_size: bool = True
     low_precision: bool = False
 
+    @built_in_single_precision
     def build(
         self,
         encoding: CovariateEncoding,
@@ -140,7 +143,7 @@ class CountAssembly:
         """
         if isinstance(self.prior, str) and self.prior not in PRIORS:
             raise UserError(f"prior={self.prior!r} is not known: choose one of {', '.join(map(repr, PRIORS))}.")
-        with torch.random.fork_rng([]):
+        with OwnRandomNumbers(0):
             VampMixture(
                 1,
                 AmortizedNormal(nn.Identity()),

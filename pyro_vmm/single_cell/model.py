@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,10 @@ from pyro_vmm.diagnosis import Diagnosis, SimulationBasedCalibration, Stability,
 from pyro_vmm.diagnosis.cells import diagnose_cells
 from pyro_vmm.diagnosis.refits import refit_cells
 from pyro_vmm.errors import UserError
+from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
+from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.low_precision import warn_where_it_is_slow
 from pyro_vmm.option_checks import (
     LARGEST_LATENT_DIM,
@@ -35,7 +37,10 @@ from pyro_vmm.option_checks import (
     check_whole_number,
     is_number,
 )
-from pyro_vmm.priors import PRIOR_WEIGHT, MixturePrior
+from pyro_vmm.priors import PRIOR_WEIGHT, MixturePrior, Prior
+from pyro_vmm.process_lock import PROCESS_LOCK
+from pyro_vmm.process_settings import single_precision, usual_settings
+from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.answers import AnswersOfCells
 from pyro_vmm.single_cell.assembly import CountAssembly
@@ -129,6 +134,8 @@ class SingleCellVMM(AnswersOfCells):
         worse.
     module, guide
         The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
+    interrupted_
+        Whether Ctrl-C ended the last training; what was learned until then is kept. Absent before, and after :meth:`load`.
     n_clusters_, component_order_, weights_, merge_tree_, gene_names
         See there.
 
@@ -341,6 +348,18 @@ class SingleCellVMM(AnswersOfCells):
             For options that cannot be used.
         pyro_vmm.infer.NonFiniteError
             If a loss, a gradient or a running statistic ceases to be finite.
+        KeyboardInterrupt
+            For a second Ctrl-C, and for one before the first step is made.
+
+        Warns
+        -----
+        UserWarning
+            If Ctrl-C ended the training: what was learned is kept (the state that was best on the held-out cells), and the model
+            can be used or trained on.
+
+        Notes
+        -----
+        The model changes when the training is over, all at once. An error leaves it as it was.
         """
         if not is_number(train_size) or not 0.0 < train_size <= 1.0:
             raise UserError(f"train_size is {train_size!r}: it must be above 0 and at most 1.")
@@ -374,22 +393,28 @@ class SingleCellVMM(AnswersOfCells):
         if patience is None:
             patience = max(15, -(-500 // steps_per_epoch))
         schedule = named_schedule(learning_rate_schedule, max_epochs * steps_per_epoch)
+        validation_indices = self.validation_indices
         # The caller's own stream of random numbers is left where it was.
-        rng_devices = [device] if device.type == "cuda" else []
-        with self._undone_if_it_fails(), torch.random.fork_rng(rng_devices):
-            torch.manual_seed(self.random_state)
+        numbers = OwnRandomNumbers(self.random_state, device)
+        with usual_settings():
             if self.module is None:
-                self.validation_indices = held_out
-                self._build(training)
-                standard_normal_steps = self._begin(standard_normal_steps, max_epochs * steps_per_epoch)
-            elif self.validation_indices is not None:
-                # What an earlier call trained on is not held out.
-                self.validation_indices = np.intersect1d(self.validation_indices, held_out)
-            self.module.to(device)
-            self.guide.to(device)
+                validation_indices = held_out
+                with numbers, single_precision():
+                    module, guide = self._build(training)
+                    standard_normal_steps = self._begin(
+                        module.prior, standard_normal_steps, max_epochs * steps_per_epoch
+                    )
+            else:
+                # A training that fails, or is asked meanwhile, leaves the model as it was.
+                module, guide = deepcopy((self.module, self.guide))
+                if validation_indices is not None:
+                    # What an earlier call trained on is not held out.
+                    validation_indices = np.intersect1d(validation_indices, held_out)
+            module.to(device)
+            guide.to(device)
             svi = EmpiricalBayesSVI(
-                self.module,
-                self.guide,
+                module,
+                guide,
                 optim=learning_rate,
                 prior_optim=prior_learning_rate,
                 weight_rate=weight_rate,
@@ -412,43 +437,48 @@ class SingleCellVMM(AnswersOfCells):
                 row_numbers=training,
                 seed=self.random_state,
                 number_of_clusters=self._number_of_clusters,
+                random_numbers=numbers,
                 watchers=(*bars, *watchers),
             )
             if resume is not None:
                 resume_training(trainer, as_folder(resume))
             trainer.run()
-        self.trainer_finished_ = trainer.progress.finished
-        self.is_trained_, self.stability_ = True, None
+            clusters = self._clusters_of(Evaluation(module, guide), self.options)
         # A checkpoint has its whole history with it.
-        self._note_history(trainer.history, None if resume is not None else self.history or None)
-        self._find_clusters()
-        for bar in bars:
-            bar.tell_clusters(self.n_clusters_)
+        history = self._history(trainer.history_so_far(), None if resume is not None else self.history or None)
+        with PROCESS_LOCK:
+            self._take_over(module, guide)
+            self.validation_indices, self.history, self.clusters_ = validation_indices, history, clusters
+            self.trainer_finished_, self.interrupted_ = trainer.progress.finished, trainer.interrupted
+            sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
+            self.batch_shares_ = sizes / sizes.sum()
+            self.is_trained_, self.stability_ = True, None
+        if trainer.progress.finished or trainer.interrupted:
+            for bar in bars:
+                bar.tell_clusters(self.n_clusters_)
+        if trainer.interrupted:
+            warnings.warn(f"{trainer.what_is_kept()} Call train again to continue the training.", stacklevel=2)
 
-    @contextmanager
-    def _undone_if_it_fails(self) -> Iterator[None]:
-        """A training that fails leaves the model as it was."""
-        module, guide, held_out = self.module, self.guide, self.validation_indices
-        states = [(part, deepcopy(part.state_dict())) for part in (module, guide) if part is not None]
-        try:
-            yield
-        except BaseException:
-            self.module, self.guide, self.validation_indices = module, guide, held_out
-            for part, state in states:
-                part.load_state_dict(state)
-            raise
+    def _take_over(self, module: Any, guide: Any) -> None:
+        """Make a trained model this one's; where there was one, its modules stay the same objects."""
+        if self.module is None:
+            self.module, self.guide = module, guide
+            return
+        for mine, trained in ((self.module, module), (self.guide, guide)):
+            mine.to(next(guide.parameters()).device)
+            mine.load_state_dict(trained.state_dict())
+            mine.eval()
 
-    def _build(self, training: NDArray[np.int64]) -> None:
-        self.module, self.guide = self.assembly.build(
+    def _build(self, training: NDArray[np.int64]) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        return self.assembly.build(
             self.encoding,
             StartingValues.of(self.cells, training),
             num_batches=len(self.batch_categories),
             pseudo_inputs=lambda: pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
         )
 
-    def _begin(self, standard_normal_steps: int | None, all_steps: int) -> int:
+    def _begin(self, prior: Prior, standard_normal_steps: int | None, all_steps: int) -> int:
         """Steps that the untrained model begins with under a standard normal; its mixture is made ready for them."""
-        prior = self.module.prior
         if standard_normal_steps is None:
             to_join = bool(self.encoding.widths) and prior.fitted_by == "empirical-bayes"
             standard_normal_steps = min(STANDARD_NORMAL_STEPS, all_steps // 2) if to_join else 0
@@ -456,12 +486,15 @@ class SingleCellVMM(AnswersOfCells):
             prior.set_component_scale(SCALE_UNDER_STANDARD_NORMAL)
         return standard_normal_steps
 
-    def _note_history(self, rows: Sequence[Mapping[str, float]], earlier: dict[str, pd.DataFrame] | None) -> None:
+    @staticmethod
+    def _history(
+        rows: Sequence[Mapping[str, float]], earlier: dict[str, pd.DataFrame] | None
+    ) -> dict[str, pd.DataFrame]:
         new = pd.DataFrame(rows, columns=list(COLUMNS))
         if earlier is not None:
             before = as_elbos(earlier).reindex(columns=list(COLUMNS))
             new = pd.concat([before, new.assign(epoch=new["epoch"] + len(before))], ignore_index=True)
-        self.history = as_losses(new)
+        return as_losses(new)
 
     def _number_of_clusters(
         self, responsibilities: NDArray[np.float64], latents: NDArray[np.float32], weights: NDArray[np.float64]
@@ -469,15 +502,12 @@ class SingleCellVMM(AnswersOfCells):
         merging, evidence_weight = self.options["merging"], self.options["evidence_weight"]
         return Clusters.of(responsibilities, latents, weights, merging, evidence_weight).number
 
-    def _find_clusters(self) -> None:
-        x, covariates = self._cells(None, None)
-        responsibilities = self._evaluation.responsibilities(x, covariates=covariates)
-        latents = self._evaluation.posterior_mean(x, covariates)
-        self.clusters_ = Clusters.of(
-            responsibilities, latents, self._prior_weights, self.options["merging"], self.options["evidence_weight"]
-        )
-        sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
-        self.batch_shares_ = sizes / sizes.sum()
+    def _clusters_of(self, evaluation: Evaluation, options: Mapping[str, Any]) -> Clusters:
+        x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
+        responsibilities = evaluation.responsibilities(x, covariates=covariates)
+        weights = evaluation.model.prior.weights.detach().double().cpu().numpy()
+        latents = evaluation.posterior_mean(x, covariates)
+        return Clusters.of(responsibilities, latents, weights, options["merging"], options["evidence_weight"])
 
     def rejoin(self, *, merging: Merging | None = None, evidence_weight: float | None = None) -> None:
         """Decide anew which components are one cluster, without another training; clusters get other numbers.
@@ -502,9 +532,9 @@ class SingleCellVMM(AnswersOfCells):
         elif evidence_weight is not None:
             options |= {"evidence_weight": evidence_weight}
         check_merging(options["merging"], options["evidence_weight"])
-        self.options = options
-        self._find_clusters()
-        self.stability_ = None
+        with usual_settings():
+            clusters = self._clusters_of(self._evaluation, options)
+        self.options, self.clusters_, self.stability_ = options, clusters, None
 
     # ---- back in scanpy ----------------------------------------------------------------------------------------------
 

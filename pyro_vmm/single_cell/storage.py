@@ -15,6 +15,7 @@ from pyro_vmm import persistence
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.errors import UserError
+from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
 from pyro_vmm.stored_shapes import check_stored_shapes
@@ -104,7 +105,7 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         )
 
     check_stored_shapes(directory / "model.safetensors", build, num_layers=num_layers)
-    with torch.random.fork_rng():
+    with OwnRandomNumbers(0):
         model.module, model.guide = build()
     persistence.load_weights(model.module, model.guide, directory / "model.safetensors", config.get("weights_sha256"))
     model.clusters_, model.batch_shares_ = clusters, shares

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from pyro_vmm.errors import UserError
 from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
 from pyro_vmm.infer.non_finite import NonFiniteError
+from pyro_vmm.interrupts import SecondInterrupt, interrupts_held
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.process_lock import PROCESS_LOCK
+from pyro_vmm.random_numbers import OwnRandomNumbers, RandomNumbers
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.fingerprint import fingerprint
 from pyro_vmm.training.history import present_names
@@ -37,7 +40,8 @@ class Watcher(Protocol):
     def step_ended(self, trainer: "Trainer") -> None:
         """Called after every training step.
 
-        And once more, with ``trainer.stop_requested`` set, when a step has failed: the state is then the last good one.
+        And once more, with ``trainer.stop_requested`` set, when a step has failed or Ctrl-C has ended the training: the state is
+        then the last good one.
         """
         ...
 
@@ -80,7 +84,9 @@ class Trainer:
     row_numbers
         What to call the rows of ``x`` in messages, ``[N]`` (their numbers in the caller's data); ``0 .. N-1`` if None.
     seed
-        Decides the order of the observations. Draws of the model come from torch's global generator.
+        Decides the order of the observations.
+    random_numbers
+        Where draws of the model come from: torch's global generators as they are (None), or a seed of one's own.
     watchers
         Told of every step and epoch.
     history
@@ -92,6 +98,8 @@ class Trainer:
     number_of_clusters
         How many clusters the components make, from responsibilities ``[n, K]``, posterior means ``[n, D]`` and mixture
         weights ``[K]``; None to count none.
+    interrupted
+        Whether Ctrl-C ended the training.
     """
 
     svi: EmpiricalBayesSVI
@@ -107,17 +115,21 @@ class Trainer:
     watchers: Sequence[Watcher] = ()
     count_clusters_on: int = 1_000
     number_of_clusters: NumberOfClusters | None = None
+    random_numbers: RandomNumbers | None = None
     progress: Progress = field(default_factory=Progress)
     history: list[dict[str, float]] = field(default_factory=list)
     stop_requested: bool = False
+    interrupted: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_epochs"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
         self.early_stopping.not_before = max(self.early_stopping.not_before, self.svi.settled_at)
+        self._random = RandomNumbers(self.device) if self.random_numbers is None else self.random_numbers
         self._best: dict[str, Tensor] = {}
         self._validation_reconstruction = float("nan")
+        self._interrupting: Watcher | None = None
         self._started = time.monotonic()
 
     @property
@@ -134,55 +146,96 @@ class Trainer:
         """Train until the last epoch, the end of patience, or a request to stop; restore the best state; return history.
 
         After a request to stop (``stop_requested``, set by a watcher or a signal handler) the state is left as it is, so
-        that a checkpoint of it can be continued.
+        that a checkpoint of it can be continued. Ctrl-C, or a watcher that raises :class:`KeyboardInterrupt`, ends the training
+        after the present step as its last epoch does: the best state is restored. Afterwards, and after an exception, model
+        and guide are in evaluation mode.
 
         Raises
+        ------
+        KeyboardInterrupt
+            For a second Ctrl-C, and for one before the first step is made.
         ------
         NonFiniteError
             If a number ceases to be finite, with the rows of the data at fault. The last good state is restored, and told
             to the watchers.
         """
         self._started = time.monotonic() - self.progress.seconds
-        self.svi.guide.train()
-        self.svi.model.train()
-        while not self.progress.finished and not self.stop_requested:
-            self._epoch()
-        if self.progress.finished and self._best:
+        self.interrupted, self._interrupting = False, None
+        self._set_training(True)
+        try:
+            while not self.progress.finished and not self.stop_requested:
+                self._epoch()
+        except KeyboardInterrupt as interrupt:
+            if isinstance(interrupt, SecondInterrupt) or self.stop_requested or self.svi.steps_taken == 0:
+                raise
+            self.interrupted = not self.progress.finished
+            self._tell_last_good_state()
+        finally:
+            self._set_training(False)
+        if (self.progress.finished or self.interrupted) and self._best:
             self._restore(self._best)
         return self.history
 
+    def _set_training(self, mode: bool) -> None:
+        with PROCESS_LOCK:
+            self.svi.guide.train(mode)
+            self.svi.model.train(mode)
+
     def _epoch(self) -> None:
-        batches = minibatches(len(self.x), self.batch_size, seed=self.seed, epoch=self.progress.epoch)
+        batches = self._batches()
         for rows in batches[self.progress.batch :]:
-            try:
-                losses = self.svi.step(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows))
-            except NonFiniteError as error:
-                self._tell_last_good_state()
-                raise self._with_rows(error, rows) from error
-            self.progress.loss_sum += losses.elbo * len(rows)
-            self.progress.reconstruction_sum += self.svi.reconstruction * len(rows)
-            self.progress.prior_loss_sum += losses.empirical_bayes * len(rows)
-            self.progress.batch += 1
-            self.progress.seconds = time.monotonic() - self._started
-            if self.progress.batch == len(batches):
-                self._end_epoch()
-            for watcher in self.watchers:
-                watcher.step_ended(self)
+            with interrupts_held():
+                self._train_on(rows, last=self.progress.batch + 1 == len(batches))
             if self.stop_requested:
                 break
         if self.progress.batch == 0:
-            for watcher in self.watchers:
-                watcher.epoch_ended(self)
+            self._tell("epoch_ended")
+
+    def _batches(self) -> Sequence[Tensor]:
+        return minibatches(len(self.x), self.batch_size, seed=self.seed, epoch=self.progress.epoch)
+
+    def _train_on(self, rows: Tensor, *, last: bool) -> None:
+        taken, interrupt = self.svi.steps_taken, None
+        try:
+            with self._random:
+                losses = self.svi.step(*self._at(self.x, rows), **self._covariates_at(self.covariates, rows))
+        except NonFiniteError as error:
+            self._tell_last_good_state()
+            raise self._with_rows(error, rows) from error
+        except KeyboardInterrupt as error:
+            if self.svi.steps_taken == taken or self.svi.last_losses is None:
+                raise
+            losses, interrupt = self.svi.last_losses, error
+        self.progress.loss_sum += losses.elbo * len(rows)
+        self.progress.reconstruction_sum += self.svi.reconstruction * len(rows)
+        self.progress.prior_loss_sum += losses.empirical_bayes * len(rows)
+        self.progress.batch += 1
+        self.progress.seconds = time.monotonic() - self._started
+        if last:
+            self._end_epoch()
+        if interrupt is not None:
+            raise interrupt
+        self._tell("step_ended")
+
+    def _tell(self, event: Literal["step_ended", "epoch_ended"]) -> None:
+        for watcher in self.watchers:
+            if watcher is not self._interrupting:
+                try:
+                    getattr(watcher, event)(self)
+                except KeyboardInterrupt:
+                    self._interrupting = watcher
+                    raise
 
     def _tell_last_good_state(self) -> None:
         before, self.stop_requested = self.stop_requested, True
-        for watcher in self.watchers:
-            watcher.step_ended(self)
-        self.stop_requested = before
+        try:
+            self._tell("step_ended")
+        finally:
+            self.stop_requested = before
 
     def _with_rows(self, error: NonFiniteError, rows: Tensor) -> NonFiniteError:
         """The same error with the rows that have no finite ELBO of their own, or with the whole minibatch."""
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), warnings.catch_warnings():
+        with OwnRandomNumbers(self.seed, self.device), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pyro's, of the NaN that is looked for
             alone = [row for row in rows.sort().values.split(1) if not self._finite_alone(row)]
         culprits = torch.cat(alone or [rows.sort().values]).tolist()
@@ -199,21 +252,46 @@ class Trainer:
             return False
         return math.isfinite(loss)
 
-    def _end_epoch(self) -> None:
+    def history_so_far(self) -> list[dict[str, float]]:
+        """The history; where the first epoch is not over yet, one row of what there is of it."""
+        if self.history or not self.progress.batch:
+            return self.history
+        assigned = self._assigned()
+        row = self._row(sum(len(rows) for rows in self._batches()[: self.progress.batch]), assigned.components)
+        return [row | {"clusters_in_use": self._clusters_in_use(assigned)}]
+
+    def what_is_kept(self) -> str:
+        """Say in two sentences what came of an interrupted training."""
         progress = self.progress
-        used, latents, responsibilities = self._assigned()
+        kept = "after the last step"
+        if progress.best_epoch >= 0:
+            kept = f"of epoch {progress.best_epoch + 1:,}, the best on held-out data,"
+        return (
+            f"Training was interrupted after {self.svi.steps_taken:,} steps, {progress.epoch:,} of at most "
+            f"{self.max_epochs:,} epochs. The state {kept} is kept."
+        )
+
+    def _row(self, observations: int, components: int) -> dict[str, float]:
+        """The history's row of an epoch in which this number of observations was trained on; clusters are not counted."""
+        progress = self.progress
         row: dict[str, float] = {
             "epoch": progress.epoch + 1,
             "step": self.svi.steps_taken,
-            **_parts("", -progress.loss_sum / len(self.x), progress.reconstruction_sum / len(self.x)),
+            **_parts("", -progress.loss_sum / observations, progress.reconstruction_sum / observations),
             **_parts("validation_", float("nan"), float("nan")),
-            "empirical_bayes_loss": progress.prior_loss_sum / len(self.x),
-            "components_in_use": used,
+            "empirical_bayes_loss": progress.prior_loss_sum / observations,
+            "components_in_use": components,
             "clusters_in_use": float("nan"),
             "seconds": progress.seconds,
         }
         if self.validation_x is not None:
             row |= _parts("validation_", self.validation_elbo(), self._validation_reconstruction)
+        return row
+
+    def _end_epoch(self) -> None:
+        progress, assigned = self.progress, self._assigned()
+        row = self._row(len(self.x), assigned.components)
+        if self.validation_x is not None:
             if math.isnan(row["validation_elbo"]):
                 warnings.warn(f"The validation ELBO is nan after epoch {progress.epoch + 1}.", stacklevel=4)
             if self.early_stopping.improved(row["validation_elbo"], self.svi.steps_taken):
@@ -224,7 +302,7 @@ class Trainer:
         progress.loss_sum = progress.prior_loss_sum = progress.reconstruction_sum = 0.0
         progress.finished = progress.epoch >= self.max_epochs or self.early_stopping.should_stop
         if progress.finished or _counts_after(progress.epoch):
-            row["clusters_in_use"] = self._clusters_in_use(latents, responsibilities)
+            row["clusters_in_use"] = self._clusters_in_use(assigned)
 
     def validation_elbo(self) -> float:
         """Mean ELBO of the held-out observations, in nats each.
@@ -233,10 +311,8 @@ class Trainer:
         stream of random numbers is left untouched.
         """
         assert self.validation_x is not None
-        devices = [self.device] if self.device.type == "cuda" else []
         total = reconstruction = 0.0
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(self.seed)
+        with OwnRandomNumbers(self.seed, self.device):
             for rows in torch.arange(len(self.validation_x)).split(self.batch_size):
                 covariates = self._covariates_at(self.validation_covariates, rows)
                 total -= self.svi.evaluate_loss(*self._at(self.validation_x, rows), **covariates) * len(rows)
@@ -246,13 +322,12 @@ class Trainer:
 
     def components_in_use(self) -> int:
         """Distinct arg-max components at the posterior means of ``count_clusters_on`` training observations drawn by ``seed``."""
-        return self._assigned()[0]
+        return self._assigned().components
 
-    def _assigned(self) -> tuple[int, Tensor | None, Tensor | None]:
-        """Components in use, and the posterior means and responsibilities that say so; None where there is one component."""
+    def _assigned(self) -> "_Assigned":
         guide, prior = self.svi.guide, self.svi.model.prior
         if prior.num_components == 1:
-            return 1, None, None
+            return _Assigned(1)
         with torch.no_grad(), evaluation_mode(guide):
             order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(self.seed))
             means = torch.cat(
@@ -262,9 +337,10 @@ class Trainer:
                 ]
             )
             responsibilities = prior.responsibilities(means)
-        return len(responsibilities.argmax(-1).unique()), means, responsibilities
+        return _Assigned(len(responsibilities.argmax(-1).unique()), means, responsibilities)
 
-    def _clusters_in_use(self, latents: Tensor | None, responsibilities: Tensor | None) -> float:
+    def _clusters_in_use(self, assigned: "_Assigned") -> float:
+        _, latents, responsibilities = assigned
         if latents is None or responsibilities is None:
             return 1.0
         if self.number_of_clusters is None or not (latents.isfinite().all() and responsibilities.isfinite().all()):
@@ -319,9 +395,7 @@ class Trainer:
             names = list(getattr(self.svi.partition, name))
             for index, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{name}.{names[index]}.{key}": torch.as_tensor(v) for key, v in state.items()}
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors |= {f"random.{kind}": state for kind, state in self._random.state().items()}
         facts = {
             "progress": asdict(self.progress),
             "early_stopping": asdict(self.early_stopping),
@@ -386,9 +460,15 @@ class Trainer:
         self.svi.steps_taken = facts["steps_taken"]
         # Absent from earlier checkpoints. The caller cannot know it: its default depends on whether the model was new.
         self.svi.standard_normal_steps = facts.get("standard_normal_steps", 0)
-        torch.set_rng_state(tensors["random.cpu"].cpu())
-        if self.device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)
+        self._random.set_state({k.removeprefix("random."): v for k, v in tensors.items() if k.startswith("random.")})
+
+
+class _Assigned(NamedTuple):
+    """Components in use, and the posterior means ``[n, D]`` and responsibilities ``[n, K]`` that say so, if there are several."""
+
+    components: int
+    latents: Tensor | None = None
+    responsibilities: Tensor | None = None
 
 
 def _parts(prefix: str, elbo: float, reconstruction: float) -> dict[str, float]:
