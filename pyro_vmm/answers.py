@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from pyro_vmm.infer import EmpiricalBayesSVI
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.option_checks import check_seed, check_whole_number
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.random_numbers import RandomNumbers
 
 
 class AnswersOfArrays(FoundClusters, TransformerMixin):
@@ -47,6 +48,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         x = self._observations(X)
         return self._evaluation.posterior_mean(x)
 
+    @usual_settings()
     def predict_proba(
         self, X: ArrayLike, *, num_samples: int = 0, num_clusters: int | None = None
     ) -> NDArray[np.float64]:
@@ -78,15 +80,19 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         """The most probable cluster of each observation, ``[N]``; see :meth:`predict_proba` for ``num_clusters``."""
         return self.predict_proba(X, num_clusters=num_clusters).argmax(1)
 
+    @usual_settings()
     def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "valleys") -> MergeTree:
         """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method).
 
         See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
         """
-        latents = self.transform(X) if criterion in ("evidence", "valleys") else None
+        latents = (
+            self._evaluation.posterior_mean(self._observations(X)) if criterion in ("evidence", "valleys") else None
+        )
         counted = weight_of_evidence(self.merging, self.evidence_weight)
         return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=counted)
 
+    @usual_settings()
     def sample(
         self,
         n_samples: int = 1,
@@ -124,19 +130,20 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
                     f"component {component!r} does not exist: choose 0 to {len(self.component_order_) - 1}."
                 )
         number, noise = int(n_samples), self._noise_of(self.random_state if random_state is None else random_state)
-        with torch.no_grad(), evaluation_mode(self.model_), noise:
+        with noise, torch.no_grad(), evaluation_mode(self.model_):
             z = self.model_.prior.sample(number) if component is None else self._latents_of(number, int(component))
             observation = self.model_.observation(z)
             return self._in_data_units(observation.mean if means else observation.sample())
 
-    def _noise_of(self, random_state: Any) -> AbstractContextManager[None]:
+    def _noise_of(self, random_state: Any) -> RandomNumbers:
         """Draws of a seed or generator; the caller's for None."""
         if random_state is None:
-            return nullcontext()
+            return RandomNumbers(self._evaluation.device)
         if not isinstance(random_state, np.random.RandomState):
             check_seed(random_state, "random_state")
         return self._evaluation.own_noise(int(check_random_state(random_state).randint(2**31 - 1)))
 
+    @usual_settings()
     def inverse_transform(self, Z: ArrayLike) -> NDArray[np.float32]:
         """Mean observations ``[N, F]``, in the data's units, that embeddings ``Z [N, D]`` decode to.
 
@@ -165,6 +172,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         """Mean observations ``[N, F]`` that the posterior means of ``X`` decode to: ``inverse_transform(transform(X))``."""
         return self.inverse_transform(self._evaluation.posterior_mean(self._observations(X)))
 
+    @usual_settings()
     def decoded_centres(self) -> NDArray[np.float32]:
         """Mean observation at each cluster's centre, ``[K, F]``: that of its heaviest component (``component_order_``)."""
         check_is_fitted(self)
@@ -172,6 +180,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             order = torch.as_tensor(self.component_order_)
             return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
 
+    @usual_settings()
     def pseudo_inputs(self) -> NDArray[np.float32] | None:
         """Pseudo-input of each cluster's heaviest component (``component_order_``), ``[K, F]``.
 
@@ -185,6 +194,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             inputs, _ = encoded.pseudo_inputs()
             return self._in_data_units(inputs[torch.as_tensor(self.component_order_)])
 
+    @usual_settings()
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean ELBO per observation, in nats (a one-sample estimate each)."""
         x = self._observations(X)
@@ -193,6 +203,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             losses = [svi.evaluate_loss(block.to(evaluation.device)) * len(block) for block in x.split(ROWS_AT_ONCE)]
         return -sum(losses) / len(x)
 
+    @usual_settings()
     def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:
         """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
         check_whole_number(num_samples, "num_samples")

@@ -43,7 +43,16 @@ from pyro_vmm.priors import PRIOR_WEIGHT, Prior
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers
-from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, num_minibatches, resume_training, split_rows
+from pyro_vmm.training import (
+    EarlyStopping,
+    InterruptedWarning,
+    ProgressBar,
+    Trainer,
+    Watcher,
+    num_minibatches,
+    resume_training,
+    split_rows,
+)
 from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
 
@@ -272,7 +281,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
         Warns
         -----
-        UserWarning
+        pyro_vmm.training.InterruptedWarning
             If Ctrl-C ended the training: what was learned is kept (the state that was best on the held-out observations), and
             the fit can be used.
 
@@ -291,7 +300,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             for name in set(self._fitted_names()) - set(fit._fitted_names()):
                 delattr(self, name)
         if trainer.interrupted:
-            warnings.warn(f"{trainer.what_is_kept()} Call fit again for a whole fit.", stacklevel=2)
+            warnings.warn(f"{trainer.what_is_kept()} Call fit again for a whole fit.", InterruptedWarning, stacklevel=2)
         return self
 
     def _fitted_names(self) -> list[str]:
@@ -414,6 +423,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         """Fit, and return ``labels_``."""
         return self.fit(X, y, **kwargs).labels_
 
+    @usual_settings()
     def rejoin(self, X: ArrayLike, *, merging: Merging | None = None, evidence_weight: float | None = None) -> VMM:
         """Decide anew which components are one cluster, without a refit; clusters get other numbers.
 
@@ -449,6 +459,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     # ---- whether it went well ----------------------------------------------------------------------------------------
 
+    @usual_settings()
     def diagnose(self, X: Any = None) -> Diagnosis:
         """Say in words whether the fit went well, in some seconds; ``print`` it.
 
@@ -468,6 +479,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         check_is_fitted(self)
         return diagnose_arrays(self, X)
 
+    @usual_settings()
     def stability(self, X: ArrayLike, num_seeds: int = 5) -> Stability:
         """Fit again with other seeds and compare the clusters of ``X``; takes as long as ``num_seeds - 1`` fits.
 
@@ -490,12 +502,14 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
+    @usual_settings()
     def save(self, directory: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder; see :func:`pyro_vmm.persistence.save`."""
         check_is_fitted(self)
         persistence.save(self, as_folder(directory))
 
     @classmethod
+    @usual_settings()
     def load(cls, directory: str | Path, **objects: Any) -> VMM:
         """Read what :meth:`save` wrote; ``objects`` gives again what cannot be stored (modules of one's own), by name."""
         check_names(objects, cls._get_param_names(), "VMM")
@@ -518,6 +532,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     def _n_features_out(self) -> int:
         return self.latent_dim
 
+    @usual_settings()
     def _observations(self, X: Any, *, fitting: bool = False) -> Tensor:
         if not fitting:
             check_is_fitted(self)
@@ -529,15 +544,16 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             validate_array(X, minimum_observations=minimum)  # names the columns at fault
         # scikit-learn's own check has its wording of shapes and types, and looks after feature names.
         try:
-            checked = validate_data(
-                self,
-                X,
-                reset=fitting,
-                dtype="numeric",
-                accept_sparse=True,
-                ensure_all_finite=False,
-                ensure_min_samples=minimum,
-            )
+            with PROCESS_LOCK:  # it changes the filters of warnings
+                checked = validate_data(
+                    self,
+                    X,
+                    reset=fitting,
+                    dtype="numeric",
+                    accept_sparse=True,
+                    ensure_all_finite=False,
+                    ensure_min_samples=minimum,
+                )
         except ValueError as error:
             raise UserError(without_values(str(error))) from None
         x = validate_array(X if table else checked, minimum_observations=minimum)

@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,6 +90,7 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
     """
     from benchmarks import measurements, methods  # noqa: F401 - before time and memory are taken
     from benchmarks.datasets import observations
+    from pyro_vmm.training import InterruptedWarning
 
     fitted, result = None, {"trial": trial.name, "digest": trial.digest, "definition": asdict(trial)}
     # Of the source as it was imported: it may change while a fit goes on.
@@ -100,7 +102,12 @@ def run_trial(trial: Trial, folder: Path, device: str, data_root: Path | None) -
         belongs_to={"definition": trial.digest, "device": result["facts"]["device"], **result["facts"]["source"]},
     )
     try:
-        fitted = fit(trial, x, Run(trial.seed, device, checkpoint), data_root)
+        with warnings.catch_warnings():
+            # What was learned of half a fit is no result.
+            warnings.simplefilter("error", InterruptedWarning)
+            fitted = fit(trial, x, Run(trial.seed, device, checkpoint), data_root)
+    except InterruptedWarning:
+        raise KeyboardInterrupt from None
     except ArithmeticError as error:
         result["error"] = " ".join(str(error).split())
     result["numbers"] = checkpoint.spent() | {"memory_before_mb": memory, "peak_memory_mb": peak_memory()}

@@ -37,6 +37,7 @@ class JointVMM(VMM):
 class JointSingleCellVMM(SingleCellVMM):
     """``SingleCellVMM`` without the alternation."""
 
-    def _build(self, training: Any) -> None:
-        super()._build(training)
-        optimise_jointly(self.module)
+    def _build(self, training: Any) -> Any:
+        module, guide = super()._build(training)
+        optimise_jointly(module)
+        return module, guide

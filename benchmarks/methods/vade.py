@@ -60,6 +60,8 @@ def fit_vade(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     if run.resume is not None:
         resume_training(trainer, run.resume)
     history = trainer.run()
+    if trainer.interrupted:
+        raise KeyboardInterrupt
     responsibilities = Evaluation(model, guide).responsibilities(values)
     numbers = {
         "validation_elbo": max(row["validation_elbo"] for row in history),

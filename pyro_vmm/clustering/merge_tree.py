@@ -18,6 +18,7 @@ from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.clustering.valleys import valley
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
+from pyro_vmm.process_settings import usual_settings
 
 Criterion = Literal["overlap", "misclassification", "evidence", "valleys"]
 
@@ -292,6 +293,7 @@ class MergeTree:
             )
 
 
+@usual_settings()
 def merge_tree(
     responsibilities: ArrayLike,
     *,

@@ -1,4 +1,4 @@
-"""``--deterministic``: what can be done about the same seed giving the same bits."""
+"""``--deterministic`` and ``--threads``: what can be done about the same seed giving the same bits."""
 
 import os
 from collections.abc import Iterator
@@ -8,21 +8,20 @@ import torch
 
 
 @contextmanager
-def determinism(asked: bool, *, threads_given: bool) -> Iterator[None]:
-    """Within, only operations whose result is a function of their input (others raise), on one thread unless told otherwise.
+def determinism(asked: bool, *, threads: int | None) -> Iterator[None]:
+    """Within, ``threads`` threads and, if asked, only operations whose result is a function of their input (others raise).
 
-    On a CPU a sum's rounding depends on how many threads share it: with one, it does not depend on the machine's cores.
+    Without a number of threads, these run on one: on a CPU a sum's rounding depends on how many threads share it.
     """
-    if not asked:
-        yield
-        return
-    # Read by cuBLAS at its first use.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark, torch.get_num_threads()
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
-    if not threads_given:
-        torch.set_num_threads(1)
+    if asked:
+        # Read by cuBLAS at its first use.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+        threads = threads or 1
+    if threads is not None:
+        torch.set_num_threads(threads)
     try:
         yield
     finally:

@@ -23,7 +23,8 @@ from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.data.other_formats import check_format
 from pyro_vmm.errors import UserError
 from pyro_vmm.persistence import storable_options
-from pyro_vmm.training import CheckpointWriter
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.training import CheckpointWriter, InterruptedWarning
 from pyro_vmm.vmm import VMM
 
 DIGITS = {
@@ -78,15 +79,14 @@ def demo(output: Path, seed: int) -> bool:
 
 def fit(arguments: argparse.Namespace) -> bool:
     """Fit a model and write the output folder; False if it was interrupted (``--resume`` then goes on)."""
-    if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise UserError(f"--threads is {arguments.threads}: it must be at least 1.")
-        torch.set_num_threads(arguments.threads)
+    if arguments.threads is not None and arguments.threads < 1:
+        raise UserError(f"--threads is {arguments.threads}: it must be at least 1.")
     if not 0 <= arguments.seed < 2**32:
         raise UserError(f"--seed is {arguments.seed}: it must be a whole number from 0 to {2**32 - 1}.")
-    with determinism(arguments.deterministic, threads_given=arguments.threads is not None), warnings.catch_warnings():
+    with usual_settings(), determinism(arguments.deterministic, threads=arguments.threads), warnings.catch_warnings():
         # Pyro's word on a loss for which the fit stops with an error that says more.
         warnings.filterwarnings("ignore", "Encountered (NaN|\\+?-?inf)", UserWarning)
+        warnings.simplefilter("ignore", InterruptedWarning)  # the command says how to go on
         if Path(arguments.input).suffix.lower() in SINGLE_CELL_SUFFIXES:
             return fit_cells(arguments)
         return _fit_arrays(arguments)
@@ -118,7 +118,7 @@ def _fit_arrays(arguments: argparse.Namespace) -> bool:
                 estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
         if not estimator.trainer_finished_:
             print(
-                f"Stopped after {estimator.n_iter_} epochs; {arguments.how_to_go_on} goes on from there.",
+                f"Stopped {stop.where}; {arguments.how_to_go_on} goes on from there.",
                 file=sys.stderr,
             )
             return False

@@ -129,9 +129,8 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
                     resume=resume,
                 )
             if not model.trainer_finished_:
-                epochs = len(model.history["elbo_train"])
                 print(
-                    f"Stopped after {epochs} epochs; {arguments.how_to_go_on} goes on from there.",
+                    f"Stopped {stop.where}; {arguments.how_to_go_on} goes on from there.",
                     file=sys.stderr,
                 )
                 return False

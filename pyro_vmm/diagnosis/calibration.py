@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.process_settings import usual_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,7 @@ class Reliability:
         )
 
 
+@usual_settings()
 def reliability(
     groups: ArrayLike, responsibilities: ArrayLike, *, num_bins: int = 10, matching: Matching = "majority"
 ) -> Reliability:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.process_settings import usual_settings
 
 RELIABLE = 0.7
 """Above this the importance-weighted mean converges too slowly to be of use (Vehtari et al. 2024, section 3.2.4); with few draws,
@@ -16,6 +17,7 @@ FEWEST_DRAWS = 25
 """Five draws in the tail, the least that a generalised Pareto distribution is fitted to."""
 
 
+@usual_settings()
 def pareto_k(log_ratios: ArrayLike) -> NDArray[np.float64]:
     """Shape ``k`` of the generalised Pareto distribution fitted to the largest importance ratios, ``[N]``.
 

@@ -23,7 +23,9 @@ def refit_arrays(model: VMM, X: Any, num_seeds: int) -> Stability:
     seeds = _seeds(first, num_seeds)
     runs = [model.predict(X)]
     for seed in seeds[1:]:
-        runs.append(clone(model).set_params(random_state=seed).fit(X).predict(X))
+        other = clone(model).set_params(random_state=seed).fit(X)
+        _raise_if_interrupted(other)
+        runs.append(other.predict(X))
     return stability(runs, seeds)
 
 
@@ -34,8 +36,15 @@ def refit_cells(model: SingleCellVMM, num_seeds: int, train_options: Mapping[str
     for seed in seeds[1:]:
         other = type(model)._of_cells(model.cells, model.options | {"random_state": seed}, model.allow_non_counts)
         other.train(**train_options)
+        _raise_if_interrupted(other)
         runs.append(other.predict())
     return stability(runs, seeds)
+
+
+def _raise_if_interrupted(model: VMM | SingleCellVMM) -> None:
+    """One Ctrl-C ends all the fits: clusters of half a fit are not to be compared with the others."""
+    if model.interrupted_:
+        raise KeyboardInterrupt
 
 
 def _seeds(first: int, number: int) -> list[int]:

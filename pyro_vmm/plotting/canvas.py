@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pyro_vmm.plotting.palette import FAINT, INK, MUTED
+from pyro_vmm.process_lock import PROCESS_LOCK
 
 TITLE_SIZE = 12.0
 CAPTION_SIZE = 9.0
@@ -77,7 +78,7 @@ def settle(ax: Axes) -> None:
 @contextmanager
 def any_letter() -> Iterator[None]:
     """Draw names that hold a letter which matplotlib's typeface lacks: a box stands in its place, without a warning."""
-    with warnings.catch_warnings():
+    with PROCESS_LOCK, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         yield
 

@@ -14,8 +14,10 @@ from pyro_vmm.ppc.groups import read_groups
 from pyro_vmm.ppc.observed_fit import SOURCES, ObservedFit, Source
 from pyro_vmm.ppc.result import PredictiveCheck, StatisticCheck
 from pyro_vmm.ppc.statistics import AnyStatistic, Choice, chosen, evaluate
+from pyro_vmm.process_settings import usual_settings
 
 
+@usual_settings()
 def check(
     model: Any,
     data: Any = None,
@@ -118,6 +120,7 @@ def check(
     return PredictiveCheck(source, num_replicates, seed, checks)
 
 
+@usual_settings()
 def replicate(
     model: Any,
     data: Any = None,

@@ -14,6 +14,7 @@ from pyro_vmm.data.arrays import listed
 from pyro_vmm.errors import UserError
 from pyro_vmm.ppc.checking import check_draws
 from pyro_vmm.ppc.observed_fit import ObservedFit, Source
+from pyro_vmm.process_lock import PROCESS_LOCK
 
 if TYPE_CHECKING:
     from arviz import InferenceData
@@ -74,7 +75,7 @@ def to_inference_data(
 
 def _arviz() -> Any:
     try:
-        with warnings.catch_warnings():
+        with PROCESS_LOCK, warnings.catch_warnings():
             # Said by ArviZ once a day, of its next version; the extra asks for this one.
             warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
             import arviz

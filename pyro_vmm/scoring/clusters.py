@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.process_lock import PROCESS_LOCK
 
 
 def many_to_one_labels(labels: ArrayLike, clusters: ArrayLike) -> NDArray[Any]:
@@ -215,7 +216,7 @@ def _agreement(codes: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[st
 
     from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
 
-    with warnings.catch_warnings():
+    with PROCESS_LOCK, warnings.catch_warnings():
         # Clusters of few observations each look like a regression target to scikit-learn; here they are meant.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
         return {

@@ -50,6 +50,7 @@ from pyro_vmm.single_cell.setup import note_setup, noted_setup
 from pyro_vmm.single_cell.starting_values import StartingValues
 from pyro_vmm.training import (
     EarlyStopping,
+    InterruptedWarning,
     ProgressBar,
     SparseRows,
     Trainer,
@@ -158,6 +159,7 @@ class SingleCellVMM(AnswersOfCells):
     >>> adata.obs["cluster"] = model.predict().astype(str)                           # doctest: +SKIP
     """
 
+    @usual_settings()
     def __init__(
         self,
         adata: AnnData,
@@ -185,7 +187,7 @@ class SingleCellVMM(AnswersOfCells):
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
         setup, allow_non_counts = noted_setup(adata)
-        with warnings.catch_warnings():
+        with PROCESS_LOCK, warnings.catch_warnings():
             # setup_anndata has said it.
             warnings.simplefilter("ignore", DataWarning)
             cells = read_counts(adata, setup, allow_non_counts=allow_non_counts)
@@ -239,6 +241,7 @@ class SingleCellVMM(AnswersOfCells):
         return f"SingleCellVMM({cells:,} cells x {genes:,} genes, prior {name}, {fit})"
 
     @staticmethod
+    @usual_settings()
     def setup_anndata(
         adata: AnnData,
         layer: str | None = None,
@@ -353,7 +356,7 @@ class SingleCellVMM(AnswersOfCells):
 
         Warns
         -----
-        UserWarning
+        pyro_vmm.training.InterruptedWarning
             If Ctrl-C ended the training: what was learned is kept (the state that was best on the held-out cells), and the model
             can be used or trained on.
 
@@ -457,7 +460,9 @@ class SingleCellVMM(AnswersOfCells):
             for bar in bars:
                 bar.tell_clusters(self.n_clusters_)
         if trainer.interrupted:
-            warnings.warn(f"{trainer.what_is_kept()} Call train again to continue the training.", stacklevel=2)
+            warnings.warn(
+                f"{trainer.what_is_kept()} Call train again to continue the training.", InterruptedWarning, stacklevel=2
+            )
 
     def _take_over(self, module: Any, guide: Any) -> None:
         """Make a trained model this one's; where there was one, its modules stay the same objects."""
@@ -509,6 +514,7 @@ class SingleCellVMM(AnswersOfCells):
         latents = evaluation.posterior_mean(x, covariates)
         return Clusters.of(responsibilities, latents, weights, options["merging"], options["evidence_weight"])
 
+    @usual_settings()
     def rejoin(self, *, merging: Merging | None = None, evidence_weight: float | None = None) -> None:
         """Decide anew which components are one cluster, without another training; clusters get other numbers.
 
@@ -532,18 +538,19 @@ class SingleCellVMM(AnswersOfCells):
         elif evidence_weight is not None:
             options |= {"evidence_weight": evidence_weight}
         check_merging(options["merging"], options["evidence_weight"])
-        with usual_settings():
-            clusters = self._clusters_of(self._evaluation, options)
+        clusters = self._clusters_of(self._evaluation, options)
         self.options, self.clusters_, self.stability_ = options, clusters, None
 
     # ---- back in scanpy ----------------------------------------------------------------------------------------------
 
+    @usual_settings()
     def annotate(self, adata: AnnData) -> None:
         """Write embedding and clusters into ``adata``; see :func:`pyro_vmm.single_cell.annotation.annotate`."""
         annotation.annotate(self, adata)
 
     # ---- whether it went well ----------------------------------------------------------------------------------------
 
+    @usual_settings()
     def diagnose(
         self, adata: AnnData | None = None, labels_key: str | None = None, *, batch_key: str | None = None
     ) -> Diagnosis:
@@ -569,6 +576,7 @@ class SingleCellVMM(AnswersOfCells):
         """
         return diagnose_cells(self, adata, labels_key, batch_key)
 
+    @usual_settings()
     def simulation_based_calibration(self, *, num_simulations: int = 1000, seed: int = 0) -> SimulationBasedCalibration:
         """Whether the guide is the posterior of the model, asked of cells that the model itself has made.
 
@@ -597,6 +605,7 @@ class SingleCellVMM(AnswersOfCells):
             seed=seed,
         )
 
+    @usual_settings()
     def stability(self, num_seeds: int = 5, **train_options: Any) -> Stability:
         """Fit again with other seeds and compare the clusters; takes as long as ``num_seeds - 1`` fits.
 
@@ -619,12 +628,14 @@ class SingleCellVMM(AnswersOfCells):
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
+    @usual_settings()
     def save(self, directory: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored."""
         self._check_trained()
         storage.save(self, as_folder(directory))
 
     @classmethod
+    @usual_settings()
     def load(cls, directory: str | Path, adata: AnnData, **objects: Any) -> SingleCellVMM:
         """Read what :meth:`save` wrote, for ``adata`` with the same genes and known batches.
 

@@ -6,11 +6,12 @@ from pyro_vmm.training.minibatches import minibatches, num_minibatches, split_ro
 from pyro_vmm.training.one_hot_rows import OneHotRows
 from pyro_vmm.training.progress_bar import ProgressBar
 from pyro_vmm.training.sparse_rows import SparseRows
-from pyro_vmm.training.trainer import Trainer, Watcher
+from pyro_vmm.training.trainer import InterruptedWarning, Trainer, Watcher
 
 __all__ = [
     "CheckpointWriter",
     "EarlyStopping",
+    "InterruptedWarning",
     "OneHotRows",
     "ProgressBar",
     "SparseRows",

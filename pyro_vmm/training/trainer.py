@@ -34,6 +34,13 @@ EPOCHS_BETWEEN_COUNTS = 10
 NumberOfClusters = Callable[[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]], int]
 
 
+class InterruptedWarning(UserWarning):
+    """Ctrl-C ended a training, and what was learned is kept.
+
+    ``warnings.simplefilter("error", InterruptedWarning)`` turns it into an error, which ends a loop over several fits as well.
+    """
+
+
 class Watcher(Protocol):
     """Something told of the training's progress: a progress bar, a checkpoint writer."""
 

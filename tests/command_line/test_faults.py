@@ -166,7 +166,7 @@ def test_deterministic_holds_during_the_fit_alone(fit: list[str], tmp_path: Path
     assert not torch.are_deterministic_algorithms_enabled()
     facts = json.loads((tmp_path / "run" / "config.json").read_text())["fit"]
     assert (facts["deterministic"], facts["threads"]) == (True, 1)
-    with determinism(True, threads_given=False), pytest.raises(RuntimeError, match="deterministic"):
+    with determinism(True, threads=None), pytest.raises(RuntimeError, match="deterministic"):
         torch.zeros(3).put_(torch.tensor([1, 1]), torch.tensor([1.0, 2.0]))
 
 
