@@ -44,6 +44,11 @@ class Evaluation:
         """Where the parameters live."""
         return next(self.guide.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the parameters."""
+        return next(self.guide.parameters()).dtype
+
     def own_noise(self, seed: int = 0) -> OwnRandomNumbers:
         """Draws of a fixed seed, to be entered by ``with``."""
         return OwnRandomNumbers(seed, self.device)
@@ -100,7 +105,7 @@ class Evaluation:
         """
         latent_dim = self.model.prior.latent_dim
         with self.own_noise(), usual_settings():
-            noise = torch.randn(num_samples, 1, latent_dim, device=self.device)
+            noise = torch.randn(num_samples, 1, latent_dim, dtype=self.dtype, device=self.device)
 
         def of_block(block: Tensor) -> Tensor:
             loc, scale_tril = self.guide.location_and_scale_tril(block)

@@ -16,7 +16,8 @@ SUBPACKAGES = sorted(name for name in pyro_vmm.__all__ if (ROOT / name / "__init
 
 # Each layer may import the ones before it, and itself; what is named together does not know each other.
 LAYERS = [
-    ["errors", "local_module", "atomic_writing"],
+    ["errors", "process_lock", "interrupts", "atomic_writing"],
+    ["local_module", "process_settings", "random_numbers"],
     ["option_checks"],
     ["networks"],
     ["distributions"],

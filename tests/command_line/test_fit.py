@@ -122,10 +122,13 @@ def test_interruption_leaves_a_fit_that_resumes(images: Path, tmp_path: Path) ->
         "sys.exit(main(sys.argv[1:]))\n"
     )
     arguments = [*base, "--output", str(tmp_path / "cut"), "--max-epochs", "6"]
-    stopped = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    aloud = [argument for argument in arguments if argument != "--quiet"]
+    stopped = subprocess.run([sys.executable, "-c", script, *aloud], capture_output=True, text=True, check=False)
     assert stopped.returncode == INTERRUPTED
     assert "--resume" in stopped.stderr
     assert "Traceback" not in stopped.stderr
+    assert "Stopped after 7 steps (" in stopped.stderr
+    assert "found" not in stopped.stdout + stopped.stderr
     assert main(["score", str(tmp_path / "cut"), "--labels", "labels"]) == 2
     assert main([*arguments, "--resume"]) == 0
     assert main([*base, "--output", str(tmp_path / "whole"), "--max-epochs", "6"]) == 0

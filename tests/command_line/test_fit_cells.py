@@ -349,6 +349,8 @@ def test_interruption_leaves_a_fit_that_resumes(
     )
     assert "Traceback" not in stopped.stderr
     assert stopped.returncode == INTERRUPTED
+    assert f"Stopped after {step} steps (" in stopped.stderr
+    assert "found" not in stopped.stdout + stopped.stderr
     assert "--resume" in stopped.stderr
     assert not (tmp_path / "cut" / "adata.h5ad").exists()
     assert "--resume" in one_mistake(["score", str(tmp_path / "cut"), "--labels", "kind"], capsys)
