@@ -498,7 +498,7 @@ def test_training_begins_under_a_standard_normal_where_there_is_something_to_joi
     assert begun(new(alone), standard_normal_steps=7) == (7, narrow)
     assert begun(new(prior="vamp-prior")) == (0, None)
     assert begun(new(prior="standard-normal")) == (0, None)
-    assert model._begin(None, 10 * STANDARD_NORMAL_STEPS) == STANDARD_NORMAL_STEPS
+    assert model._begin(model.module.prior, None, 10 * STANDARD_NORMAL_STEPS) == STANDARD_NORMAL_STEPS
     own = GaussianMixture(3, 12)
     own.set_component_scale(0.5)
     assert begun(new(prior=own)) == (1, 0.5)  # its owner has put it there
@@ -566,9 +566,9 @@ def test_a_likelihood_of_ones_own_starts_where_its_owner_put_it(cells: anndata.A
     started = {}
     for name, choice in (("own", likelihood), ("named", "nb")):
         model = SingleCellVMM(cells, num_components=5, gene_likelihood=choice)
-        model._build(np.arange(270))
-        started[name] = model.module.likelihood.inverse_dispersion.log_value.exp().squeeze()
-        bias = model.module.decoder.layers[-1].bias
+        module, _ = model._build(np.arange(270))
+        started[name] = module.likelihood.inverse_dispersion.log_value.exp().squeeze()
+        bias = module.decoder.layers[-1].bias
         assert (bias == 0).all() == (name == "own")
     # log_value is the logarithm before its smooth bound.
     torch.testing.assert_close(started["own"], torch.full((40,), 7.0), rtol=2e-2, atol=0.0)
