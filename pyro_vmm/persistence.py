@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from pyro_vmm.atomic_writing import write_atomically
+from pyro_vmm.atomic_writing import write_together
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
 from pyro_vmm.stored_shapes import check_stored_shapes
@@ -78,12 +78,15 @@ def write_model(directory: Path, config: dict[str, Any], model: nn.Module, guide
     content = save_tensors(tensors)
     # One may be of an earlier fit, if we are killed between writing the two.
     config = config | {"weights_sha256": hashlib.sha256(content).hexdigest()}
+    files = {
+        directory / "model.safetensors": content,
+        directory / "config.json": json.dumps(config, indent=1).encode(),
+    }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / "model.safetensors", content)
-        write_atomically(directory / "config.json", json.dumps(config, indent=1).encode())
+        write_together(files)
     except OSError as error:
-        raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from None
+        raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from error
 
 
 def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":

@@ -28,7 +28,7 @@ def benchmark(options: argparse.Namespace) -> bool:
     if options.seeds is not None and options.seeds < 1:
         raise UserError(f"--seeds is {options.seeds}: it must be at least 1.")
     table: Any = tables[options.name]
-    devices = [str(choose_device(device, option="--devices")) for device in options.devices]
+    devices = [str(choose_device(device, option="devices")) for device in options.devices]
     folder, results = _folders(options)
     trials = _planned(table, options)
     chosen = _chosen(trials, options.only)

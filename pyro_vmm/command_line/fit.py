@@ -15,9 +15,9 @@ from pyro_vmm.command_line.determinism import determinism
 from pyro_vmm.command_line.fit_cells import FOR_CELLS, check_same_data, fit_cells, refuse
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder, in_words
+from pyro_vmm.command_line.printing import say
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.score import score
-from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.data import Dataset, load_input
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.data.other_formats import check_format
@@ -114,16 +114,15 @@ def _fit_arrays(arguments: argparse.Namespace) -> bool:
             folder.start(facts, storable_options(estimator), overwrite=arguments.overwrite)
         with StopOnSignal() as stop:
             checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
-            with warnings_in_one_line():
-                estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
+            estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
         if not estimator.trainer_finished_:
             print(
                 f"Stopped after {estimator.n_iter_} epochs; {arguments.how_to_go_on} goes on from there.",
                 file=sys.stderr,
             )
             return False
-        folder.write_results(estimator, dataset, facts)
-    print(
+        folder.write_results(estimator, dataset, facts, arguments.how_to_go_on)
+    say(
         f"{in_words(estimator.clusters_)}; "
         f"results, pictures and the model are in {arguments.output}.\n"
         f"One page for readers: {how_to_report(arguments.output)}"

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,9 +12,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pyro_vmm import __version__
 from pyro_vmm.command_line.failures import failure
+from pyro_vmm.command_line.printing import any_letter, stop_printing, tell
+from pyro_vmm.command_line.results import ResultsMissing
+from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.errors import UserError
 
 FAILED, USER_MISTAKE, INTERRUPTED = 1, 2, 130
+THE_SAME_COMMAND = "the same command with --resume"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -105,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--quiet", action="store_true", help="no progress bar")
 
     # What no option sets: see ``demo`` and ``stability``.
-    fit.set_defaults(overwrite=False, data_sha256=None, how_to_go_on="the same command with --resume")
+    fit.set_defaults(overwrite=False, data_sha256=None, how_to_go_on=THE_SAME_COMMAND)
 
     cells = fit.add_argument_group("single cells (.h5ad, .zarr)", "raw counts and what else is known of the cells")
     cells.add_argument("--layer", metavar="NAME", help="layer of the counts; X by default, and 'raw' for the raw X")
@@ -204,62 +207,89 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 on success, 2 for a mistake of the user (told in one line on stderr), 1 when a number ceased to be
-        finite or disk or memory did not suffice (told likewise), 130 when interrupted.
+        Exit status: 0 on success, 2 for a mistake of the user (said in one line on stderr), 1 when a number ceased to be
+        finite, disk or memory did not suffice, or a part of the results could not be written (said likewise), 130 when
+        interrupted.
     """
+    if arguments is None:
+        # The command's own process: no display is needed, and none that was chosen for others has to be there.
+        os.environ["MPLBACKEND"] = "agg"
+    with any_letter():
+        try:
+            status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            written = _flushed()
+        return status if written else status or FAILED
+
+
+def _run(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
-    options.command_line = list(sys.argv[1:] if arguments is None else arguments)
+    options.command_line = arguments
     try:
-        if options.command == "score":
-            from pyro_vmm.command_line.score import score
-
-            score(
-                options.directory,
-                options.labels,
-                batch_key=options.batch_key,
-                num_clusters=options.num_clusters,
-                surgery=not options.no_surgery,
-            )
-            return 0
-        if options.command == "report":
-            from pyro_vmm.command_line.report import report
-
-            report(options.directory, options.labels, options.batch_key)
-            return 0
-        if options.command == "stability":
-            from pyro_vmm.command_line.stability import stability
-
-            return 0 if stability(options.directory, options.num_seeds, quiet=options.quiet) else INTERRUPTED
-        if options.command == "benchmark":
-            from pyro_vmm.command_line.benchmark import benchmark
-
-            return 0 if benchmark(options) else FAILED
-        from pyro_vmm.command_line.fit import demo, fit
-
-        finished = demo(options.output, options.seed) if options.command == "demo" else fit(options)
-        return 0 if finished else INTERRUPTED
+        with warnings_in_one_line(options):
+            return _command(options)
     except UserError as error:
-        _tell(str(error))
+        from pyro_vmm.command_line.flags import in_the_commands_words
+
+        tell(in_the_commands_words(error, options))
         return USER_MISTAKE
     except BrokenPipeError:
-        # Whoever read our output (head, say) has seen enough; Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_printing()
         return 0
-    except (ArithmeticError, ImportError, OSError, MemoryError, RuntimeError) as error:
-        told = failure(error)
-        if told is None:
+    except (ArithmeticError, ImportError, OSError, MemoryError, RuntimeError, ResultsMissing) as error:
+        reason = failure(error, options.command, getattr(options, "how_to_go_on", THE_SAME_COMMAND))
+        if reason is None:
             raise
-        _tell(told)
+        tell(reason)
         return FAILED
     except KeyboardInterrupt:
-        _tell("interrupted.")
+        tell("interrupted.")
         return INTERRUPTED
 
 
-def _tell(sentence: str) -> None:
-    """One line on stderr; where that is a file on the full disk which the sentence is about, the exit status has to do."""
-    with suppress(OSError):
-        print(f"pyro-vmm: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+def _command(options: argparse.Namespace) -> int:
+    if options.command == "score":
+        from pyro_vmm.command_line.score import score
+
+        score(
+            options.directory,
+            options.labels,
+            batch_key=options.batch_key,
+            num_clusters=options.num_clusters,
+            surgery=not options.no_surgery,
+        )
+        return 0
+    if options.command == "report":
+        from pyro_vmm.command_line.report import report
+
+        report(options.directory, options.labels, options.batch_key)
+        return 0
+    if options.command == "stability":
+        from pyro_vmm.command_line.stability import stability
+
+        return 0 if stability(options.directory, options.num_seeds, quiet=options.quiet) else INTERRUPTED
+    if options.command == "benchmark":
+        from pyro_vmm.command_line.benchmark import benchmark
+
+        return 0 if benchmark(options) else FAILED
+    from pyro_vmm.command_line.fit import demo, fit
+
+    finished = demo(options.output, options.seed) if options.command == "demo" else fit(options)
+    return 0 if finished else INTERRUPTED
+
+
+def _flushed() -> bool:
+    """Whether what was printed has gone out, or nobody reads it any more."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        stop_printing()
+    except (OSError, ValueError) as error:
+        stop_printing()
+        tell(f"standard output could not be written ({getattr(error, 'strerror', None) or error}).")
+        return False
+    return True
 
 
 if __name__ == "__main__":
