@@ -34,7 +34,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             os.close(folder)
     except OSError as error:
         # A write that fails does not say of what.
-        error.filename, error.filename2 = str(path), None
+        error.filename = str(path)
         raise
     finally:
         for left in temporary.values():

@@ -18,11 +18,12 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from pyro_vmm import persistence
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder, in_words
-from pyro_vmm.command_line.printing import say
+from pyro_vmm.command_line.printing import say, warn
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.results import Results, storing_the_model
 from pyro_vmm.data import CellCounts
 from pyro_vmm.data.cell_files import read_cells, write_cells
+from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
 from pyro_vmm.single_cell import SingleCellVMM, storage
 from pyro_vmm.single_cell.annotation import write_annotation
@@ -98,6 +99,8 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
         "training": _defaults_of_training() | training,
     }
     check_same_data(arguments, facts)
+    for sentence in leave_out_unwritable(adata):
+        warn(sentence)
     with OutputFolder(arguments.output) as folder:
         options = persistence.storable(model.options)
         resume = folder.resume(facts, options) if arguments.resume else None

@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pyro_vmm import __version__
 from pyro_vmm.command_line.failures import failure
-from pyro_vmm.command_line.printing import any_letter, stop_printing, tell
+from pyro_vmm.command_line.printing import printing, tell
 from pyro_vmm.command_line.results import ResultsMissing
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.errors import UserError
@@ -214,12 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         # The command's own process: no display is needed, and none that was chosen for others has to be there.
         os.environ["MPLBACKEND"] = "agg"
-    with any_letter():
-        try:
-            status = _run(list(sys.argv[1:] if arguments is None else arguments))
-        finally:
-            written = _flushed()
-        return status if written else status or FAILED
+    with printing():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(arguments: list[str]) -> int:
@@ -233,9 +229,6 @@ def _run(arguments: list[str]) -> int:
 
         tell(in_the_commands_words(error, options))
         return USER_MISTAKE
-    except BrokenPipeError:
-        stop_printing()
-        return 0
     except (ArithmeticError, ImportError, OSError, MemoryError, RuntimeError, ResultsMissing) as error:
         reason = failure(error, options.command, getattr(options, "how_to_go_on", THE_SAME_COMMAND))
         if reason is None:
@@ -276,20 +269,6 @@ def _command(options: argparse.Namespace) -> int:
 
     finished = demo(options.output, options.seed) if options.command == "demo" else fit(options)
     return 0 if finished else INTERRUPTED
-
-
-def _flushed() -> bool:
-    """Whether what was printed has gone out, or nobody reads it any more."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        stop_printing()
-    except (OSError, ValueError) as error:
-        stop_printing()
-        tell(f"standard output could not be written ({getattr(error, 'strerror', None) or error}).")
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
 """What the command prints: nothing of it may cost what the command has done."""
 
+import codecs
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 
 def say(text: str) -> None:
-    """Print to stdout; once whoever read it (``head``, say) has gone, to nobody."""
+    """Print to stdout; where that is a file on a full disk, warn, and once its reader (``head``, say) has gone, do not."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
-        stop_printing()
+    except (OSError, ValueError) as error:
+        _give_up(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            warn(f"standard output cannot be written ({getattr(error, 'strerror', None) or error}).")
 
 
 def tell(sentence: str) -> None:
@@ -26,22 +30,38 @@ def warn(sentence: str) -> None:
     tell(f"warning: {sentence}")
 
 
-def stop_printing() -> None:
-    """Send what is printed from now on to nobody: Python would complain of it once more when it closes stdout."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 @contextmanager
-def any_letter() -> Iterator[None]:
-    """Print letters that the terminal cannot show by their numbers, as Python itself does, rather than fail."""
+def printing() -> Iterator[None]:
+    """Within, every letter can be printed; at the end, what is printed has gone out or is given up."""
+    codecs.register_error("pyro_vmm.any_letter", _in_other_letters)
     streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
     before = [stream.errors for stream in streams]
     for stream in streams:
-        stream.reconfigure(errors="backslashreplace")
+        stream.reconfigure(errors="pyro_vmm.any_letter")
     try:
         yield
     finally:
         for stream, errors in zip(streams, before, strict=True):
-            with suppress(OSError, ValueError):
-                stream.reconfigure(errors=errors)
+            try:
+                stream.reconfigure(errors=errors)  # which flushes
+            except (OSError, ValueError):
+                _give_up(stream)
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """Send the rest to nobody: Python would otherwise try once more at its end, and exit with a status of its own."""
+    if stream is not None:
+        with suppress(OSError, ValueError):
+            nobody = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nobody, stream.fileno())
+            os.close(nobody)
+
+
+def _in_other_letters(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What cannot be encoded by its number, as ``backslashreplace`` has it; bytes of file names as they are."""
+    assert isinstance(error, UnicodeEncodeError)
+    letters = error.object[error.start : error.end]
+    return b"".join(
+        bytes([ord(letter) - 0xDC00]) if "\udc80" <= letter <= "\udcff" else letter.encode("ascii", "backslashreplace")
+        for letter in letters
+    ), error.end

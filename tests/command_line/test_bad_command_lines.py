@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyro_vmm.command_line.main import main
+from pyro_vmm.command_line.main import main, parser
 
+OPTIONS = [name for name in vars(parser().parse_args(["fit", "x", "--output", "y"])) if "_" in name]
 SMALL = ["--num-components", "4", "--latent-dim", "2", "--max-epochs", "1", "--device", "cpu", "--quiet"]
 
 
@@ -38,29 +39,42 @@ MISTAKES = [
     (["text.csv"], ["'b'"]),
     (["nonsense"], ["nonsense"]),
     (["cells.h5ad"], ["h5ad"]),
-    (["good.npy", "--likelihood", "bernoulli"], ["ernoulli", "1]"]),
+    (
+        ["good.npy", "--likelihood", "bernoulli"],
+        ["--likelihood 'bernoulli' needs values in [0, 1]", "choose --likelihood 'normal'."],
+    ),
     (["good.npy", "--likelihood", "nb"], ["'nb'", "observation 0", "raw counts"]),
     (["normalised.npy", "--likelihood", "nb"], ["'nb'", "observation 0", "raw counts, not normalised"]),
-    (["good.npy", "--likelihood", "gaussian"], ["'gaussian'", "normal"]),
-    (["good.npy", "--prior", "vampire"], ["'vampire'", "vamp-mixture"]),
-    (["good.npy", "--prior-inference", "bayes"], ["'bayes'", "map-dp"]),
-    (["good.npy", "--weights", "equal"], ["'equal'", "stick-breaking"]),
-    (["good.npy", "--responsibility-gradient", "half"], ["'half'", "stopped"]),
-    (["good.npy", "--centre-uncertainty", "half"], ["'half'", "expected"]),
-    (["good.npy", "--num-components", "50"], ["num_components=50", "36"]),
-    (["good.npy", "--num-components", "0"], ["num_components"]),
-    (["good.npy", "--latent-dim", "0"], ["latent_dim"]),
-    (["good.npy", "--latent-dim", "1000000000"], ["latent_dim", "at most 32768"]),
-    (["good.npy", "--prior-weight", "0"], ["prior_weight"]),
-    (["good.npy", "--prior-weight", "nan"], ["prior_weight"]),
-    (["good.npy", "--learning-rate", "-1"], ["-1"]),
-    (["good.npy", "--batch-size", "0"], ["batch_size"]),
-    (["good.npy", "--max-epochs", "0"], ["max_epochs"]),
-    (["good.npy", "--patience", "0"], ["patience"]),
-    (["good.npy", "--device", "tpu"], ["'tpu'", "cpu"]),
+    (["good.npy", "--likelihood", "gaussian"], ["--likelihood 'gaussian'", "normal"]),
+    (["good.npy", "--prior", "vampire"], ["--prior 'vampire'", "vamp-mixture"]),
+    (["good.npy", "--prior-inference", "bayes"], ["--prior-inference 'bayes'", "map-dp"]),
+    (["good.npy", "--weights", "equal"], ["--weights 'equal'", "stick-breaking"]),
+    (["good.npy", "--responsibility-gradient", "half"], ["--responsibility-gradient 'half'", "stopped"]),
+    (["good.npy", "--centre-uncertainty", "half"], ["--centre-uncertainty 'half'", "expected"]),
+    (
+        ["good.npy", "--num-components", "50"],
+        ["--num-components 50 is more than the 36", "choose at most 36, or --prior 'gaussian-mixture'."],
+    ),
+    (["good.npy", "--num-components", "0"], ["--num-components is 0"]),
+    (["good.npy", "--latent-dim", "0"], ["--latent-dim is 0"]),
+    (["good.npy", "--latent-dim", "1000000000"], ["--latent-dim", "at most 32768"]),
+    (["good.npy", "--prior-weight", "0"], ["--prior-weight is 0.0"]),
+    (["good.npy", "--prior-weight", "nan"], ["--prior-weight is nan"]),
+    (["good.npy", "--learning-rate", "-1"], ["--learning-rate is -1.0"]),
+    (["good.npy", "--batch-size", "0"], ["--batch-size is 0"]),
+    (["good.npy", "--max-epochs", "0"], ["--max-epochs is 0", "at least 1."]),
+    (["good.npy", "--patience", "0"], ["--patience is 0"]),
+    (["good.npy", "--device", "tpu"], ["--device 'tpu'", "cpu"]),
     (["good.npy", "--threads", "0"], ["--threads"]),
-    (["good.npy", "--network", "conv"], ["image_shape"]),
-    (["good.npy", "--network", "transformer"], ["'transformer'", "mlp"]),
+    (["good.npy", "--network", "conv"], ["--network 'conv' is for images: use 'mlp'."]),
+    (["good.npy", "--merging", "never"], ["--merging 'never'", "valleys"]),
+    (["good.npy", "--evidence-weight", "-1"], ["--evidence-weight is -1.0"]),
+    (["good.npy", "--prior-learning-rate", "0"], ["--prior-learning-rate is 0.0"]),
+    (["good.npy", "--learning-rate-schedule", "linear"], ["--learning-rate-schedule 'linear'", "cosine"]),
+    (["good.npy", "--kl-warmup-steps", "-1"], ["--kl-warmup-steps is -1"]),
+    (["good.npy", "--prior-rest-steps", "-1"], ["--prior-rest-steps is -1"]),
+    (["good.npy", "--seed", "-1"], ["--seed is -1"]),
+    (["good.npy", "--network", "transformer"], ["--network 'transformer' is not known: choose 'mlp' or 'conv'."]),
     (["good.npy", "--resume"], ["no config.json"]),
     (["good.npy", "--num-components", "many"], ["--num-components", "many"]),
     (["good.npy", "--frobnicate"], ["--frobnicate"]),
@@ -87,6 +101,8 @@ def test_fit(
     assert "Traceback" not in message
     for fragment in fragments:
         assert fragment in message
+    for option in OPTIONS:
+        assert option not in message, "as the library calls it"
 
 
 def one_mistake(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -106,7 +122,7 @@ def test_output_folder(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "earlier fit" in one_mistake([*fit, "out"], capsys)
     np.save("other.npy", np.load("good.npy") + 1)
     assert "other data" in one_mistake(["fit", "other.npy", *SMALL, "--output", "out", "--resume"], capsys)
-    assert "latent_dim=2, not 3" in one_mistake([*fit, "out", "--resume", "--latent-dim", "3"], capsys)
+    assert "--latent-dim 2, not --latent-dim 3" in one_mistake([*fit, "out", "--resume", "--latent-dim", "3"], capsys)
     from pyro_vmm.command_line.output_folder import OutputFolder
 
     with OutputFolder(folder / "out"):

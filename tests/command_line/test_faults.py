@@ -70,7 +70,7 @@ def test_a_fit_stopped_before_its_first_checkpoint_begins_anew(
     assert not (tmp_path / "cut" / "checkpoint").exists()
     capsys.readouterr()
     assert main([*fit, str(tmp_path / "cut"), "--resume", "--latent-dim", "3"]) == 2  # still the fit it was begun as
-    assert "latent_dim=2, not 3" in one_line(capsys)
+    assert "--latent-dim 2, not --latent-dim 3" in one_line(capsys)
     assert main([*fit, str(tmp_path / "cut"), "--resume"]) == 0
     assert "stopped before its first checkpoint and begins anew" in one_line(capsys)
     assert main([*fit, str(tmp_path / "whole")]) == 0
