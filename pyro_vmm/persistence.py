@@ -179,6 +179,8 @@ def read_config(directory: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(path.read_text())
         found = (config["format"], int(config["version"]))
+    except NotADirectoryError:
+        raise UserError(f"{directory} is a file, not the folder of a fit: give the folder.") from None
     except FileNotFoundError:
         raise UserError(f"{directory} holds no model (no config.json): give the folder of a fit.") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

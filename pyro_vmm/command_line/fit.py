@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import os
 import shlex
 import sys
 import warnings
@@ -36,6 +37,8 @@ DIGITS = {
 # The networks first: components that die before there is an embedding take their observations to wrong neighbours.
 MNIST = {"kl_warmup_steps": 5_000, "prior_rest_steps": 5_000, "max_epochs": 60}
 DEFAULTS: dict[str, dict[str, Any]] = {"digits": DIGITS, "mnist": MNIST, "fashion-mnist": MNIST | {"latent_dim": 30}}
+MOST_THREADS = max(256, os.cpu_count() or 1)
+"""More than a process may start crash it."""
 OPTIONS = (
     "prior",
     "prior_inference",
@@ -79,9 +82,11 @@ def demo(output: Path, seed: int) -> bool:
 def fit(arguments: argparse.Namespace) -> bool:
     """Fit a model and write the output folder; False if it was interrupted (``--resume`` then goes on)."""
     if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise UserError(f"--threads is {arguments.threads}: it must be at least 1.")
+        if not 1 <= arguments.threads <= MOST_THREADS:
+            raise UserError(f"--threads is {arguments.threads}: it must be at least 1 and at most {MOST_THREADS}.")
         torch.set_num_threads(arguments.threads)
+    if not arguments.checkpoint_seconds >= 0:
+        raise UserError(f"--checkpoint-seconds is {arguments.checkpoint_seconds}: it must be a number of at least 0.")
     if not 0 <= arguments.seed < 2**32:
         raise UserError(f"--seed is {arguments.seed}: it must be a whole number from 0 to {2**32 - 1}.")
     with determinism(arguments.deterministic, threads_given=arguments.threads is not None), warnings.catch_warnings():

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import inspect
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -82,7 +83,7 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
     path = Path(arguments.input)
     if arguments.infer_library_size and arguments.size_factor_key is not None:
         raise UserError("--size-factor-key gives the library sizes that --infer-library-size would infer: choose one.")
-    if path.resolve() == (arguments.output / "adata.h5ad").resolve():
+    if os.path.realpath(path) == os.path.realpath(arguments.output / "adata.h5ad"):
         raise UserError(f"--output {arguments.output} would write over the input {path}: give another folder.")
     adata = read_cells(path)
     model = _model_of(adata, path, arguments)

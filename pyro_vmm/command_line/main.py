@@ -26,6 +26,12 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USER_MISTAKE, f"pyro-vmm: {message} (pyro-vmm --help lists what there is)\n")
 
 
+def _folder(name: str) -> Path:
+    if not name:
+        raise argparse.ArgumentTypeError("name a folder; this one is empty")
+    return Path(name)
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     top = _Parser(prog="pyro-vmm", description="Clusters and an embedding by a VampPrior mixture model.")
@@ -33,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     demo = commands.add_parser("demo", help="fit scikit-learn's digits and score the clusters: minutes on two cores")
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
+    demo.add_argument("--output", type=_folder, default=Path("demo-output"), metavar="DIR")
     demo.add_argument("--seed", type=int, default=0)
 
     fit = commands.add_parser("fit", help="fit a model to images, an array file or single cells")
@@ -42,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="INPUT",
         help="digits, mnist, fashion-mnist, FILE.npz/.npy/.csv/.parquet, or single cells, FILE.h5ad/.zarr",
     )
-    fit.add_argument("--output", type=Path, required=True, metavar="DIR")
+    fit.add_argument("--output", type=_folder, required=True, metavar="DIR")
     fit.add_argument("--data-root", type=Path, metavar="DIR", help="where torchvision finds or puts its images")
     fit.add_argument("--label-column", metavar="COLUMN", help="a column of the file that is a label, not a feature")
     fit.add_argument("--prior", help="vamp-mixture (default), gaussian-mixture, vamp-prior or standard-normal")

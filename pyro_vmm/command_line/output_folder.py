@@ -159,7 +159,7 @@ class OutputFolder:
         results.finish()
 
     def write_tables(self, history: pd.DataFrame, ids: Any, latent: Any, responsibilities: Any) -> None:
-        """Write ``history.csv``, ``latent.npy`` and ``clusters.csv``, each atomically.
+        """Write ``latent.npy``, ``clusters.csv`` and ``history.csv``, each atomically.
 
         Parameters
         ----------
@@ -172,10 +172,11 @@ class OutputFolder:
         """
         embedding = io.BytesIO()
         np.save(embedding, latent)
-        write_atomically(self.path / "history.csv", history.to_csv(index=False).encode())
         write_atomically(self.path / "latent.npy", embedding.getvalue())
         table = _clusters(ids, responsibilities).encode(errors="backslashreplace")
         write_atomically(self.path / "clusters.csv", table)
+        # Last: by its epochs a report knows whether the three are of the model that is stored.
+        write_atomically(self.path / "history.csv", history.to_csv(index=False).encode())
 
 
 def in_words(clusters: Clusters) -> str:

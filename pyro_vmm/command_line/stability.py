@@ -78,7 +78,8 @@ def _same_fit(first: FitFolder, folder: Path, seed: int, *, quiet: bool) -> argp
 
 def _is_done(folder: Path, first: FitFolder) -> bool:
     """Whether the folder holds a finished fit that differs in its seed alone."""
-    if not (folder / "config.json").exists():
+    # Not all are there where a disk was full: resuming writes the rest.
+    if not all((folder / name).exists() for name in ("config.json", "latent.npy", "clusters.csv", "history.csv")):
         return False
     return "fitted" in persistence.read_config(folder) and _definition(read_fit(folder)) == _definition(first)
 

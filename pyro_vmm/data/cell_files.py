@@ -87,7 +87,7 @@ def write_cells(adata: "AnnData", path: Path) -> None:
 def _check_zarr(path: Path) -> None:
     if importlib.util.find_spec("zarr") is None:
         raise UserError(f"{path} needs the package zarr: pip install zarr, or give an .h5ad file.")
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"There is no folder {path}: check the path.")
     if not path.is_dir():
         advice = "give a folder that AnnData wrote, or an .h5ad file"
