@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyro_vmm.command_line.main import main, parser
+from pyro_vmm.command_line.main import FAILED, main, parser
 
 OPTIONS = [name for name in vars(parser().parse_args(["fit", "x", "--output", "y"])) if "_" in name]
 SMALL = ["--num-components", "4", "--latent-dim", "2", "--max-epochs", "1", "--device", "cpu", "--quiet"]
@@ -26,6 +26,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "table.csv").write_text(
         "id,a,b,kind\n" + "".join(f"r{i},{i},{i % 3},{'xy'[i % 2]}\n" for i in range(30))
     )
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.npy").mkdir()
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a zip")
     return tmp_path
 
@@ -66,6 +68,16 @@ MISTAKES = [
     (["good.npy", "--patience", "0"], ["--patience is 0"]),
     (["good.npy", "--device", "tpu"], ["--device 'tpu'", "cpu"]),
     (["good.npy", "--threads", "0"], ["--threads"]),
+    (["good.npy", "--threads", "100000"], ["--threads is 100000", "at most"]),
+    (["good.npy", "--checkpoint-seconds", "-5"], ["--checkpoint-seconds is -5.0"]),
+    (["good.npy", "--checkpoint-seconds", "nan"], ["--checkpoint-seconds is nan"]),
+    (["good.npy", "--output", ""], ["--output", "name a folder"]),
+    (["good.npy", "--output", "file/out"], ["--output file/out cannot be written (Not a directory)"]),
+    (["good.npy", "--output", "n" * 300], ["cannot be written (File name too long)"]),
+    (["n" * 300 + ".npy"], ["There is no file nnn"]),
+    (["n" * 300 + ".h5ad"], ["There is no file nnn"]),
+    (["n" * 300 + ".zarr"], ["There is no folder nnn"]),
+    (["folder.npy"], ["folder.npy is a folder"]),
     (["good.npy", "--network", "conv"], ["--network 'conv' is for images: use 'mlp'."]),
     (["good.npy", "--merging", "never"], ["--merging 'never'", "valleys"]),
     (["good.npy", "--evidence-weight", "-1"], ["--evidence-weight is -1.0"]),
@@ -81,7 +93,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "fragments"), MISTAKES, ids=[" ".join(case[0]) for case in MISTAKES])
+@pytest.mark.parametrize(("arguments", "fragments"), MISTAKES, ids=[" ".join(case[0])[-40:] for case in MISTAKES])
 def test_fit(
     arguments: list[str],
     fragments: list[str],
@@ -142,5 +154,46 @@ def test_score(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "tissue" in one_mistake(["score", "out", "--labels", "tissue"], capsys)
     assert "feature" in one_mistake(["score", "out", "--labels", "a"], capsys)
     assert "no config.json" in one_mistake(["score", "nowhere", "--labels", "kind"], capsys)
+    assert "good.npy is a file, not the folder" in one_mistake(["score", "good.npy", "--labels", "kind"], capsys)
+    assert "There is no file" in one_mistake(["score", "out", "--labels", "n" * 300 + ".csv"], capsys)
+    (folder / "out" / "scores.json").unlink()
+    (folder / "out" / "scores.json").mkdir()
+    assert main(["score", "out", "--labels", "kind", "--no-surgery"]) == FAILED
+    message = capsys.readouterr().err
+    assert (
+        message
+        == "pyro-vmm: out/scores.json: Is a directory. Fix that (is the disk full?); then run the command again.\n"
+    )
     (folder / "out" / "config.json").write_text("{")
     assert "damaged" in one_mistake(["score", "out", "--labels", "kind"], capsys)
+
+
+def test_a_report_of_what_a_full_disk_has_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Results that are missing, or of the model that was stored before, are written again by the command that is named."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("pyro_vmm.plotting.save_figures", lambda *_, **__: [])
+    fit = ["fit", "good.npy", "--output", "out", *SMALL]
+    assert main(fit) == 0
+    for name in ("clusters.csv", "latent.npy", "history.csv"):
+        (folder / "out" / name).unlink()
+        told = one_mistake(["report", "out"], capsys)
+        assert f"out/{name} is missing: pyro-vmm fit with the same options and --resume writes it again." in told
+        assert main([*fit, "--resume"]) == 0
+    history = (folder / "out" / "history.csv").read_bytes()
+    assert main([*fit, "--max-epochs", "2", "--resume"]) == 0
+    (folder / "out" / "history.csv").write_bytes(history)
+    assert "history.csv is of an earlier state of the fit" in one_mistake(["report", "out"], capsys)
+
+
+def test_warnings_name_flags_on_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("pyro_vmm.plotting.save_figures", lambda *_, **__: [])
+    assert main(["fit", "good.npy", "--output", "out", *SMALL, "--kl-warmup-steps", "1000"]) == 0
+    assert capsys.readouterr().err == (
+        "pyro-vmm: warning: Training ends after 1 steps, and --kl-warmup-steps and --prior-rest-steps last for 1,000: raise "
+        "--max-epochs, or set them lower (0 for none).\n"
+    )
