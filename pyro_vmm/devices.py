@@ -22,9 +22,7 @@ def choose_device(name: str, option: str = "device") -> torch.device:
     if name.partition(":")[0] not in ("cpu", "cuda"):
         raise UserError("is not known: choose 'auto', 'cpu' or 'cuda'.", option=Option(option, name))
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(
-            "cannot be used, as torch finds no CUDA device here: choose 'auto' or 'cpu'.", option=Option(option, name)
-        )
+        raise UserError(Option(option, name), ", but torch finds no CUDA device here: choose 'auto' or 'cpu'.")
     try:
         return torch.device(name)
     except RuntimeError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyro_vmm.clustering.merge_tree import Criterion, MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.clustering.probabilities import as_probabilities
-from pyro_vmm.errors import Option, UserError
+from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
 
 Merging = Literal["misclassification", "valleys", "evidence", "none"]
@@ -30,9 +30,7 @@ def check_merging(merging: object, evidence_weight: float | None) -> None:
         For an unknown rule or a weight that is not positive.
     """
     if merging not in get_args(Merging):
-        raise UserError(
-            f"is not known: choose one of {', '.join(map(repr, get_args(Merging)))}.", option=Option("merging", merging)
-        )
+        raise UserError(f"is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.", option="merging")
     if evidence_weight is not None:
         check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
 

@@ -107,9 +107,7 @@ class OutputFolder:
             raise UserError(
                 f"The fit in {self.path} was begun with ",
                 Option("max_epochs", before.get("max_epochs")),
-                ", where its cosine schedule ends, not ",
-                Option("max_epochs", now["max_epochs"]),
-                ": resume with the same.",
+                f", where its cosine schedule ends, not {now['max_epochs']!r}: resume with the same.",
             )
         for name, value in now.items():
             if name not in LONGER_OR_SHORTER and before.get(name) != value:

@@ -134,10 +134,10 @@ class CountAssembly:
         by_batch = {"num_batches": num_batches} if self.dispersion == "gene-batch" else {}
         if by_batch and self.gene_likelihood == "poisson":
             raise UserError(
-                "cannot be used with Poisson counts, which have no dispersion: choose ",
+                Option("dispersion", "gene-batch"),
+                ", but Poisson counts have no dispersion: choose ",
                 Option("gene_likelihood", "nb"),
                 " or 'zinb'.",
-                option=Option("dispersion", "gene-batch"),
             )
         return make_likelihood(self.gene_likelihood, num_features=num_genes, **by_batch)
 

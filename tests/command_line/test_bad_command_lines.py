@@ -79,7 +79,7 @@ MISTAKES = [
     (["n" * 300 + ".zarr"], ["There is no folder nnn"]),
     (["folder.npy"], ["folder.npy is a folder"]),
     (["good.npy", "--network", "conv"], ["--network 'conv' is for images: use 'mlp'."]),
-    (["good.npy", "--merging", "never"], ["--merging 'never'", "valleys"]),
+    (["good.npy", "--merging", "never"], ["--merging is 'never'", "valleys"]),
     (["good.npy", "--evidence-weight", "-1"], ["--evidence-weight is -1.0"]),
     (["good.npy", "--prior-learning-rate", "0"], ["--prior-learning-rate is 0.0"]),
     (["good.npy", "--learning-rate-schedule", "linear"], ["--learning-rate-schedule 'linear'", "cosine"]),
