@@ -1,26 +1,23 @@
 """What a command may fail of without anyone's mistake, in a sentence that says how to go on."""
 
+import argparse
+import os
+
 from pyro_vmm.command_line.results import ResultsMissing
 
-CHECKPOINTED = ("fit", "demo", "stability")
-"""Commands that go on from a checkpoint."""
 
-
-def failure(error: BaseException, command: str, how_to_go_on: str) -> str | None:
+def failure(error: BaseException, options: argparse.Namespace) -> str | None:
     """What to say of an error; None for one that is none of these: a fault of ours, which shows its traceback.
 
     Parameters
     ----------
     error
         What was raised.
-    command
-        The command that was run: ``"fit"``, ``"score"`` and so on.
-    how_to_go_on
-        The command that goes on from its last checkpoint.
+    options
+        Of the command that was run.
     """
-    going_on = f"{how_to_go_on} goes on from the last checkpoint"
-    if command not in CHECKPOINTED:
-        going_on = "run the command again"
+    begun = _has_begun_to_fit(options)
+    going_on = f"{options.how_to_go_on} goes on from the last checkpoint" if begun else "run the command again"
     if isinstance(error, ResultsMissing):
         return str(error)
     if isinstance(error, ArithmeticError):
@@ -29,7 +26,7 @@ def failure(error: BaseException, command: str, how_to_go_on: str) -> str | None
         return f"{error} The last good state is kept: --resume tries the step again with other noise{keep}."
     if isinstance(error, MemoryError) or _is_lack_of_memory_elsewhere(error):
         smaller = ", or fit in smaller minibatches (--batch-size) or with fewer components; with the same options"
-        free = f"free some{smaller if command in CHECKPOINTED else ', then'} {going_on}"
+        free = f"free some{smaller if begun else ', then'} {going_on}"
         return f"There is not enough memory ({_first_line(error)}): {free}."
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
@@ -37,6 +34,12 @@ def failure(error: BaseException, command: str, how_to_go_on: str) -> str | None
     if isinstance(error, ImportError):
         return f"A package cannot be imported ({_first_line(error)}): install it anew; then {going_on}."
     return None
+
+
+def _has_begun_to_fit(options: argparse.Namespace) -> bool:
+    if options.command in ("fit", "demo"):
+        return os.path.exists(options.output / "config.json")
+    return bool(options.command == "stability")
 
 
 def _is_lack_of_memory_elsewhere(error: BaseException) -> bool:

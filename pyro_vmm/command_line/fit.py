@@ -62,20 +62,21 @@ OPTIONS = (
 )
 
 
-def demo(output: Path, seed: int) -> bool:
+def demo(options: argparse.Namespace) -> bool:
     """Fit scikit-learn's digits, then score the clusters; whether the fit came to its end.
 
     Deterministic: on so few observations another number of threads, which rounds otherwise, finds other clusters.
     """
     from pyro_vmm.command_line.main import parser
 
-    command = ["fit", "digits", "--output", str(output), "--seed", str(seed), "--device", "cpu", "--deterministic"]
+    command = ["fit", "digits", "--output", str(options.output), "--seed", str(options.seed)]
+    command += ["--device", "cpu", "--deterministic"]
     arguments = parser().parse_args(command)
     arguments.command_line, arguments.overwrite = command, True
-    arguments.how_to_go_on = shlex.join(["pyro-vmm", *command, "--resume"])
+    arguments.how_to_go_on = options.how_to_go_on = shlex.join(["pyro-vmm", *command, "--resume"])
     if not fit(arguments):
         return False
-    score(output, "label")
+    score(options.output, "label")
     return True
 
 

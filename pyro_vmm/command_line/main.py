@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="fit scikit-learn's digits and score the clusters: minutes on two cores")
     demo.add_argument("--output", type=_folder, default=Path("demo-output"), metavar="DIR")
     demo.add_argument("--seed", type=int, default=0)
+    demo.set_defaults(how_to_go_on="the same command")
 
     fit = commands.add_parser("fit", help="fit a model to images, an array file or single cells")
     fit.add_argument(
@@ -163,6 +164,7 @@ def parser() -> argparse.ArgumentParser:
     stability = commands.add_parser("stability", help="fit again with other seeds and say how far the clusters agree")
     stability.add_argument("directory", type=Path, metavar="DIR", help="a finished fit; the others go into DIR/seeds")
     stability.add_argument("--num-seeds", type=int, default=5, metavar="S", help="seeds in all (default 5)")
+    stability.set_defaults(how_to_go_on="the same command")
     stability.add_argument("--quiet", action="store_true", help="no progress bars")
 
     report = commands.add_parser("report", help="write DIR/report.html: one page with pictures, diagnosis and tables")
@@ -236,7 +238,7 @@ def _run(arguments: list[str]) -> int:
         tell(in_the_commands_words(error, options))
         return USER_MISTAKE
     except (ArithmeticError, ImportError, OSError, MemoryError, RuntimeError, ResultsMissing) as error:
-        reason = failure(error, options.command, getattr(options, "how_to_go_on", THE_SAME_COMMAND))
+        reason = failure(error, options)
         if reason is None:
             raise
         tell(reason)
@@ -273,7 +275,7 @@ def _command(options: argparse.Namespace) -> int:
         return 0 if benchmark(options) else FAILED
     from pyro_vmm.command_line.fit import demo, fit
 
-    finished = demo(options.output, options.seed) if options.command == "demo" else fit(options)
+    finished = demo(options) if options.command == "demo" else fit(options)
     return 0 if finished else INTERRUPTED
 
 

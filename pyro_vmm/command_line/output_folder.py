@@ -85,7 +85,12 @@ class OutputFolder:
             shutil.rmtree(self.checkpoint)
         config = {"format": persistence.FORMAT, "version": persistence.VERSION, "kind": kind}
         config |= {"estimator": options, "versions": persistence.versions(), "fit": facts}
-        write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
+        try:
+            write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
+        except OSError as error:
+            raise UserError(
+                f"--output {self.path} cannot be written ({error.strerror}): make room, or give another folder."
+            ) from None
         self._started = True
 
     def resume(self, facts: dict[str, Any], options: dict[str, Any]) -> Path | None:
