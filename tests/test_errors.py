@@ -9,6 +9,7 @@ import pytest
 from pyro_vmm import UserError
 from pyro_vmm.command_line.flags import in_the_commands_words
 from pyro_vmm.command_line.main import parser
+from pyro_vmm.data import DataWarning
 from pyro_vmm.errors import InPython, Option, OptionWarning
 
 FIT = parser().parse_args(["fit", "x.npy", "--output", "out"])
@@ -66,3 +67,5 @@ def test_a_warning_names_options_alike() -> None:
     with pytest.warns(OptionWarning, match="^raise max_epochs$") as seen:
         warnings.warn(OptionWarning("raise ", Option("max_epochs")), stacklevel=1)
     assert in_the_commands_words(seen[0].message, FIT) == "raise --max-epochs"  # type: ignore[arg-type]
+    merged = DataWarning("adata.obs['t'] (", Option("continuous_covariate_keys"), ") has few values.")
+    assert in_the_commands_words(merged, FIT) == "adata.obs['t'] (--covariates) has few values."

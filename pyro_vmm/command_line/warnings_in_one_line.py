@@ -20,12 +20,12 @@ def warnings_in_one_line(options: argparse.Namespace) -> Iterator[None]:
     """
     from pyro_vmm.command_line.flags import in_the_commands_words
     from pyro_vmm.data import DataWarning
-    from pyro_vmm.errors import OptionWarning
+    from pyro_vmm.errors import Message, OptionWarning
 
     shown: set[str] = set()
 
     def show(message: Any, *_: Any, **__: Any) -> None:
-        words = in_the_commands_words(message, options) if isinstance(message, OptionWarning) else str(message)
+        words = in_the_commands_words(message, options) if isinstance(message, Message) else str(message)
         if words not in shown:
             shown.add(words)
             warn(words)

@@ -19,7 +19,7 @@ from pyro_vmm.data.cell_covariates import (
 )
 from pyro_vmm.data.count_checks import to_count_matrix
 from pyro_vmm.data.sparse_structure import check_sparse_structure
-from pyro_vmm.errors import Option, UserError
+from pyro_vmm.errors import Message, Option, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ WITHOUT_BATCHES: tuple[str, ...] = ("all",)
 """The one batch of data for which no batch column is named."""
 
 
-class DataWarning(UserWarning):
+class DataWarning(Message, UserWarning):
     """Something in the data that can be fitted, but that the user may want to know of."""
 
 
@@ -552,9 +552,10 @@ def _warn_of_merged_values(continuous: NDArray[np.float64], obs: "pd.DataFrame",
             advice = f"subtract the smallest first, adata.obs[{column!r}] - adata.obs[{column!r}].min()"
         else:
             advice = f"correct outliers, or give ranks, adata.obs[{column!r}].rank()"
-        warnings.warn(
-            f"adata.obs[{column!r}] (continuous_covariate_keys) has {distinct} distinct values, of which only {left} stay "
-            f"distinct when they are standardised in float32: {advice}.",
-            DataWarning,
-            stacklevel=3,
+        merged = DataWarning(
+            f"adata.obs[{column!r}] (",
+            Option("continuous_covariate_keys"),
+            f") has {distinct} distinct values, of which only {left} stay distinct when they are standardised in float32: "
+            f"{advice}.",
         )
+        warnings.warn(merged, stacklevel=3)
