@@ -153,6 +153,9 @@ def test_score(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert main(["score", "out", "--labels", "kind", "--no-surgery"]) == 0
     assert "tissue" in one_mistake(["score", "out", "--labels", "tissue"], capsys)
     assert "feature" in one_mistake(["score", "out", "--labels", "a"], capsys)
+    assert "--num-clusters is 1000" in one_mistake(
+        ["score", "out", "--labels", "kind", "--num-clusters", "1000"], capsys
+    )
     assert "no config.json" in one_mistake(["score", "nowhere", "--labels", "kind"], capsys)
     assert "good.npy is a file, not the folder" in one_mistake(["score", "good.npy", "--labels", "kind"], capsys)
     assert "There is no file" in one_mistake(["score", "out", "--labels", "n" * 300 + ".csv"], capsys)
