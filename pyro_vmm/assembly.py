@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import InPython, Option, UserError
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.guides.amortized_normal import Covariance
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
@@ -23,6 +23,7 @@ from pyro_vmm.random_numbers import OwnRandomNumbers
 
 PRIORS = ("vamp-mixture", "gaussian-mixture", "vamp-prior", "standard-normal")
 NETWORKS = ("mlp", "conv")
+_unknown_network = ("is not known: choose 'mlp' or 'conv'", InPython(" or give a torch module"), ".")
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,12 @@ class Assembly:
 
     def _image_shape(self) -> Sequence[int]:
         if self.image_shape is None:
-            raise UserError("A convolutional network needs image_shape, (height, width) or (channels, height, width).")
+            raise UserError(
+                "is for images: ",
+                InPython("give image_shape, (height, width) or (channels, height, width), or "),
+                "use 'mlp'.",
+                option=Option("encoder", "conv"),
+            )
         return self.image_shape
 
     def _encoder(self) -> nn.Module:
@@ -115,7 +121,7 @@ class Assembly:
             return MLPEncoder(self.num_features, self._hidden, num_outputs=num_outputs)
         if self.encoder == "conv":
             return ConvEncoder(self._image_shape(), num_outputs)
-        raise UserError(f"encoder={self.encoder!r} is not known: choose {_listed(NETWORKS)} or give a torch module.")
+        raise UserError(*_unknown_network, option=Option("encoder", self.encoder))
 
     def _decoder(self, num_outputs: int) -> nn.Module:
         if isinstance(self.decoder, nn.Module):
@@ -124,9 +130,12 @@ class Assembly:
             return MLPDecoder(self.latent_dim, self._hidden[::-1], num_outputs=num_outputs)
         if self.decoder == "conv":
             if num_outputs != self.num_features:
-                raise UserError("decoder='conv' gives one output a feature: this likelihood needs more, use 'mlp'.")
+                raise UserError(
+                    "gives one output a feature, and this likelihood needs more: use 'mlp'.",
+                    option=Option("decoder", "conv"),
+                )
             return ConvDecoder(self.latent_dim, self._image_shape())
-        raise UserError(f"decoder={self.decoder!r} is not known: choose {_listed(NETWORKS)} or give a torch module.")
+        raise UserError(*_unknown_network, option=Option("decoder", self.decoder))
 
     def _prior(self, guide: AmortizedNormal, likelihood: Likelihood, x: Tensor | None) -> Prior:
         domain = self._domain(likelihood)
@@ -151,7 +160,7 @@ class Assembly:
                 )
             return self.prior
         if self.prior not in PRIORS:
-            raise UserError(f"prior={self.prior!r} is not known: choose {_listed(PRIORS)}.")
+            raise UserError(f"is not known: choose {_listed(PRIORS)}.", option=Option("prior", self.prior))
         if self.prior == "standard-normal":
             return StandardNormal(self.latent_dim)
         mixture: dict[str, Any] = {
@@ -185,8 +194,10 @@ class Assembly:
             return torch.full((self.num_components, self.num_features), low)
         if len(x) < self.num_components:
             raise UserError(
-                f"num_components={self.num_components} is more than the {len(x)} observations that pseudo-inputs start "
-                f"from: choose at most {len(x)}, or prior='gaussian-mixture'."
+                f"is more than the {len(x)} observations that pseudo-inputs start from: choose at most {len(x)}, or ",
+                Option("prior", "gaussian-mixture"),
+                ".",
+                option=Option("num_components", self.num_components),
             )
         return x[torch.randperm(len(x))[: self.num_components].to(x.device)]
 

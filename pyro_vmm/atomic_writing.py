@@ -1,18 +1,31 @@
 """Files that are whole or not there."""
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is, at every moment, either the old one or the whole new one, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files of one folder that belong together, each as :func:`write_atomically`.
+
+    None replaces its old one before all are on disk, so that a full disk leaves all the old ones.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in contents}
+    path = next(iter(contents))
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for path, content in contents.items():
+            with temporary[path].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in contents:
+            os.replace(temporary[path], path)
         # Until the folder is on disk, too, a power cut may undo the renaming, but not what is removed after it.
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -24,4 +37,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        for left in temporary.values():
+            with suppress(OSError):
+                left.unlink(missing_ok=True)

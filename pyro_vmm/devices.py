@@ -2,7 +2,7 @@
 
 import torch
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 
 
 def choose_device(name: str, option: str = "device") -> torch.device:
@@ -16,17 +16,17 @@ def choose_device(name: str, option: str = "device") -> torch.device:
         For another name, or CUDA where torch finds none.
     """
     if not isinstance(name, str):
-        raise UserError(f"{option}={name!r} is not known: choose 'auto', 'cpu' or 'cuda'.")
+        raise UserError("is not known: choose 'auto', 'cpu' or 'cuda'.", option=Option(option, name))
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.partition(":")[0] not in ("cpu", "cuda"):
-        raise UserError(f"{option}={name!r} is not known: choose 'auto', 'cpu' or 'cuda'.")
+        raise UserError("is not known: choose 'auto', 'cpu' or 'cuda'.", option=Option(option, name))
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"{option}={name!r}, but torch finds no CUDA device here: choose 'auto' or 'cpu'.")
+        raise UserError(Option(option, name), ", but torch finds no CUDA device here: choose 'auto' or 'cpu'.")
     try:
         return torch.device(name)
     except RuntimeError:
-        raise UserError(f"{option}={name!r} is not known: choose 'auto', 'cpu' or 'cuda'.") from None
+        raise UserError("is not known: choose 'auto', 'cpu' or 'cuda'.", option=Option(option, name)) from None
 
 
 def resident(x: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import InPython, UserError
 
 LARGEST = 2**31 - 1
 """Largest whole number taken: more is a slip, and overflows what it is multiplied with."""
@@ -32,17 +32,17 @@ def check_whole_number(value: Any, name: str, *, least: int = 1, most: int = LAR
     """
     if value is None and or_none:
         return
-    alternative = f", or None {or_none}" if or_none else ""
+    alternative = InPython(f", or None {or_none}" if or_none else "")
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-        raise UserError(f"{name} is {value!r}: it must be a whole number, at least {least}{alternative}.")
+        raise UserError(f"is {value!r}: it must be a whole number, at least {least}", alternative, ".", option=name)
     if int(value) > most:
-        raise UserError(f"{name} is {value!r}: it must be a whole number, at most {most}{alternative}.")
+        raise UserError(f"is {value!r}: it must be a whole number, at most {most}", alternative, ".", option=name)
 
 
 def check_positive(value: Any, name: str, noun: str = "number", *, finite: bool = True) -> None:
     """Raise :class:`UserError` unless ``value`` is a positive number, called ``noun``, and finite where ``finite``."""
     if not (is_number(value) and value > 0 and (math.isfinite(value) or not finite)):
-        raise UserError(f"{name} is {value!r}: it must be a positive {noun}.")
+        raise UserError(f"is {value!r}: it must be a positive {noun}.", option=name)
 
 
 def is_number(value: Any) -> bool:
@@ -53,7 +53,7 @@ def is_number(value: Any) -> bool:
 def check_seed(value: Any, name: str) -> None:
     """Raise :class:`UserError` unless ``value`` is a whole number that all random generators take."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**32:
-        raise UserError(f"{name} is {value!r}: it must be a whole number from 0 to {2**32 - 1}.")
+        raise UserError(f"is {value!r}: it must be a whole number from 0 to {2**32 - 1}.", option=name)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], owner: str) -> None:

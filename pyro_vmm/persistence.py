@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from pyro_vmm.atomic_writing import write_atomically
+from pyro_vmm.atomic_writing import write_together
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
 from pyro_vmm.random_numbers import OwnRandomNumbers
@@ -78,12 +78,15 @@ def write_model(directory: Path, config: dict[str, Any], model: nn.Module, guide
     content = save_tensors(tensors)
     # One may be of an earlier fit, if we are killed between writing the two.
     config = config | {"weights_sha256": hashlib.sha256(content).hexdigest()}
+    files = {
+        directory / "model.safetensors": content,
+        directory / "config.json": json.dumps(config, indent=1).encode(),
+    }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / "model.safetensors", content)
-        write_atomically(directory / "config.json", json.dumps(config, indent=1).encode())
+        write_together(files)
     except OSError as error:
-        raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from None
+        raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from error
 
 
 def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
@@ -176,6 +179,8 @@ def read_config(directory: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(path.read_text())
         found = (config["format"], int(config["version"]))
+    except NotADirectoryError:
+        raise UserError(f"{directory} is a file, not the folder of a fit: give the folder.") from None
     except FileNotFoundError:
         raise UserError(f"{directory} holds no model (no config.json): give the folder of a fit.") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

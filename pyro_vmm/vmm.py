@@ -32,7 +32,7 @@ from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.diagnosis import Diagnosis, Stability
 from pyro_vmm.diagnosis.arrays import diagnose_arrays
 from pyro_vmm.diagnosis.refits import refit_arrays
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, OptionWarning, UserError
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.likelihoods import Likelihood
@@ -324,11 +324,16 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         total_steps = self._max_epochs(len(training)) * num_minibatches(len(training), self.batch_size)
         svi = self._svi(total_steps)
         if svi.settled_at >= total_steps:
-            warnings.warn(
-                f"Training ends after {total_steps:,} steps, and kl_warmup_steps and prior_rest_steps last for "
-                f"{svi.settled_at:,}: raise max_epochs, or set them lower (0 for none).",
-                stacklevel=3,
+            too_short = OptionWarning(
+                f"Training ends after {total_steps:,} steps, and ",
+                Option("kl_warmup_steps"),
+                " and ",
+                Option("prior_rest_steps"),
+                f" last for {svi.settled_at:,}: raise ",
+                Option("max_epochs"),
+                ", or set them lower (0 for none).",
             )
+            warnings.warn(too_short, stacklevel=3)
         trainer = Trainer(
             svi,
             resident(x[training], device),
@@ -561,8 +566,9 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         likelihood_name = self.likelihood if isinstance(self.likelihood, str) else type(likelihood).__name__
         if self.standardize and (likelihood.whole_numbers or likelihood.encoder_sees == "log1p"):
             raise UserError(
-                f"standardize=True would turn counts into fractions, but likelihood='{likelihood_name}' is for counts: "
-                "leave it False."
+                "standardize=True would turn counts into fractions, but ",
+                Option("likelihood", likelihood_name),
+                " is for counts: leave it False.",
             )
         if fitting:
             # In float64: the squares of large values, and means of many, are beyond float32.

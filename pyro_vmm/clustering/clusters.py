@@ -30,7 +30,7 @@ def check_merging(merging: object, evidence_weight: float | None) -> None:
         For an unknown rule or a weight that is not positive.
     """
     if merging not in get_args(Merging):
-        raise UserError(f"merging is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.")
+        raise UserError(f"is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.", option="merging")
     if evidence_weight is not None:
         check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
 
@@ -170,9 +170,11 @@ class Clusters:
         found, most = len(self.merge_tree.utilised), self.components_in_use
         whole = isinstance(num_clusters, int | np.integer) and not isinstance(num_clusters, bool)
         if not whole:
-            raise UserError(f"num_clusters must be a whole number, not {num_clusters!r}: give one in 1..{most}.")
+            raise UserError(
+                f"must be a whole number, not {num_clusters!r}: give one in 1..{most}.", option="num_clusters"
+            )
         if not 1 <= num_clusters <= most:
-            raise UserError(self._out_of_range(num_clusters))
+            raise UserError(self._out_of_range(num_clusters), option="num_clusters")
         if num_clusters <= found or self.component_tree is None:
             return self.merge_tree.merge_responsibilities(arranged, num_clusters).astype(np.float64)
         return self.component_tree.merge_responsibilities(self._of_used(responsibilities), num_clusters).astype(
@@ -199,10 +201,10 @@ class Clusters:
         most, nothing_joined = self.components_in_use, bool((self.joined == np.arange(len(self.joined))).all())
         if self.component_tree is None and not nothing_joined:
             return (
-                f"num_clusters is {num_clusters}, and the model has {most} clusters. It was stored by version 0.1, without "
+                f"is {num_clusters}, and the model has {most} clusters. It was stored by version 0.1, without "
                 f"the joins that could be undone: give a number in 1..{most}, or call rejoin first."
             )
-        return f"num_clusters is {num_clusters}, but the mixture uses {most} components: give a number in 1..{most}."
+        return f"is {num_clusters}, but the mixture uses {most} components: give a number in 1..{most}."
 
     def shown(self, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         """The component that each column of :meth:`arrange` is shown by, ``[K]``: the heaviest of its cluster.

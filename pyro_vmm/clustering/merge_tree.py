@@ -116,12 +116,13 @@ class MergeTree:
         num_utilised = len(self.utilised)
         if isinstance(num_clusters, bool) or not isinstance(num_clusters, int | np.integer):
             raise UserError(
-                f"num_clusters must be a whole number, not {num_clusters!r}: give one in 1..{num_utilised}."
+                f"must be a whole number, not {num_clusters!r}: give one in 1..{num_utilised}.", option="num_clusters"
             )
         if not 1 <= num_clusters <= num_utilised:
             raise UserError(
-                f"num_clusters is {num_clusters}, but the mixture uses {num_utilised} components: "
-                f"give a number in 1..{num_utilised}."
+                f"is {num_clusters}, but the mixture uses {num_utilised} components: "
+                f"give a number in 1..{num_utilised}.",
+                option="num_clusters",
             )
         names = np.array(self.representatives, dtype=np.int64)
         for step in self.merges[: num_utilised - num_clusters]:

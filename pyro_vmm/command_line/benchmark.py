@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyro_vmm
+from pyro_vmm.command_line.printing import say, tell
 from pyro_vmm.devices import choose_device
 from pyro_vmm.errors import UserError
 
@@ -28,7 +29,7 @@ def benchmark(options: argparse.Namespace) -> bool:
     if options.seeds is not None and options.seeds < 1:
         raise UserError(f"--seeds is {options.seeds}: it must be at least 1.")
     table: Any = tables[options.name]
-    devices = [str(choose_device(device, option="--devices")) for device in options.devices]
+    devices = [str(choose_device(device, option="devices")) for device in options.devices]
     folder, results = _folders(options)
     trials = _planned(table, options)
     chosen = _chosen(trials, options.only)
@@ -36,13 +37,11 @@ def benchmark(options: argparse.Namespace) -> bool:
     left = [trial for trial in chosen if harness.finished(folder, trial) is None]
     if options.list:
         for trial in chosen:
-            print(f"{'to do' if trial in left else 'done '}  {trial.name}")
+            say(f"{'to do' if trial in left else 'done '}  {trial.name}")
         return True
     table.check(options.data_root, options.quick)
     _tell_of_other_sources(harness, folder, [trial for trial in chosen if trial not in left])
-    print(
-        f"{options.name}: {len(chosen) - len(left)} of {len(chosen)} trials done before, {len(left)} to do", flush=True
-    )
+    say(f"{options.name}: {len(chosen) - len(left)} of {len(chosen)} trials done before, {len(left)} to do")
     failed: list[str] = harness.run_trials(
         left,
         folder,
@@ -54,9 +53,9 @@ def benchmark(options: argparse.Namespace) -> bool:
     contents = harness.collect(table, trials, folder, _command(options), quick=options.quick)
     if contents["finished"]:
         written = harness.write_table(contents, results)
-        print(f"\n{written.read_text()}\n{written} (and .csv, .json); code in {root / 'benchmarks'}")
+        say(f"\n{written.read_text()}\n{written} (and .csv, .json); code in {root / 'benchmarks'}")
     if failed:
-        print(f"pyro-vmm: {len(failed)} trials failed: {', '.join(failed)}", file=sys.stderr)
+        tell(f"{len(failed)} trials failed: {', '.join(failed)}")
     return not failed
 
 
@@ -115,10 +114,9 @@ def _tell_of_other_sources(harness: Any, folder: Path, done: list[Any]) -> None:
     present = {part: now(part) for part in ("pyro_vmm", "benchmarks")}
     others = [trial.name for trial in done if harness.finished(folder, trial)["facts"]["source"] != present]
     if others:
-        print(
-            f"pyro-vmm: {len(others)} finished trials were made by another state of the source, whose defaults may differ "
-            f"({others[0]} is one): remove them from {folder} to run them again.",
-            file=sys.stderr,
+        tell(
+            f"{len(others)} finished trials were made by another state of the source, whose defaults may differ "
+            f"({others[0]} is one): remove them from {folder} to run them again."
         )
 
 

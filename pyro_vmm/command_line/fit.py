@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import os
 import shlex
 import sys
 import warnings
@@ -15,9 +16,9 @@ from pyro_vmm.command_line.determinism import determinism
 from pyro_vmm.command_line.fit_cells import FOR_CELLS, check_same_data, fit_cells, refuse
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder, in_words
+from pyro_vmm.command_line.printing import say
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.score import score
-from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.data import Dataset, load_input
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.data.other_formats import check_format
@@ -37,6 +38,8 @@ DIGITS = {
 # The networks first: components that die before there is an embedding take their observations to wrong neighbours.
 MNIST = {"kl_warmup_steps": 5_000, "prior_rest_steps": 5_000, "max_epochs": 60}
 DEFAULTS: dict[str, dict[str, Any]] = {"digits": DIGITS, "mnist": MNIST, "fashion-mnist": MNIST | {"latent_dim": 30}}
+MOST_THREADS = max(256, os.cpu_count() or 1)
+"""More than a process may start crash it."""
 OPTIONS = (
     "prior",
     "prior_inference",
@@ -60,27 +63,30 @@ OPTIONS = (
 )
 
 
-def demo(output: Path, seed: int) -> bool:
+def demo(options: argparse.Namespace) -> bool:
     """Fit scikit-learn's digits, then score the clusters; whether the fit came to its end.
 
     Deterministic: on so few observations another number of threads, which rounds otherwise, finds other clusters.
     """
     from pyro_vmm.command_line.main import parser
 
-    command = ["fit", "digits", "--output", str(output), "--seed", str(seed), "--device", "cpu", "--deterministic"]
+    command = ["fit", "digits", "--output", str(options.output), "--seed", str(options.seed)]
+    command += ["--device", "cpu", "--deterministic"]
     arguments = parser().parse_args(command)
     arguments.command_line, arguments.overwrite = command, True
-    arguments.how_to_go_on = shlex.join(["pyro-vmm", *command, "--resume"])
+    arguments.how_to_go_on = options.how_to_go_on = shlex.join(["pyro-vmm", *command, "--resume"])
     if not fit(arguments):
         return False
-    score(output, "label")
+    score(options.output, "label")
     return True
 
 
 def fit(arguments: argparse.Namespace) -> bool:
     """Fit a model and write the output folder; False if it was interrupted (``--resume`` then goes on)."""
-    if arguments.threads is not None and arguments.threads < 1:
-        raise UserError(f"--threads is {arguments.threads}: it must be at least 1.")
+    if arguments.threads is not None and not 1 <= arguments.threads <= MOST_THREADS:
+        raise UserError(f"--threads is {arguments.threads}: it must be at least 1 and at most {MOST_THREADS}.")
+    if not arguments.checkpoint_seconds >= 0:
+        raise UserError(f"--checkpoint-seconds is {arguments.checkpoint_seconds}: it must be a number of at least 0.")
     if not 0 <= arguments.seed < 2**32:
         raise UserError(f"--seed is {arguments.seed}: it must be a whole number from 0 to {2**32 - 1}.")
     with usual_settings(), determinism(arguments.deterministic, threads=arguments.threads), warnings.catch_warnings():
@@ -114,16 +120,15 @@ def _fit_arrays(arguments: argparse.Namespace) -> bool:
             folder.start(facts, storable_options(estimator), overwrite=arguments.overwrite)
         with StopOnSignal() as stop:
             checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
-            with warnings_in_one_line():
-                estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
+            estimator.fit(dataset.x, watchers=(stop, checkpoints), resume=resume)
         if not estimator.trainer_finished_:
             print(
                 f"Stopped {stop.where}; {arguments.how_to_go_on} goes on from there.",
                 file=sys.stderr,
             )
             return False
-        folder.write_results(estimator, dataset, facts)
-    print(
+        folder.write_results(estimator, dataset, facts, arguments.how_to_go_on)
+    say(
         f"{in_words(estimator.clusters_)}; "
         f"results, pictures and the model are in {arguments.output}.\n"
         f"One page for readers: {how_to_report(arguments.output)}"

@@ -4,11 +4,10 @@ import argparse
 import hashlib
 import inspect
 import json
-import re
+import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,12 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from pyro_vmm import persistence
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder, in_words
+from pyro_vmm.command_line.printing import say, warn
 from pyro_vmm.command_line.report import how_to_report
-from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
+from pyro_vmm.command_line.results import Results, storing_the_model
 from pyro_vmm.data import CellCounts
 from pyro_vmm.data.cell_files import read_cells, write_cells
+from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
 from pyro_vmm.single_cell import SingleCellVMM, storage
 from pyro_vmm.single_cell.annotation import write_annotation
@@ -74,21 +75,6 @@ FOR_CELLS = (
     "standard_normal_steps",
 )
 """Options that mean nothing elsewhere."""
-IN_THE_COMMANDS_WORDS = {
-    "n_latent": "latent_dim",
-    "gene_likelihood": "likelihood",
-    "categorical_covariate_keys": "--covariates",
-    "continuous_covariate_keys": "--covariates",
-    "batch_key": "--batch-key",
-    "size_factor_key": "--size-factor-key",
-    "allow_non_counts=True": "--allow-non-counts",
-    "accelerator=": "--device ",
-    "layer='": "--layer '",
-    "layer=None for adata.X": "no --layer for adata.X",
-    "or None for adata.X": "or no --layer for adata.X",
-    ", or normalization='layer'": "",
-    " or a pyro_vmm.likelihoods.Likelihood": "",
-}
 
 
 def fit_cells(arguments: argparse.Namespace) -> bool:
@@ -97,45 +83,46 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
     path = Path(arguments.input)
     if arguments.infer_library_size and arguments.size_factor_key is not None:
         raise UserError("--size-factor-key gives the library sizes that --infer-library-size would infer: choose one.")
-    if path.resolve() == (arguments.output / "adata.h5ad").resolve():
+    if os.path.realpath(path) == os.path.realpath(arguments.output / "adata.h5ad"):
         raise UserError(f"--output {arguments.output} would write over the input {path}: give another folder.")
-    with warnings_in_one_line(), _in_the_commands_words():
-        adata = read_cells(path)
-        model = _model_of(adata, path, arguments)
-        training = _given(arguments, OF_TRAINING)
-        facts = {
-            "input": str(path),
-            "num_observations": len(model.cells.cell_names),
-            "num_features": len(model.cells.gene_names),
-            "data_sha256": cells_sha256(model.cells),
-            "command": shlex.join(["pyro-vmm", *arguments.command_line]),
-            "threads": torch.get_num_threads(),
-            "deterministic": arguments.deterministic,
-            "setup": model.setup.to_dict(),
-            "training": _defaults_of_training() | training,
-        }
-        check_same_data(arguments, facts)
-        with OutputFolder(arguments.output) as folder:
-            options = persistence.storable(model.options)
-            resume = folder.resume(facts, options) if arguments.resume else None
-            if not arguments.resume:
-                folder.start(facts, options, kind=persistence.SINGLE_CELL)
-            with StopOnSignal() as stop:
-                checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
-                model.train(
-                    **training,
-                    enable_progress_bar=not arguments.quiet,
-                    watchers=(stop, checkpoints),
-                    resume=resume,
-                )
-            if not model.trainer_finished_:
-                print(
-                    f"Stopped {stop.where}; {arguments.how_to_go_on} goes on from there.",
-                    file=sys.stderr,
-                )
-                return False
-            _write_results(folder, model, adata, facts)
-    print(
+    adata = read_cells(path)
+    model = _model_of(adata, path, arguments)
+    training = _given(arguments, OF_TRAINING)
+    facts = {
+        "input": str(path),
+        "num_observations": len(model.cells.cell_names),
+        "num_features": len(model.cells.gene_names),
+        "data_sha256": cells_sha256(model.cells),
+        "command": shlex.join(["pyro-vmm", *arguments.command_line]),
+        "threads": torch.get_num_threads(),
+        "deterministic": arguments.deterministic,
+        "setup": model.setup.to_dict(),
+        "training": _defaults_of_training() | training,
+    }
+    check_same_data(arguments, facts)
+    for sentence in leave_out_unwritable(adata):
+        warn(sentence)
+    with OutputFolder(arguments.output) as folder:
+        options = persistence.storable(model.options)
+        resume = folder.resume(facts, options) if arguments.resume else None
+        if not arguments.resume:
+            folder.start(facts, options, kind=persistence.SINGLE_CELL)
+        with StopOnSignal() as stop:
+            checkpoints = CheckpointWriter(folder.checkpoint, arguments.checkpoint_seconds)
+            model.train(
+                **training,
+                enable_progress_bar=not arguments.quiet,
+                watchers=(stop, checkpoints),
+                resume=resume,
+            )
+        if not model.trainer_finished_:
+            print(
+                f"Stopped {stop.where}; {arguments.how_to_go_on} goes on from there.",
+                file=sys.stderr,
+            )
+            return False
+        _write_results(folder, model, adata, facts, arguments.how_to_go_on)
+    say(
         f"{in_words(model.clusters_)}; "
         f"results, pictures, the model and the annotated cells are in {arguments.output}.\n"
         f"One page for readers: {how_to_report(arguments.output)}"
@@ -186,7 +173,7 @@ def _model_of(adata: "AnnData", path: Path, arguments: argparse.Namespace) -> Si
             allow_non_counts=arguments.allow_non_counts,
         )
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: ", *error.args) from None
     return SingleCellVMM(adata, **options)
 
 
@@ -210,25 +197,22 @@ def _defaults_of_training() -> dict[str, Any]:
     return {name: parameters[name].default for name in OF_TRAINING.values()}
 
 
-@contextmanager
-def _in_the_commands_words() -> Iterator[None]:
-    """Let messages call options what they are called on the command line."""
-    try:
-        yield
-    except UserError as error:
-        told = str(error)
-        for name, word in IN_THE_COMMANDS_WORDS.items():
-            start, end = (r"\b" if letter.isalnum() else "" for letter in (name[0], name[-1]))
-            told = re.sub(start + re.escape(name) + end, word, told)
-        raise UserError(told) from None
+def _write_results(
+    folder: OutputFolder, model: SingleCellVMM, adata: "AnnData", facts: dict[str, Any], how_to_go_on: str
+) -> None:
+    """Write everything that a finished fit leaves behind, the model first; raise ``ResultsMissing`` if something is."""
+    with storing_the_model():
+        storage.save(model, folder.path, extra={"fit": facts})
+    results = Results(folder.path, how_to_go_on)
+    with results.part("clusters and embedding"):
+        latent, responsibilities = model.get_latent_representation(), model.predict_proba()
+        with results.part("history.csv, latent.npy and clusters.csv"):
+            folder.write_tables(as_elbos(model.history), model.cells.cell_names, latent, responsibilities)
+        with results.part("adata.h5ad"):
+            write_annotation(model, adata, latent, responsibilities)
+            write_cells(adata, folder.path / "adata.h5ad")
+        with results.pictures():
+            from pyro_vmm.plotting import save_figures
 
-
-def _write_results(folder: OutputFolder, model: SingleCellVMM, adata: "AnnData", facts: dict[str, Any]) -> None:
-    from pyro_vmm.plotting import save_figures
-
-    latent, responsibilities = model.get_latent_representation(), model.predict_proba()
-    folder.write_tables(as_elbos(model.history), model.cells.cell_names, latent, responsibilities)
-    save_figures(folder.path / "figures", model)
-    write_annotation(model, adata, latent, responsibilities)
-    write_cells(adata, folder.path / "adata.h5ad")
-    storage.save(model, folder.path, extra={"fit": facts})
+            save_figures(folder.path / "figures", model)
+    results.finish()

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,14 +12,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pyro_vmm import __version__
 from pyro_vmm.command_line.failures import failure
+from pyro_vmm.command_line.printing import printing, tell
+from pyro_vmm.command_line.results import ResultsMissing
+from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.errors import UserError
 
 FAILED, USER_MISTAKE, INTERRUPTED = 1, 2, 130
+THE_SAME_COMMAND = "the same command with --resume"
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(USER_MISTAKE, f"pyro-vmm: {message} (pyro-vmm --help lists what there is)\n")
+
+
+def _folder(name: str) -> Path:
+    if not name:
+        raise argparse.ArgumentTypeError("name a folder; this one is empty")
+    return Path(name)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,8 +39,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     demo = commands.add_parser("demo", help="fit scikit-learn's digits and score the clusters: minutes on two cores")
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
+    demo.add_argument("--output", type=_folder, default=Path("demo-output"), metavar="DIR")
     demo.add_argument("--seed", type=int, default=0)
+    demo.set_defaults(how_to_go_on="the same command")
 
     fit = commands.add_parser("fit", help="fit a model to images, an array file or single cells")
     fit.add_argument(
@@ -39,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="INPUT",
         help="digits, mnist, fashion-mnist, FILE.npz/.npy/.csv/.parquet, or single cells, FILE.h5ad/.zarr",
     )
-    fit.add_argument("--output", type=Path, required=True, metavar="DIR")
+    fit.add_argument("--output", type=_folder, required=True, metavar="DIR")
     fit.add_argument("--data-root", type=Path, metavar="DIR", help="where torchvision finds or puts its images")
     fit.add_argument("--label-column", metavar="COLUMN", help="a column of the file that is a label, not a feature")
     fit.add_argument("--prior", help="vamp-mixture (default), gaussian-mixture, vamp-prior or standard-normal")
@@ -105,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--quiet", action="store_true", help="no progress bar")
 
     # What no option sets: see ``demo`` and ``stability``.
-    fit.set_defaults(overwrite=False, data_sha256=None, how_to_go_on="the same command with --resume")
+    fit.set_defaults(overwrite=False, data_sha256=None, how_to_go_on=THE_SAME_COMMAND)
 
     cells = fit.add_argument_group("single cells (.h5ad, .zarr)", "raw counts and what else is known of the cells")
     cells.add_argument("--layer", metavar="NAME", help="layer of the counts; X by default, and 'raw' for the raw X")
@@ -154,6 +164,7 @@ def parser() -> argparse.ArgumentParser:
     stability = commands.add_parser("stability", help="fit again with other seeds and say how far the clusters agree")
     stability.add_argument("directory", type=Path, metavar="DIR", help="a finished fit; the others go into DIR/seeds")
     stability.add_argument("--num-seeds", type=int, default=5, metavar="S", help="seeds in all (default 5)")
+    stability.set_defaults(how_to_go_on="the same command")
     stability.add_argument("--quiet", action="store_true", help="no progress bars")
 
     report = commands.add_parser("report", help="write DIR/report.html: one page with pictures, diagnosis and tables")
@@ -204,62 +215,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 on success, 2 for a mistake of the user (told in one line on stderr), 1 when a number ceased to be
-        finite or disk or memory did not suffice (told likewise), 130 when interrupted.
+        Exit status: 0 on success, 2 for a mistake of the user (said in one line on stderr), 1 when a number ceased to be
+        finite, disk or memory did not suffice, or a part of the results could not be written (said likewise), 130 when
+        interrupted.
     """
+    if arguments is None:
+        # The command's own process: no display is needed, and none that was chosen for others has to be there.
+        os.environ["MPLBACKEND"] = "agg"
+    with printing():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
-    options.command_line = list(sys.argv[1:] if arguments is None else arguments)
+    options.command_line = arguments
     try:
-        if options.command == "score":
-            from pyro_vmm.command_line.score import score
-
-            score(
-                options.directory,
-                options.labels,
-                batch_key=options.batch_key,
-                num_clusters=options.num_clusters,
-                surgery=not options.no_surgery,
-            )
-            return 0
-        if options.command == "report":
-            from pyro_vmm.command_line.report import report
-
-            report(options.directory, options.labels, options.batch_key)
-            return 0
-        if options.command == "stability":
-            from pyro_vmm.command_line.stability import stability
-
-            return 0 if stability(options.directory, options.num_seeds, quiet=options.quiet) else INTERRUPTED
-        if options.command == "benchmark":
-            from pyro_vmm.command_line.benchmark import benchmark
-
-            return 0 if benchmark(options) else FAILED
-        from pyro_vmm.command_line.fit import demo, fit
-
-        finished = demo(options.output, options.seed) if options.command == "demo" else fit(options)
-        return 0 if finished else INTERRUPTED
+        with warnings_in_one_line(options):
+            return _command(options)
     except UserError as error:
-        _tell(str(error))
+        from pyro_vmm.command_line.flags import in_the_commands_words
+
+        tell(in_the_commands_words(error, options))
         return USER_MISTAKE
-    except BrokenPipeError:
-        # Whoever read our output (head, say) has seen enough; Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ArithmeticError, ImportError, OSError, MemoryError, RuntimeError) as error:
-        told = failure(error)
-        if told is None:
+    except (ArithmeticError, ImportError, OSError, MemoryError, RuntimeError, ResultsMissing) as error:
+        reason = failure(error, options)
+        if reason is None:
             raise
-        _tell(told)
+        tell(reason)
         return FAILED
     except KeyboardInterrupt:
-        _tell("interrupted.")
+        tell("interrupted.")
         return INTERRUPTED
 
 
-def _tell(sentence: str) -> None:
-    """One line on stderr; where that is a file on the full disk which the sentence is about, the exit status has to do."""
-    with suppress(OSError):
-        print(f"pyro-vmm: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+def _command(options: argparse.Namespace) -> int:
+    if options.command == "score":
+        from pyro_vmm.command_line.score import score
+
+        score(
+            options.directory,
+            options.labels,
+            batch_key=options.batch_key,
+            num_clusters=options.num_clusters,
+            surgery=not options.no_surgery,
+        )
+        return 0
+    if options.command == "report":
+        from pyro_vmm.command_line.report import report
+
+        report(options.directory, options.labels, options.batch_key)
+        return 0
+    if options.command == "stability":
+        from pyro_vmm.command_line.stability import stability
+
+        return 0 if stability(options.directory, options.num_seeds, quiet=options.quiet) else INTERRUPTED
+    if options.command == "benchmark":
+        from pyro_vmm.command_line.benchmark import benchmark
+
+        return 0 if benchmark(options) else FAILED
+    from pyro_vmm.command_line.fit import demo, fit
+
+    finished = demo(options) if options.command == "demo" else fit(options)
+    return 0 if finished else INTERRUPTED
 
 
 if __name__ == "__main__":

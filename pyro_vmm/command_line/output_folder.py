@@ -5,7 +5,6 @@ import fcntl
 import io
 import json
 import shutil
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,8 +15,10 @@ import pandas as pd
 from pyro_vmm import persistence
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
+from pyro_vmm.command_line.printing import tell, warn
+from pyro_vmm.command_line.results import Results, storing_the_model
 from pyro_vmm.data import Dataset
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 from pyro_vmm.training.checkpoint import holds_checkpoint
 from pyro_vmm.vmm import VMM
 
@@ -63,7 +64,7 @@ class OutputFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._started and isinstance(error, UserError) and not self.checkpoint.exists():
-            # An option that could not be used: the mended command is not to find an earlier fit here.
+            # An option that could not be used: the corrected command is not to find an earlier fit here.
             (self.path / "config.json").unlink(missing_ok=True)
         self._lock.close()
 
@@ -84,7 +85,12 @@ class OutputFolder:
             shutil.rmtree(self.checkpoint)
         config = {"format": persistence.FORMAT, "version": persistence.VERSION, "kind": kind}
         config |= {"estimator": options, "versions": persistence.versions(), "fit": facts}
-        write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
+        try:
+            write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
+        except OSError as error:
+            raise UserError(
+                f"--output {self.path} cannot be written ({error.strerror}): make room, or give another folder."
+            ) from None
         self._started = True
 
     def resume(self, facts: dict[str, Any], options: dict[str, Any]) -> Path | None:
@@ -104,39 +110,59 @@ class OutputFolder:
         now = json.loads(json.dumps(options | _options_in(facts)))
         if before.get("learning_rate_schedule") == "cosine" and before.get("max_epochs") != now["max_epochs"]:
             raise UserError(
-                f"The fit in {self.path} was begun with max_epochs={before.get('max_epochs')!r}, where its cosine schedule "
-                f"ends, not {now['max_epochs']!r}: resume with the same."
+                f"The fit in {self.path} was begun with ",
+                Option("max_epochs", before.get("max_epochs")),
+                f", where its cosine schedule ends, not {now['max_epochs']!r}: resume with the same.",
             )
         for name, value in now.items():
             if name not in LONGER_OR_SHORTER and before.get(name) != value:
                 raise UserError(
-                    f"The fit in {self.path} was begun with {name}={before.get(name)!r}, not {value!r}: resume with the "
-                    "same options (max-epochs, patience and device may differ)."
+                    f"The fit in {self.path} was begun with ",
+                    Option(name, before.get(name)),
+                    ", not ",
+                    Option(name, value),
+                    ": resume with the same options (",
+                    Option("max_epochs"),
+                    ", ",
+                    Option("patience"),
+                    " and ",
+                    Option("device"),
+                    " may differ).",
                 )
         threads = config["fit"].get("threads", facts["threads"])
         if threads != facts["threads"]:
-            print(
-                f"pyro-vmm: warning: the fit was begun with {threads} threads, not {facts['threads']}: sums round "
-                f"otherwise, so it will not end in the same bits as an uninterrupted one (--threads {threads} would).",
-                file=sys.stderr,
+            warn(
+                f"the fit was begun with {threads} threads, not {facts['threads']}: sums round "
+                f"otherwise, so it will not end in the same bits as an uninterrupted one (--threads {threads} would)."
             )
         if "fitted" not in config and not holds_checkpoint(self.checkpoint):
-            print("pyro-vmm: the fit was stopped before its first checkpoint and begins anew.", file=sys.stderr)
+            tell("the fit was stopped before its first checkpoint and begins anew.")
             return None
         return self.checkpoint
 
-    def write_results(self, estimator: VMM, dataset: Dataset, facts: dict[str, Any]) -> None:
-        """Write everything that a finished fit leaves behind; labels of the data set are not read."""
-        from pyro_vmm.plotting import save_figures
+    def write_results(self, estimator: VMM, dataset: Dataset, facts: dict[str, Any], how_to_go_on: str) -> None:
+        """Write everything that a finished fit leaves behind, the model first; labels of the data set are not read.
 
-        responsibilities = estimator.predict_proba(dataset.x)
-        self.write_tables(estimator.history_, dataset.ids, estimator.transform(dataset.x), responsibilities)
-        names = None if dataset.image_shape else list(dataset.feature_names)
-        save_figures(self.path / "figures", estimator, dataset.x, feature_names=names)
-        persistence.save(estimator, self.path, extra={"fit": facts})
+        Raises
+        ------
+        ResultsMissing
+            If the model could be stored, but not all that goes with it.
+        """
+        with storing_the_model():
+            persistence.save(estimator, self.path, extra={"fit": facts})
+        results = Results(self.path, how_to_go_on)
+        with results.part("clusters and embedding"):
+            responsibilities, latent = estimator.predict_proba(dataset.x), estimator.transform(dataset.x)
+            self.write_tables(estimator.history_, dataset.ids, latent, responsibilities)
+            with results.pictures():
+                from pyro_vmm.plotting import save_figures
+
+                names = None if dataset.image_shape else list(dataset.feature_names)
+                save_figures(self.path / "figures", estimator, dataset.x, feature_names=names)
+        results.finish()
 
     def write_tables(self, history: pd.DataFrame, ids: Any, latent: Any, responsibilities: Any) -> None:
-        """Write ``history.csv``, ``latent.npy`` and ``clusters.csv``, each atomically.
+        """Write ``latent.npy``, ``clusters.csv`` and ``history.csv``, each atomically.
 
         Parameters
         ----------
@@ -149,9 +175,11 @@ class OutputFolder:
         """
         embedding = io.BytesIO()
         np.save(embedding, latent)
-        write_atomically(self.path / "history.csv", history.to_csv(index=False).encode())
         write_atomically(self.path / "latent.npy", embedding.getvalue())
-        write_atomically(self.path / "clusters.csv", _clusters(ids, responsibilities).encode())
+        table = _clusters(ids, responsibilities).encode(errors="backslashreplace")
+        write_atomically(self.path / "clusters.csv", table)
+        # Last: by its epochs a report knows whether the three are of the model that is stored.
+        write_atomically(self.path / "history.csv", history.to_csv(index=False).encode())
 
 
 def in_words(clusters: Clusters) -> str:

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
+from pyro_vmm.command_line.printing import say
 
 
 def report(directory: Path, labels: str | None = None, batch_key: str | None = None) -> Path:
@@ -16,9 +16,8 @@ def report(directory: Path, labels: str | None = None, batch_key: str | None = N
     """
     from pyro_vmm.report import write_report
 
-    with warnings_in_one_line():
-        path = write_report(directory, labels=labels, batch_key=batch_key)
-    print(f"The report is in {path} ({path.stat().st_size / 1e6:.1f} MB); it can be sent as it is.")
+    path = write_report(directory, labels=labels, batch_key=batch_key)
+    say(f"The report is in {path} ({path.stat().st_size / 1e6:.1f} MB); it can be sent as it is.")
     return path
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyro_vmm import persistence
+from pyro_vmm.command_line.printing import say
 from pyro_vmm.command_line.score_cells import score_cells
 from pyro_vmm.data import load_input, load_labels
 from pyro_vmm.errors import UserError
@@ -58,7 +59,8 @@ def score(
     clusters = scores_of_responsibilities(truth, responsibilities)
     scores: dict[str, Any] = {"clusters": clusters, "labels": labels, "num_clusters": num_clusters, "fit": facts}
     scores |= {"epochs": estimator.n_iter_, "versions": persistence.versions(), "cores": os.cpu_count()}
-    print(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
+    write_scores(directory / "scores.json", scores)
+    say(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
     if surgery:
         _, held_out = split_rows(len(dataset.x), estimator.validation_fraction, seed_of(estimator))
         rows = held_out if len(held_out) else np.arange(len(dataset.x))
@@ -66,11 +68,9 @@ def score(
         scores["elbo_surgery"] = elbo_surgery(
             estimator.model_, estimator.guide_, x.to(estimator._evaluation.device)
         ).as_dict()
-        print()
-        print(
-            format_table([{"held out, nats": name, "value": value} for name, value in scores["elbo_surgery"].items()])
-        )
-    write_scores(directory / "scores.json", scores)
+        write_scores(directory / "scores.json", scores)
+        table = [{"held out, nats": name, "value": value} for name, value in scores["elbo_surgery"].items()]
+        say("\n" + format_table(table))
     return scores
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_vmm import persistence
 from pyro_vmm.command_line.fit_cells import cells_sha256
-from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
+from pyro_vmm.command_line.printing import say
 from pyro_vmm.data import load_labels
 from pyro_vmm.data.cell_covariates import read_categories
 from pyro_vmm.data.cell_files import read_cells
@@ -32,13 +32,6 @@ def score_cells(
     UserError
         If the fit is not finished, its input has changed or gone, or labels or batches do not fit.
     """
-    with warnings_in_one_line():
-        return _scores(directory, facts, labels, batch_key, num_clusters)
-
-
-def _scores(
-    directory: Path, facts: dict[str, Any], labels: str, batch_key: str | None, num_clusters: int | None
-) -> dict[str, Any]:
     adata = read_cells(Path(facts["input"]))
     model = SingleCellVMM.load(directory, adata)
     if cells_sha256(model.cells) != facts["data_sha256"]:
@@ -61,21 +54,21 @@ def _scores(
     if batches is not None and clusters["classes"] < 2:
         raise UserError(f"--labels {labels} has one class: scores of integration need at least 2.")
     write_scores(directory / "scores.json", scores)
-    print(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
+    say(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
     if batches is not None and importlib.util.find_spec("scib_metrics") is None:
-        print("\nNo scores of integration: they need the package scib-metrics, pip install scib-metrics.")
+        say("\nNo scores of integration: they need the package scib-metrics, pip install scib-metrics.")
     elif batches is not None:
         scores["integration"] = integration_scores(
             model.cells.counts, model.get_latent_representation(), np.asarray(truth), batches
         )
-        print()
-        print(format_table([{"integration": name, "value": value} for name, value in scores["integration"].items()]))
         write_scores(directory / "scores.json", scores)
+        table = [{"integration": name, "value": value} for name, value in scores["integration"].items()]
+        say("\n" + format_table(table))
     return scores
 
 
 def _batches(adata: "AnnData", column: str) -> np.ndarray:
-    codes, categories = read_categories(adata.obs, column, role="--batch-key")
+    codes, categories = read_categories(adata.obs, column, role="batch_key")
     if len(categories) < 2:
         raise UserError(
             f"--batch-key {column} has one batch, {categories[0]!r}: scores of integration need at least 2."

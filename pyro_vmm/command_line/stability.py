@@ -9,6 +9,7 @@ import numpy as np
 from pyro_vmm import persistence
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.command_line.fit import fit
+from pyro_vmm.command_line.printing import say
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.diagnosis import stability as agreement
 from pyro_vmm.diagnosis.stability_table import stability_table
@@ -44,7 +45,7 @@ def stability(directory: Path, num_seeds: int, *, quiet: bool = False) -> bool:
     for seed in range(own_seed + 1, own_seed + num_seeds):
         folder = directory / "seeds" / str(seed)
         if not _is_done(folder, first):
-            print(f"Seed {seed}, fit {len(fits) + 1} of {num_seeds}, in {folder}", flush=True)
+            say(f"Seed {seed}, fit {len(fits) + 1} of {num_seeds}, in {folder}")
             if not fit(_same_fit(first, folder, seed, quiet=quiet)):
                 return False
         fits[seed] = read_fit(folder)
@@ -52,8 +53,8 @@ def stability(directory: Path, num_seeds: int, *, quiet: bool = False) -> bool:
     found = agreement(runs, list(fits))
     table = stability_table(found, runs, first.clusters["id"].to_numpy())
     write_atomically(directory / "stability.csv", table.to_csv(index=False, float_format="%.6f").encode())
-    print(found)
-    print(f"Consensus clusters are in {directory / 'stability.csv'}.\nOne page for readers: {how_to_report(directory)}")
+    say(str(found))
+    say(f"Consensus clusters are in {directory / 'stability.csv'}.\nOne page for readers: {how_to_report(directory)}")
     return True
 
 
@@ -77,7 +78,8 @@ def _same_fit(first: FitFolder, folder: Path, seed: int, *, quiet: bool) -> argp
 
 def _is_done(folder: Path, first: FitFolder) -> bool:
     """Whether the folder holds a finished fit that differs in its seed alone."""
-    if not (folder / "config.json").exists():
+    # Not all are there where a disk was full: resuming writes the rest.
+    if not all((folder / name).exists() for name in ("config.json", "latent.npy", "clusters.csv", "history.csv")):
         return False
     return "fitted" in persistence.read_config(folder) and _definition(read_fit(folder)) == _definition(first)
 

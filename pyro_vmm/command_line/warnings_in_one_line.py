@@ -1,26 +1,37 @@
-"""Warnings told as the command tells everything else: one line on stderr, no source line."""
+"""Warnings shown as the command shows everything else: one line on stderr, no source line."""
 
-import sys
+import argparse
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pyro_vmm.data import DataWarning
+from pyro_vmm.command_line.printing import warn
 
 
 @contextmanager
-def warnings_in_one_line() -> Iterator[None]:
-    """Show every :class:`~pyro_vmm.data.DataWarning` as ``pyro-vmm: warning: ...``, once; and other warnings alike, if shown."""
-    told: set[str] = set()
+def warnings_in_one_line(options: argparse.Namespace) -> Iterator[None]:
+    """Show warnings as ``pyro-vmm: warning: ...``, each once, and every :class:`~pyro_vmm.data.DataWarning`.
 
-    def tell(message: Any, *_: Any, **__: Any) -> None:
-        line = " ".join(str(message).split())
-        if line not in told:
-            told.add(line)
-            print(f"pyro-vmm: warning: {line}", file=sys.stderr)
+    Parameters
+    ----------
+    options
+        Of the command that is run, whose flags they name.
+    """
+    from pyro_vmm.command_line.flags import in_the_commands_words
+    from pyro_vmm.data import DataWarning
+    from pyro_vmm.errors import Message, OptionWarning
+
+    shown: set[str] = set()
+
+    def show(message: Any, *_: Any, **__: Any) -> None:
+        words = in_the_commands_words(message, options) if isinstance(message, Message) else str(message)
+        if words not in shown:
+            shown.add(words)
+            warn(words)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
-        warnings.showwarning = tell
+        warnings.simplefilter("always", OptionWarning)
+        warnings.showwarning = show
         yield

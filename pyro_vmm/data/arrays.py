@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.data.sparse_structure import check_sparse_structure, check_sparse_tensor
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 
 MAXIMUM_COUNT = 2**24
 """Float32 holds every whole number up to it, and not the next."""
@@ -83,12 +83,17 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, 
     else:
         mend = f"scale to [{low:g}, {high:g}]"
     # Kept apart from the choice above: a user who already chose 'normal' must not be sent back to it.
-    alternative = "" if whole_numbers or likelihood_name == "normal" else " or choose likelihood='normal'"
+    alternative: tuple[str | Option, ...] = (" or choose ", Option("likelihood", "normal"))
+    if whole_numbers or likelihood_name == "normal":
+        alternative = ()
     support = f"[{low:g}, {high:g}]" if math.isfinite(high) else f"[{low:g}, inf)"
     raise UserError(
-        f"likelihood='{likelihood_name}' needs values in {support}, but the data range over "
+        f"needs values in {support}, but the data range over "
         f"[{x.min():g}, {x.max():g}], first outside at observation {row} (counting from 0), feature {column}, "
-        f"where the value is {x[row, column]:g}: {mend}{alternative}."
+        f"where the value is {x[row, column]:g}: {mend}",
+        *alternative,
+        ".",
+        option=Option("likelihood", likelihood_name),
     )
 
 
@@ -110,18 +115,21 @@ def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
     if (largest := float(x.max())) >= MAXIMUM_COUNT:
         row, column = (int(index) for index in np.argwhere(x == x.max())[0])
         raise UserError(
-            f"likelihood='{likelihood_name}' takes counts below {MAXIMUM_COUNT} (2**24), which are exact in float32, but at "
-            f"observation {row} (counting from 0), feature {column}, the value is {largest:g}: check it, or choose "
-            "likelihood='normal'."
+            f"takes counts below {MAXIMUM_COUNT} (2**24), which are exact in float32, but at "
+            f"observation {row} (counting from 0), feature {column}, the value is {largest:g}: check it, or choose ",
+            Option("likelihood", "normal"),
+            ".",
+            option=Option("likelihood", likelihood_name),
         )
     fractional = x != np.rint(x)
     if not fractional.any():
         return
     row, column = (int(index) for index in np.argwhere(fractional)[0])
     raise UserError(
-        f"likelihood='{likelihood_name}' needs whole numbers, but {int(fractional.sum())} values are not, the first at "
+        f"needs whole numbers, but {int(fractional.sum())} values are not, the first at "
         f"observation {row} (counting from 0), feature {column}, where the value is {x[row, column]:g}: give raw counts, "
-        "not normalised values."
+        "not normalised values.",
+        option=Option("likelihood", likelihood_name),
     )
 
 

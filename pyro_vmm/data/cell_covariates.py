@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.data.arrays import listed
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,11 +114,15 @@ def read_numbers(obs: "pd.DataFrame", column: str, *, role: str, of_model: bool 
             advice = f"convert it, as with ({quoted} - {quoted}.min()).dt.total_seconds()"
         elif is_timedelta64_dtype(series.dtype):
             advice = f"convert it, as with {quoted}.dt.total_seconds()"
+        otherwise: tuple[str | Option, ...] = ()
         if role == "continuous_covariate_keys" and not of_model:
-            advice += ", or give it in categorical_covariate_keys"
+            otherwise = (", or give it in ", Option("categorical_covariate_keys"))
         raise UserError(
-            f"adata.obs[{column!r}] ({role}) is not numeric (dtype {series.dtype}, first value "
-            f"{str(series.iloc[0])!r}): {advice}."
+            f"{quoted} (",
+            Option(role),
+            f") is not numeric (dtype {series.dtype}, first value {str(series.iloc[0])!r}): {advice}",
+            *otherwise,
+            ".",
         )
     numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
     _check_complete(np.isnan(numbers), obs, column, role)
@@ -177,13 +181,17 @@ def _column(obs: "pd.DataFrame", column: str, role: str, *, of_model: bool) -> "
             add = f"add it, as with adata.obs[{column!r}] = adata.obs[{near[0]!r}]" if near else "add it"
             without = WITHOUT_THE_BATCH if role == "batch_key" else ""
             raise UserError(
-                f"adata.obs has no column {column!r}, which the model was fitted with ({role}): {add}{without}."
+                f"adata.obs has no column {column!r}, which the model was fitted with (",
+                Option(role),
+                f"): {add}{without}.",
             )
         there = f"its columns are {listed(names)}." if names else "it has no columns."
         advice = f"did you mean {listed(near)}?" if near else there
-        raise UserError(f"adata.obs has no column {column!r} ({role}): {advice}")
+        raise UserError(f"adata.obs has no column {column!r} (", Option(role), f"): {advice}")
     if names.count(column) > 1:
-        raise UserError(f"adata.obs has {names.count(column)} columns called {column!r} ({role}): rename all but one.")
+        raise UserError(
+            f"adata.obs has {names.count(column)} columns called {column!r} (", Option(role), "): rename all but one."
+        )
     return obs[column]
 
 
@@ -236,4 +244,4 @@ def _refuse(bad: NDArray[np.bool_], obs: "pd.DataFrame", column: str, role: str,
     first = str(obs.index[int(np.argmax(bad))])
     where = f"at cell {first!r}" if number == 1 else f"the first at cell {first!r}"
     told = f"one {adjective} value" if number == 1 else f"{number} {adjective} values"
-    raise UserError(f"adata.obs[{column!r}] ({role}) has {told}, {where}: {mend}.")
+    raise UserError(f"adata.obs[{column!r}] (", Option(role), f") has {told}, {where}: {mend}.")

@@ -14,6 +14,7 @@ from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.data.claimed_sizes import check_hdf5, check_zarr
 from pyro_vmm.data.inputs import check_file
 from pyro_vmm.data.unreadable_cells import first_line, why_unreadable
+from pyro_vmm.data.writable_cells import as_h5ad_is_written
 from pyro_vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,11 +75,8 @@ def write_cells(adata: "AnnData", path: Path) -> None:
     # Composed in memory: on a full disk HDF5 does not fail, it crashes the process.
     content = io.BytesIO()
     try:
-        with warnings.catch_warnings(), anndata.settings.override(allow_write_nullable_strings=True):
-            warnings.simplefilter("ignore")
-            with h5py.File(content, "w") as file:
-                # Columns of text stay what they are.
-                anndata.io.write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip"})
+        with as_h5ad_is_written(), h5py.File(content, "w") as file:
+            anndata.io.write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip"})
     except MemoryError:
         raise
     except Exception as error:
@@ -89,7 +87,7 @@ def write_cells(adata: "AnnData", path: Path) -> None:
 def _check_zarr(path: Path) -> None:
     if importlib.util.find_spec("zarr") is None:
         raise UserError(f"{path} needs the package zarr: pip install zarr, or give an .h5ad file.")
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"There is no folder {path}: check the path.")
     if not path.is_dir():
         advice = "give a folder that AnnData wrote, or an .h5ad file"

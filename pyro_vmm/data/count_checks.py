@@ -1,6 +1,6 @@
 """Stored counts of any form, checked value by value and copied to sparse float32 without being expanded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.data.arrays import MAXIMUM_COUNT, listed
 from pyro_vmm.data.sparse_structure import check_sparse_structure
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -24,7 +24,7 @@ def to_count_matrix(
     gene_names: NDArray[np.str_],
     *,
     allow_non_counts: bool = False,
-    advice_on_fractions: Callable[[], str] = lambda: "give raw counts",
+    advice_on_fractions: Callable[[], Sequence[str | Option]] = lambda: ("give raw counts",),
 ) -> "csr_array":
     """Check stored counts and copy them to CSR.
 
@@ -57,7 +57,9 @@ def to_count_matrix(
     counts = _copy_to_csr(values, source)
 
     def refuse(
-        is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]], adjective: str, advice: str | Callable[[], str]
+        is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]],
+        adjective: str,
+        advice: str | Callable[[], Sequence[str | Option]],
     ) -> None:
         number, first = _find(counts.data, is_bad)
         if number == 0:
@@ -69,7 +71,7 @@ def to_count_matrix(
             told = f"one {adjective} value, {_shown(counts.data[first])} at {where}"
         else:
             told = f"{number} {adjective} values, the first {_shown(counts.data[first])} at {where}"
-        raise UserError(f"{source} has {told}: {advice if isinstance(advice, str) else advice()}.")
+        raise UserError(f"{source} has {told}: ", *((advice,) if isinstance(advice, str) else advice()), ".")
 
     if counts.dtype.kind == "f":
         refuse(lambda x: ~np.isfinite(x), "NaN or infinite", "set them right or remove those cells or genes")

@@ -19,7 +19,7 @@ from pyro_vmm.data.cell_covariates import (
 )
 from pyro_vmm.data.count_checks import to_count_matrix
 from pyro_vmm.data.sparse_structure import check_sparse_structure
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Message, Option, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ WITHOUT_BATCHES: tuple[str, ...] = ("all",)
 """The one batch of data for which no batch column is named."""
 
 
-class DataWarning(UserWarning):
+class DataWarning(Message, UserWarning):
     """Something in the data that can be fitted, but that the user may want to know of."""
 
 
@@ -74,14 +74,14 @@ class CountSetup:
         for option in ("categorical_covariate_keys", "continuous_covariate_keys"):
             keys = getattr(self, option)
             if isinstance(keys, str):
-                raise UserError(f"{option} must be a list of columns, not one name: give [{keys!r}].")
+                raise UserError(f"must be a list of columns, not one name: give [{keys!r}].", option=option)
             if isinstance(keys, set | frozenset) or not (keys is None or isinstance(keys, Iterable)):
-                raise UserError(f"{option} is {keys!r}: give a list of columns, or None.")
+                raise UserError(f"is {keys!r}: give a list of columns, or None.", option=option)
             object.__setattr__(self, option, tuple(() if keys is None else keys))
         for option in ("layer", "batch_key", "size_factor_key"):
             value = getattr(self, option)
             if value is not None and not isinstance(value, str):
-                raise UserError(f"{option} must be a name or None, not {value!r}: give it as text.")
+                raise UserError(f"must be a name or None, not {value!r}: give it as text.", option=option)
         covariates = [*self.categorical_keys, *self.continuous_keys]
         for key in covariates:
             if not isinstance(key, str):
@@ -366,7 +366,10 @@ def _stored_counts(adata: "AnnData", setup: CountSetup, *, fitting: bool) -> tup
     """The matrix that ``setup`` names, ``[N, G]``, as stored, and its G gene names."""
     layer = setup.layer
     if layer == "raw" and "raw" in adata.layers:
-        raise UserError("layer='raw' means adata.raw, but adata has a layer of that name: give the layer another name.")
+        raise UserError(
+            "means adata.raw, but adata has a layer of that name: give the layer another name.",
+            option=Option("layer", "raw"),
+        )
     if layer is None and adata.X is not None:
         return adata.X, adata.var_names
     if layer == "raw" and adata.raw is not None:
@@ -384,10 +387,9 @@ def _stored_counts(adata: "AnnData", setup: CountSetup, *, fitting: bool) -> tup
             advice = f"put raw counts there{_as_with(adata, setup)}"
         raise UserError(f"{fault}, and the model was fitted to the counts there: {advice}.")
     if layer is None:
-        raise UserError(
-            f"{fault}: {f'give a layer, {listed(_layers(adata))}' if _layers(adata) else 'put the counts there'}."
-        )
-    raise UserError(f"{fault}: give {_choices(adata)}.")
+        choices = _joined([(Option("layer", str(name)), "") for name in _layers(adata)])
+        raise UserError(f"{fault}: ", *(("give ", *choices) if choices else ("put the counts there",)), ".")
+    raise UserError(f"{fault}: give ", *_choices(adata), ".")
 
 
 def _layers(adata: "AnnData") -> list[Any]:
@@ -395,23 +397,23 @@ def _layers(adata: "AnnData") -> list[Any]:
     return [name for name in adata.layers if name is not None]
 
 
-def _choices(adata: "AnnData") -> str:
+def _choices(adata: "AnnData") -> Sequence[str | Option]:
     """Every value of ``layer`` that ``adata`` can serve, for a message."""
-    choices = [repr(str(name)) for name in _layers(adata) if name != "raw"]
+    choices = [(Option("layer", str(name)), "") for name in _layers(adata) if name != "raw"]
     if adata.X is not None:
-        choices.append("None for adata.X")
+        choices.append((Option("layer", None), " for adata.X"))
     if adata.raw is not None:
-        choices.append("'raw' for adata.raw")
-    return "layer=" + " or ".join(choices) if choices else "an AnnData that holds counts, as this one holds no matrix"
+        choices.append((Option("layer", "raw"), " for adata.raw"))
+    return _joined(choices) or ("an AnnData that holds counts, as this one holds no matrix",)
 
 
-def _advice_on_fractions(adata: "AnnData", setup: CountSetup, *, fitting: bool) -> str:
+def _advice_on_fractions(adata: "AnnData", setup: CountSetup, *, fitting: bool) -> Sequence[str | Option]:
     """What to do about counts that are not whole, for a message."""
     if not fitting:
-        return f"give raw counts{_as_with(adata, setup)}, as the model was fitted to"
-    options = [option for option, _ in _other_counts(adata, setup)]
-    perhaps = f", perhaps {' or '.join(options)}" if options else ""
-    return f"give raw counts{perhaps}, or allow_non_counts=True if these values are meant"
+        return (f"give raw counts{_as_with(adata, setup)}, as the model was fitted to",)
+    options = _joined([(option, "") for option, _ in _other_counts(adata, setup)])
+    perhaps = (", perhaps ", *options) if options else ()
+    return ("give raw counts", *perhaps, ", or ", Option("allow_non_counts", True), " if these values are meant")
 
 
 def _as_with(adata: "AnnData", setup: CountSetup) -> str:
@@ -419,24 +421,32 @@ def _as_with(adata: "AnnData", setup: CountSetup) -> str:
     others = [
         place
         for option, place in _other_counts(adata, setup)
-        if option != "layer='raw'" or adata.raw.shape == adata.shape
+        if option.value != "raw" or adata.raw.shape == adata.shape
     ]
     return f", as with {setup.source} = {others[0]}" if others and setup.layer != "raw" else ""
 
 
-def _other_counts(adata: "AnnData", setup: CountSetup) -> list[tuple[str, str]]:
+def _other_counts(adata: "AnnData", setup: CountSetup) -> list[tuple[Option, str]]:
     """Where else counts seem to be: the option that names the place, and the place."""
     whole = _whole(adata)
-    places = {
-        (f"layer={str(name)!r}", f"adata.layers[{str(name)!r}]"): whole.layers[name]
+    places = [
+        (Option("layer", str(name)), f"adata.layers[{str(name)!r}]", whole.layers[name])
         for name in _layers(adata)
         if name not in ("raw", setup.layer)
-    }
+    ]
     if setup.layer is not None:
-        places["layer=None", "adata.X"] = whole.X
+        places.append((Option("layer", None), "adata.X", whole.X))
     if setup.layer != "raw" and whole.raw is not None:
-        places["layer='raw'", "adata.raw.X"] = whole.raw.X
-    return [place for place, values in places.items() if _seem_counts(values)]
+        places.append((Option("layer", "raw"), "adata.raw.X", whole.raw.X))
+    return [(option, place) for option, place, values in places if _seem_counts(values)]
+
+
+def _joined(choices: Sequence[tuple[Option, str]]) -> list[str | Option]:
+    """Choices, each an option and words of explanation, with "or" between them."""
+    parts: list[str | Option] = []
+    for option, words in choices:
+        parts += [*([" or "] if parts else []), option, words]
+    return parts
 
 
 def _seem_counts(values: Any) -> bool:
@@ -542,9 +552,10 @@ def _warn_of_merged_values(continuous: NDArray[np.float64], obs: "pd.DataFrame",
             advice = f"subtract the smallest first, adata.obs[{column!r}] - adata.obs[{column!r}].min()"
         else:
             advice = f"correct outliers, or give ranks, adata.obs[{column!r}].rank()"
-        warnings.warn(
-            f"adata.obs[{column!r}] (continuous_covariate_keys) has {distinct} distinct values, of which only {left} stay "
-            f"distinct when they are standardised in float32: {advice}.",
-            DataWarning,
-            stacklevel=3,
+        merged = DataWarning(
+            f"adata.obs[{column!r}] (",
+            Option("continuous_covariate_keys"),
+            f") has {distinct} distinct values, of which only {left} stay distinct when they are standardised in float32: "
+            f"{advice}.",
         )
+        warnings.warn(merged, stacklevel=3)

@@ -122,13 +122,15 @@ def check_file(path: Path, suffixes: Sequence[str], purpose: str) -> None:
         is_folder = path.is_dir()
     except PermissionError:
         raise UserError(f"{path} cannot be reached: check the permissions of its folder.") from None
+    except OSError:  # a name that is too long is merely absent
+        is_folder = False
     if is_folder and is_zarr_store(path):
         raise UserError(f"{path} is a Zarr store: give it a name that ends in .zarr.")
     if is_folder:
         raise UserError(f"{path} is a folder, not {purpose} ending in {endings}.")
     if path.suffix.lower() not in suffixes:
         raise UserError(f"{str(path)!r} is not {purpose} ending in {endings}.")
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"There is no file {path}: check the path.")
     if not os.access(path, os.R_OK):
         raise UserError(f"{path} cannot be read: check its permissions.")

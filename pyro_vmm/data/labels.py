@@ -1,5 +1,6 @@
 """Known classes of the observations, read only to score a clustering and never to fit one."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def load_labels(
     if spec in columns:
         return _in_order(f"The column {spec!r}", columns[spec], len(ids))
     path = Path(spec)
-    if path.suffix.lower() not in LABEL_SUFFIXES and not path.exists():
+    if path.suffix.lower() not in LABEL_SUFFIXES and not os.path.exists(path):
         known_names = ", ".join(map(repr, columns)) or "none"
         raise UserError(
             f"Labels {spec!r} are neither a column of the input (known: {known_names}) nor a file ending in "

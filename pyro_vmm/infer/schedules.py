@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Protocol
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 from pyro_vmm.option_checks import is_number
 
 
@@ -104,4 +104,4 @@ def named_schedule(name: str, total_steps: int) -> Schedule:
         return Constant()
     if name == "cosine":
         return CosineDecay(total_steps)
-    raise UserError(f"learning_rate_schedule={name!r} is not known: choose 'constant' or 'cosine'.")
+    raise UserError("is not known: choose 'constant' or 'cosine'.", option=Option("learning_rate_schedule", name))

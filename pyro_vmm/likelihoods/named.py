@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 from pyro_vmm.likelihoods.base import Likelihood
 from pyro_vmm.likelihoods.bernoulli import Bernoulli
 from pyro_vmm.likelihoods.continuous_bernoulli import ContinuousBernoulli
@@ -50,13 +50,13 @@ def make_likelihood(choice: str | Likelihood, *, num_features: int | None = None
     if isinstance(choice, Likelihood):
         return choice
     if not isinstance(choice, str) or choice not in NAMED:
-        raise UserError(f"likelihood={choice!r} is not known: choose one of {_quoted(NAMED)}.")
+        raise UserError(f"is not known: choose one of {_quoted(NAMED)}.", option=Option("likelihood", choice))
     kind = NAMED[choice]
     parameters = inspect.signature(kind).parameters
     unknown = [name for name in options if name not in parameters]
     if unknown:
         taken = f"it takes {_quoted(parameters)}" if parameters else "it takes none"
-        raise UserError(f"likelihood={choice!r} has no option {_quoted(unknown)}: {taken}.")
+        raise UserError(f"has no option {_quoted(unknown)}: {taken}.", option=Option("likelihood", choice))
     if "num_features" not in parameters:
         return kind(**options)
     if num_features is None:

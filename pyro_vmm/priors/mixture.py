@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vmm.distributions import GaussianMixture as GaussianMixtureDistribution
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 from pyro_vmm.option_checks import check_positive
 from pyro_vmm.priors.base import FittedBy, Prior
 from pyro_vmm.priors.precisions import Precisions
@@ -74,10 +74,13 @@ class MixturePrior(Prior):
     ) -> None:
         super().__init__(latent_dim, num_components)
         if inference not in ("mle", "map", "map-dp"):
-            raise UserError(f"prior inference {inference!r} is not known: choose 'map-dp', 'map' or 'mle'.")
+            raise UserError(
+                "is not known: choose 'map-dp', 'map' or 'mle'.", option=Option("prior_inference", inference)
+            )
         if responsibility_gradient not in ("stopped", "differentiated"):
             raise UserError(
-                f"responsibility_gradient={responsibility_gradient!r} is not known: choose 'stopped' or 'differentiated'."
+                "is not known: choose 'stopped' or 'differentiated'.",
+                option=Option("responsibility_gradient", responsibility_gradient),
             )
         check_positive(prior_weight, "prior_weight", "number of observations")
         self.inference = inference

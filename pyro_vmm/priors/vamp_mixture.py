@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 from pyro_vmm.priors.encoded_centres import CentreEncoder, EncodedCentres
 from pyro_vmm.priors.mixture import MixturePrior
 from pyro_vmm.priors.pseudo_inputs import PseudoInputs
@@ -57,7 +57,8 @@ class VampMixture(MixturePrior):
     ) -> None:
         if centre_uncertainty not in ("none", "integrated", "expected"):
             raise UserError(
-                f"centre_uncertainty={centre_uncertainty!r} is not known: choose 'none', 'integrated' or 'expected'."
+                "is not known: choose 'none', 'integrated' or 'expected'.",
+                option=Option("centre_uncertainty", centre_uncertainty),
             )
         centres = EncodedCentres(guide, pseudo_inputs)
         super().__init__(latent_dim, centres.num_components, **options)

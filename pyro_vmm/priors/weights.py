@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 from pyro_vmm.priors.bounded import LOG_CONCENTRATION_LIMIT, LOGIT_LIMIT, bounded, inverse_bounded
 
 
@@ -190,5 +190,7 @@ def make_weights(weights: "str | MixtureWeights", num_components: int, *, learn_
         return weights
     kinds: dict[str, type[MixtureWeights]] = {"stick-breaking": StickBreaking, "dirichlet": SymmetricDirichlet}
     if not isinstance(weights, str) or weights not in kinds:
-        raise UserError(f"weights={weights!r} is not known: choose one of {', '.join(map(repr, kinds))}.")
+        raise UserError(
+            f"is not known: choose one of {', '.join(map(repr, kinds))}.", option=Option("weights", weights)
+        )
     return kinds[weights](num_components, learn_concentration=learn_concentration)

@@ -14,6 +14,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.training.checkpoint import read_checkpoint
 from pyro_vmm.training.history import present_names
 
+WRITTEN_AGAIN = "pyro-vmm fit with the same options and --resume writes it again"
 CLUSTER_COLUMNS = ("id", "cluster", "probability", "second_choice")
 
 
@@ -75,10 +76,12 @@ def read_fit(directory: Path) -> FitFolder:
     history = history.rename(columns=present_names(history.columns))
     clusters = _read_table(directory / "clusters.csv", CLUSTER_COLUMNS, text=("id",))
     latent = _read_latent(directory / "latent.npy")
+    if isinstance(config["fitted"], dict) and len(config["fitted"].get("history", history)) != len(history):
+        raise UserError(f"{directory / 'history.csv'} is of an earlier state of the fit: {WRITTEN_AGAIN}.")
     number = config["fit"].get("num_observations")
     for name, rows in (("clusters.csv", len(clusters)), ("latent.npy", len(latent))):
         if rows != number:
-            raise UserError(f"{directory / name} has {rows} rows, and the fit {number} observations: fit again.")
+            raise UserError(f"{directory / name} has {rows} rows, and the fit {number} observations: {WRITTEN_AGAIN}.")
     return FitFolder(directory, config, history, clusters, latent, _read_scores(directory / "scores.json"))
 
 
@@ -108,11 +111,11 @@ def _read_table(path: Path, columns: tuple[str, ...], text: tuple[str, ...] = ()
         for column in numbers:
             table[column] = pd.to_numeric(table[column])
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: fit again.") from None
+        raise UserError(f"{path} is missing: {WRITTEN_AGAIN}.") from None
     except (OSError, ValueError, KeyError):
-        raise UserError(f"{path} is damaged: fit again.") from None
+        raise UserError(f"{path} is damaged: {WRITTEN_AGAIN}.") from None
     if "cluster" in columns and not (np.isfinite(table["probability"]).all() and (table["cluster"] >= 0).all()):
-        raise UserError(f"{path} is damaged: fit again.")
+        raise UserError(f"{path} is damaged: {WRITTEN_AGAIN}.")
     return table
 
 
@@ -120,11 +123,11 @@ def _read_latent(path: Path) -> NDArray[np.float32]:
     try:
         latent = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: fit again.") from None
+        raise UserError(f"{path} is missing: {WRITTEN_AGAIN}.") from None
     except (OSError, ValueError, EOFError):
-        raise UserError(f"{path} is damaged: fit again.") from None
+        raise UserError(f"{path} is damaged: {WRITTEN_AGAIN}.") from None
     if not isinstance(latent, np.ndarray) or latent.ndim != 2 or latent.dtype.kind != "f":
-        raise UserError(f"{path} is damaged: fit again.")
+        raise UserError(f"{path} is damaged: {WRITTEN_AGAIN}.")
     return latent
 
 

@@ -149,7 +149,10 @@ def _observe_cells(fit: FitFolder, seen: Observations, batch_key: str | None) ->
 
     path = fit.path / "adata.h5ad"
     if not Path(path).exists():
-        seen.notices.append(f"{path.name} is missing, so batches, genes and the diagnosis are left out.")
+        seen.notices.append(
+            f"{path.name} is missing, so batches, genes and the diagnosis are left out; pyro-vmm fit with the same options "
+            "and --resume writes it."
+        )
         return _Known({}, ())
     adata = read_cells(path)
     seen.model = model = SingleCellVMM.load(fit.path, adata)

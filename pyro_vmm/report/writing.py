@@ -45,7 +45,9 @@ def write_report(directory: str | Path, *, labels: str | None = None, batch_key:
     try:
         write_atomically(path, page)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): check the folder's permissions.") from None
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}): make room or check the folder's permissions."
+        ) from None
     return path
 
 

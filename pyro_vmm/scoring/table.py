@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
 
 
@@ -62,7 +63,7 @@ def write_scores(path: str | os.PathLike[str], scores: object) -> None:
     text = json.dumps(_plain(scores), indent=2, allow_nan=False) + "\n"
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+    write_atomically(target, text.encode(errors="backslashreplace"))
 
 
 def _is_number(value: object) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vmm.assembly import PRIORS, Assembly
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import InPython, Option, UserError
 from pyro_vmm.guides import AmortizedCounts, AmortizedNormal
 from pyro_vmm.guides.amortized_normal import Covariance
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
@@ -122,15 +122,26 @@ class CountAssembly:
             For an unknown likelihood or dispersion.
         """
         if self.dispersion not in DISPERSIONS:
-            raise UserError(f"dispersion={self.dispersion!r} is not known: choose 'gene' or 'gene-batch'.")
+            raise UserError(
+                "is not known: choose 'gene' or 'gene-batch'.", option=Option("dispersion", self.dispersion)
+            )
         if isinstance(self.gene_likelihood, Likelihood):
             return self.gene_likelihood
         if self.gene_likelihood not in GENE_LIKELIHOODS:
-            names = "'zinb', 'nb', 'poisson' or a pyro_vmm.likelihoods.Likelihood"
-            raise UserError(f"gene_likelihood={self.gene_likelihood!r} is not known: choose {names}.")
+            raise UserError(
+                "is not known: choose 'zinb', 'nb', 'poisson'",
+                InPython(" or a pyro_vmm.likelihoods.Likelihood"),
+                ".",
+                option=Option("gene_likelihood", self.gene_likelihood),
+            )
         by_batch = {"num_batches": num_batches} if self.dispersion == "gene-batch" else {}
         if by_batch and self.gene_likelihood == "poisson":
-            raise UserError("dispersion='gene-batch', but Poisson counts have no dispersion: choose 'nb' or 'zinb'.")
+            raise UserError(
+                Option("dispersion", "gene-batch"),
+                ", but Poisson counts have no dispersion: choose ",
+                Option("gene_likelihood", "nb"),
+                " or 'zinb'.",
+            )
         return make_likelihood(self.gene_likelihood, num_features=num_genes, **by_batch)
 
     def check_prior(self) -> None:
@@ -142,7 +153,9 @@ class CountAssembly:
             For an unknown name.
         """
         if isinstance(self.prior, str) and self.prior not in PRIORS:
-            raise UserError(f"prior={self.prior!r} is not known: choose one of {', '.join(map(repr, PRIORS))}.")
+            raise UserError(
+                f"is not known: choose one of {', '.join(map(repr, PRIORS))}.", option=Option("prior", self.prior)
+            )
         with OwnRandomNumbers(0):
             VampMixture(
                 1,

@@ -22,7 +22,7 @@ from pyro_vmm.devices import choose_device
 from pyro_vmm.diagnosis import Diagnosis, SimulationBasedCalibration, Stability, simulation_based_calibration
 from pyro_vmm.diagnosis.cells import diagnose_cells
 from pyro_vmm.diagnosis.refits import refit_cells
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import InPython, Option, UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
@@ -218,8 +218,9 @@ class SingleCellVMM(AnswersOfCells):
         self.assembly.check_prior()
         if cells.size_factor is not None and not options["use_observed_lib_size"]:
             raise UserError(
-                f"Size factors (adata.obs[{cells.setup.size_factor_key!r}]) say what the library sizes are, and "
-                "use_observed_lib_size=False infers them: leave one of the two out."
+                f"Size factors (adata.obs[{cells.setup.size_factor_key!r}]) say what the library sizes are, and ",
+                Option("use_observed_lib_size", False),
+                " infers them: leave one of the two out.",
             )
         self.encoding = CovariateEncoding.of(cells, observed_library=bool(options["use_observed_lib_size"]))
         self.categories, self.batch_categories = cells.categories, cells.batch_categories
@@ -377,7 +378,10 @@ class SingleCellVMM(AnswersOfCells):
         check_positive(weight_rate, "weight_rate", "multiple of the prior's learning rate")
         if batch_size < 2 and self.assembly.normalization == "batch":
             raise UserError(
-                f"batch_size is {batch_size}: batch normalisation needs at least 2 cells, or normalization='layer'."
+                f"is {batch_size}: batch normalisation needs at least 2 cells",
+                InPython(", or normalization='layer'"),
+                ".",
+                option="batch_size",
             )
         device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
         if self.assembly.low_precision:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_vmm.data import CellCounts
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 
 
 def pseudo_cells(cells: CellCounts, rows: NDArray[np.int64], number: int, seed: int) -> Tensor:
@@ -19,8 +19,10 @@ def pseudo_cells(cells: CellCounts, rows: NDArray[np.int64], number: int, seed: 
     """
     if number > len(rows):
         raise UserError(
-            f"num_components={number} is more than the {len(rows)} cells trained on, from which pseudo-inputs start: choose "
-            f"at most {len(rows)}, or prior='gaussian-mixture'."
+            f"is more than the {len(rows)} cells trained on, from which pseudo-inputs start: choose at most {len(rows)}, or ",
+            Option("prior", "gaussian-mixture"),
+            ".",
+            option=Option("num_components", number),
         )
     chosen = np.random.default_rng(seed).choice(rows, number, replace=False)
     return torch.from_numpy(cells.counts[chosen].toarray())

@@ -71,7 +71,7 @@ def read_checkpoint(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any],
     """
     candidates = _candidates(directory)
     if not candidates:
-        raise UserError(f"{directory} holds no checkpoint: fit without --resume, or give the folder of an earlier fit.")
+        raise UserError(f"{directory} holds no checkpoint: fit again, into another folder.")
     faults: list[str] = []
     for path in candidates:
         try:

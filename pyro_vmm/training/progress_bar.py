@@ -3,10 +3,11 @@
 import math
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from pyro_vmm.training.sturdy_stream import SturdyStream
 from pyro_vmm.training.trainer import Trainer
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -23,7 +24,7 @@ class ProgressBar:
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
+        self.stream: Any = SturdyStream(stream or sys.stderr)
         self._bar: tqdm | None = None
         self._last_line = float("-inf")
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pyro_vmm.errors import UserError
+from pyro_vmm.errors import Option, UserError
 from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
 from pyro_vmm.infer.non_finite import NonFiniteError
 from pyro_vmm.interrupts import SecondInterrupt, interrupts_held
@@ -131,7 +131,7 @@ class Trainer:
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_epochs"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+                raise UserError(f"is {getattr(self, name)}: it must be at least 1.", option=name)
         self.early_stopping.not_before = max(self.early_stopping.not_before, self.svi.settled_at)
         self._random = RandomNumbers(self.device) if self.random_numbers is None else self.random_numbers
         self._best: dict[str, Tensor] = {}
@@ -427,7 +427,9 @@ class Trainer:
         """
         for name, mine in (("seed", self.seed), ("batch_size", self.batch_size), ("num_observations", len(self.x))):
             if facts[name] != mine:
-                raise UserError(f"The checkpoint was made with {name} {facts[name]}, not {mine}: resume with the same.")
+                raise UserError(
+                    "The checkpoint was made with ", Option(name), f" {facts[name]}, not {mine}: resume with the same."
+                )
         # Absent from earlier checkpoints, and the schedule from those of the first weeks.
         if facts.get("data_sha256", self._data_sha256) != self._data_sha256:
             raise UserError("The checkpoint was made with other data: resume with the same observations, or fit anew.")

@@ -211,7 +211,7 @@ OPTIONS: list[tuple[str, Any, str]] = [
     ),
     *(("prior", value, f"prior={value!r} {PRIORS}") for value in ("x", None, 3)),
     *(
-        ("prior_inference", v, f"prior inference {v!r} is not known: choose 'map-dp', 'map' or 'mle'.")
+        ("prior_inference", v, f"prior_inference={v!r} is not known: choose 'map-dp', 'map' or 'mle'.")
         for v in ("x", None)
     ),
     *(

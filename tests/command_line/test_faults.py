@@ -15,7 +15,8 @@ import torch
 import pyro_vmm
 from pyro_vmm import atomic_writing
 from pyro_vmm.command_line.determinism import determinism
-from pyro_vmm.command_line.main import FAILED, INTERRUPTED, main
+from pyro_vmm.command_line.failures import failure
+from pyro_vmm.command_line.main import FAILED, INTERRUPTED, USER_MISTAKE, main, parser
 from pyro_vmm.infer import EmpiricalBayesSVI
 from pyro_vmm.training import CheckpointWriter, Trainer, read_checkpoint
 
@@ -70,7 +71,7 @@ def test_a_fit_stopped_before_its_first_checkpoint_begins_anew(
     assert not (tmp_path / "cut" / "checkpoint").exists()
     capsys.readouterr()
     assert main([*fit, str(tmp_path / "cut"), "--resume", "--latent-dim", "3"]) == 2  # still the fit it was begun as
-    assert "latent_dim=2, not 3" in one_line(capsys)
+    assert "--latent-dim 2, not --latent-dim 3" in one_line(capsys)
     assert main([*fit, str(tmp_path / "cut"), "--resume"]) == 0
     assert "stopped before its first checkpoint and begins anew" in one_line(capsys)
     assert main([*fit, str(tmp_path / "whole")]) == 0
@@ -101,6 +102,45 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_the_checkpoint_before(
     assert main([*fit, str(tmp_path / "cut"), "--resume"]) == 0
     assert main([*fit, str(tmp_path / "whole")]) == 0
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_a_disk_that_is_full_from_the_start(
+    fit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is nothing to resume then."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic_writing.os, "fsync", full)
+    assert main([*fit, str(tmp_path / "run")]) == USER_MISTAKE
+    told = one_line(capsys)
+    assert "run cannot be written (No space left on device): make room, or give another folder." in told
+
+
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        (["fit", "x.npy", "--output", "begun"], "the same command with --resume goes on from the last checkpoint"),
+        (["fit", "x.npy", "--output", "new"], "run the command again"),
+        (["demo", "--output", "begun"], "the same command goes on from the last checkpoint"),
+        (["stability", "begun"], "the same command goes on from the last checkpoint"),
+        (["score", "begun", "--labels", "kind"], "run the command again"),
+        (["report", "begun"], "run the command again"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_every_command_says_how_it_goes_on(
+    command: list[str], how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("begun").mkdir()
+    Path("begun/config.json").touch()
+    options = parser().parse_args(command)
+    told = failure(OSError(28, "No space left on device", "begun/file"), options)
+    assert told == f"begun/file: No space left on device. Fix that (is the disk full?); then {how}."
+    assert how in str(failure(MemoryError("Unable to allocate 7. GiB"), options))
+    assert how in str(failure(ImportError("No module named 'matplotlib'"), options))
 
 
 def test_where_nothing_can_be_told_the_exit_status_tells(

@@ -21,7 +21,8 @@ import scipy.sparse
 from anndata import AnnData
 
 from pyro_vmm import SingleCellVMM, UserError
-from pyro_vmm.command_line.main import INTERRUPTED, main
+from pyro_vmm.command_line.flags import OTHERWISE_NAMED
+from pyro_vmm.command_line.main import INTERRUPTED, main, parser
 from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.data.cell_files import read_cells, write_cells
 from pyro_vmm.scoring import integration
@@ -29,6 +30,8 @@ from pyro_vmm.single_cell import simulate_cells
 from pyro_vmm.single_cell.annotation import annotate
 from pyro_vmm.training.history import COLUMNS
 
+OPTIONS = [name for name in vars(parser().parse_args(["fit", "x", "--output", "y"])) if "_" in name]
+OPTIONS += [name for name in OTHERWISE_NAMED if "_" in name]
 SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
 SETUP = ["--layer", "counts", "--batch-key", "donor", "--covariates", "sex", "mito"]
 NUM_CELLS, NUM_GENES = 240, 30
@@ -301,11 +304,11 @@ def test_a_longer_fit_resumed_is_the_same_as_one_never_stopped(
     # It went on, and did not begin again: no two fits take the same time to the last digit.
     assert pd.read_csv(parts / "history.csv")["seconds"][:2].tolist() == seconds.tolist()
     resume = [*base, "--output", str(parts), "--max-epochs", "4", "--resume"]
-    assert "latent_dim=3, not 4" in one_mistake([*resume, "--latent-dim", "4"], capsys).replace(
-        "n_latent", "latent_dim"
+    assert "--latent-dim 3, not --latent-dim 4" in one_mistake([*resume, "--latent-dim", "4"], capsys)
+    assert "--learning-rate 0.001, not --learning-rate 0.01" in one_mistake(
+        [*resume, "--learning-rate", "0.01"], capsys
     )
-    assert "learning_rate=0.001, not 0.01" in one_mistake([*resume, "--learning-rate", "0.01"], capsys)
-    assert "batch_size=64, not 32" in one_mistake([*resume, "--batch-size", "32"], capsys)
+    assert "--batch-size 64, not --batch-size 32" in one_mistake([*resume, "--batch-size", "32"], capsys)
     without_batches = ["fit", str(cells), "--layer", "counts", *SMALL, "--output", str(parts), "--resume"]
     assert "other data" in one_mistake(without_batches, capsys)
     assert "earlier fit" in one_mistake(resume[:-1], capsys)
@@ -319,7 +322,7 @@ def test_a_fit_begun_before_there_was_low_precision_resumes(
     config = json.loads((tmp_path / "fit" / "config.json").read_text())
     assert config["estimator"].pop("low_precision") is False
     (tmp_path / "fit" / "config.json").write_text(json.dumps(config))
-    assert "low_precision=False, not True" in one_mistake([*fit, "--resume", "--low-precision"], capsys)
+    assert "no --low-precision, not --low-precision" in one_mistake([*fit, "--resume", "--low-precision"], capsys)
     assert main([*fit, "--resume"]) == 0
 
 
@@ -527,20 +530,20 @@ MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str
     (None, ["--covariates"], ["--covariates"]),
     (None, ["--size-factor-key", "kind"], ["'kind'", "--size-factor-key", "not numeric"]),
     (None, ["--size-factor-key", "factor", "--infer-library-size"], ["--size-factor-key", "choose one"]),
-    (None, ["--likelihood", "bernoulli"], ["likelihood='bernoulli'", "zinb"]),
-    (None, ["--dispersion", "cell"], ["'cell'", "gene-batch"]),
+    (None, ["--likelihood", "bernoulli"], ["--likelihood 'bernoulli'", "zinb"]),
+    (None, ["--dispersion", "cell"], ["--dispersion 'cell'", "gene-batch"]),
     (None, ["--prior", "vampire"], ["'vampire'", "vamp-mixture"]),
     (None, ["--prior-inference", "bayes"], ["'bayes'", "map-dp"]),
     (None, ["--weights", "equal"], ["'equal'", "stick-breaking"]),
-    (None, ["--num-components", "250"], ["num_components=250", "216"]),
-    (None, ["--num-components", "0"], ["num_components"]),
-    (None, ["--latent-dim", "0"], ["latent_dim is 0"]),
-    (None, ["--prior-weight", "0"], ["prior_weight"]),
-    (None, ["--learning-rate", "-1"], ["-1"]),
+    (None, ["--num-components", "250"], ["--num-components 250", "at most 216, or --prior 'gaussian-mixture'."]),
+    (None, ["--num-components", "0"], ["--num-components is 0"]),
+    (None, ["--latent-dim", "0"], ["--latent-dim is 0"]),
+    (None, ["--prior-weight", "0"], ["--prior-weight is 0.0"]),
+    (None, ["--learning-rate", "-1"], ["--learning-rate is -1.0"]),
     (None, ["--learning-rate-schedule", "linear"], ["'linear'", "cosine"]),
-    (None, ["--batch-size", "0"], ["batch_size is 0"]),
-    (None, ["--max-epochs", "0"], ["max_epochs is 0"]),
-    (None, ["--patience", "0"], ["patience"]),
+    (None, ["--batch-size", "0"], ["--batch-size is 0"]),
+    (None, ["--max-epochs", "0"], ["--max-epochs is 0"]),
+    (None, ["--patience", "0"], ["--patience is 0"]),
     (None, ["--device", "tpu"], ["'tpu'", "cpu"]),
     (None, ["--threads", "0"], ["--threads"]),
     (None, ["--seed", "-1"], ["--seed is -1"]),
@@ -598,6 +601,8 @@ def test_mistaken_fits(
     message = one_mistake(["fit", name, "--output", "out", *setup, *SMALL, "--max-epochs", "1", *arguments], capsys)
     for fragment in fragments:
         assert fragment in message
+    for option in OPTIONS:
+        assert option not in message, "as the library calls it"
     # The mended command finds no earlier fit in the way.
     assert not (tmp_path / "out" / "config.json").exists()
 

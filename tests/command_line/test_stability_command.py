@@ -105,6 +105,18 @@ def test_what_was_interrupted_goes_on(run: Path, images: Path) -> None:
     assert (folder / "model.safetensors").read_bytes() == whole
 
 
+def test_a_seed_whose_results_are_missing_is_not_trained_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run / "seeds" / "5"
+    (folder / "history.csv").unlink()
+
+    def step(*arguments: object) -> None:
+        raise AssertionError("it trains again")
+
+    monkeypatch.setattr("pyro_vmm.infer.EmpiricalBayesSVI.step", step)
+    assert main(["stability", str(run), "--num-seeds", "2"]) == 0
+    assert (folder / "history.csv").exists()
+
+
 def test_a_report_says_whether_seeds_agree(run: Path) -> None:
     seen = observe(read_fit(run))
     assert seen.diagnosis is not None

@@ -437,7 +437,7 @@ def test_a_missing_layer_is_refused_with_those_there_are():
         read_counts(adata, CountSetup(layer="raw"))
     adata.layers["counts"] = adata.X
     adata.raw = adata
-    sentence = "adata has no layer 'count': give layer='counts' or None for adata.X or 'raw' for adata.raw."
+    sentence = "adata has no layer 'count': give layer='counts' or layer=None for adata.X or layer='raw' for adata.raw."
     with pytest.raises(UserError, match=exactly(sentence)):
         read_counts(adata, CountSetup(layer="count"))
     adata.layers["raw"] = adata.X
@@ -445,7 +445,7 @@ def test_a_missing_layer_is_refused_with_those_there_are():
     with pytest.raises(UserError, match=exactly(sentence)):
         read_counts(adata, CountSetup(layer="raw"))
     adata.X = None
-    sentence = "adata.X is empty (None): give a layer, 'counts', 'raw'."
+    sentence = "adata.X is empty (None): give layer='counts' or layer='raw'."
     with pytest.raises(UserError, match=exactly(sentence)):
         read_counts(adata, SETUP)
 

@@ -158,7 +158,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "components": ({"num_components": -1}, "num_components is -1"),
     "too many components": ({"num_components": 41}, "num_components=41 is more than the 36 cells trained on"),
     "prior": ({"prior": "laplace"}, "prior='laplace' is not known"),
-    "inference": ({"prior_inference": "mcmc"}, "prior inference 'mcmc' is not known"),
+    "inference": ({"prior_inference": "mcmc"}, "prior_inference='mcmc' is not known"),
     "weights": ({"weights": "softmax"}, "'softmax'"),
     "prior weight": ({"prior_weight": 0}, "prior_weight is 0"),
     "normalization": ({"normalization": "group"}, "normalization must be"),
