@@ -28,8 +28,8 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
     model_: LatentMixtureModel
     guide_: AmortizedNormal
-    feature_mean_: NDArray[np.float32]
-    feature_scale_: NDArray[np.float32]
+    feature_mean_: NDArray[np.floating[Any]]
+    feature_scale_: NDArray[np.floating[Any]]
     standardize: bool
     merging: Merging
     evidence_weight: float | None
@@ -94,7 +94,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         *,
         means: bool = False,
         random_state: Any = None,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.floating[Any]]:
         """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its clusters.
 
         Parameters
@@ -137,7 +137,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             check_seed(random_state, "random_state")
         return self._evaluation.own_noise(int(check_random_state(random_state).randint(2**31 - 1)))
 
-    def inverse_transform(self, Z: ArrayLike) -> NDArray[np.float32]:
+    def inverse_transform(self, Z: ArrayLike) -> NDArray[np.floating[Any]]:
         """Mean observations ``[N, F]``, in the data's units, that embeddings ``Z [N, D]`` decode to.
 
         Raises
@@ -161,18 +161,18 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
         return self._in_data_units(torch.from_numpy(evaluation.by_rows(of_block, torch.from_numpy(z.copy()))))
 
-    def reconstruct(self, X: ArrayLike) -> NDArray[np.float32]:
+    def reconstruct(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Mean observations ``[N, F]`` that the posterior means of ``X`` decode to: ``inverse_transform(transform(X))``."""
         return self.inverse_transform(self._evaluation.posterior_mean(self._observations(X)))
 
-    def decoded_centres(self) -> NDArray[np.float32]:
+    def decoded_centres(self) -> NDArray[np.floating[Any]]:
         """Mean observation at each cluster's centre, ``[K, F]``: that of its heaviest component (``component_order_``)."""
         check_is_fitted(self)
         with torch.no_grad(), evaluation_mode(self.model_):
             order = torch.as_tensor(self.component_order_)
             return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
 
-    def pseudo_inputs(self) -> NDArray[np.float32] | None:
+    def pseudo_inputs(self) -> NDArray[np.floating[Any]] | None:
         """Pseudo-input of each cluster's heaviest component (``component_order_``), ``[K, F]``.
 
         It is what the centre behind :meth:`decoded_centres` is encoded from. None where the prior has none.
@@ -224,6 +224,6 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         check_is_fitted(self)
         return Evaluation(self.model_, self.guide_)
 
-    def _in_data_units(self, x: Tensor) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = x.float().cpu().numpy()
+    def _in_data_units(self, x: Tensor) -> NDArray[np.floating[Any]]:
+        values: NDArray[np.floating[Any]] = x.float().cpu().numpy()
         return values * self.feature_scale_ + self.feature_mean_ if self.standardize else values

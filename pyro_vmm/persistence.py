@@ -30,6 +30,8 @@ ARRAYS, SINGLE_CELL = "arrays", "single-cell"
 """Kinds of models: :class:`pyro_vmm.VMM` and :class:`pyro_vmm.SingleCellVMM`."""
 BEFORE_THERE_WAS_A_CHOICE = {"low_precision": False, "centre_uncertainty": "expected"}
 """What options were in fits that do not name them."""
+FEATURE_DTYPES = {"float32": np.float32, "float64": np.float64}
+"""Types of the mean and the scale of features."""
 PACKAGES = ("pyro-vmm", "torch", "pyro-ppl", "numpy", "scikit-learn")
 
 
@@ -49,6 +51,7 @@ def save(estimator: "VMM", directory: Path, *, extra: dict[str, Any] | None = No
         "clusters": estimator.clusters_.to_dict(),
         "feature_mean": estimator.feature_mean_.tolist(),
         "feature_scale": estimator.feature_scale_.tolist(),
+        "feature_dtype": estimator.feature_mean_.dtype.name,
         "history": json.loads(estimator.history_.to_json(orient="records", double_precision=15)),
     }
     config = {
@@ -109,8 +112,10 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         estimator.n_iter_ = int(fitted["n_iter"])
         estimator.labels_ = np.asarray(fitted["labels"], dtype=np.int64)
         estimator.clusters_ = Clusters.from_dict(fitted["clusters"])
-        estimator.feature_mean_ = np.asarray(fitted["feature_mean"], dtype=np.float32)
-        estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=np.float32)
+        # Absent from the models of version 0.1.
+        dtype = FEATURE_DTYPES[fitted.get("feature_dtype", "float32")]
+        estimator.feature_mean_ = np.asarray(fitted["feature_mean"], dtype=dtype)
+        estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=dtype)
         history = pd.DataFrame(fitted["history"])
         estimator.history_ = history.rename(columns=present_names(history.columns))
         estimator.stability_ = estimator.validation_rows_ = None

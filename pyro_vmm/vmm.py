@@ -27,6 +27,7 @@ from pyro_vmm.clustering import (
 )
 from pyro_vmm.data import check_range, validate_array
 from pyro_vmm.data.arrays import check_whole_numbers, without_values
+from pyro_vmm.data.standardization import FAR_OUTLIERS, moments, warn_of_merged_values
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.diagnosis import Diagnosis, Stability
 from pyro_vmm.diagnosis.arrays import diagnose_arrays
@@ -95,9 +96,9 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     pseudo_input_domain
         ``"free"``, ``"positive"``, ``(low, high)``, or ``"auto"``: positive for counts, free otherwise.
     standardize
-        Shift and scale every feature to mean 0 and standard deviation 1 first (for tables whose columns have units of
-        their own; not for counts). Samples and decoded centres come back in the data's units; likelihoods are of the
-        standardised data.
+        Shift and scale every feature to mean 0 and standard deviation 1 first, in float64 (for tables whose columns have
+        units of their own or values far from zero; not for counts). Samples and decoded centres come back in the data's
+        units; likelihoods are of the standardised data.
     learning_rate, prior_learning_rate
         Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when ``None``; in trainings of a few
         hundred steps the prior has to learn as fast as the networks).
@@ -154,7 +155,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     stability_
         What :meth:`stability` found; None before.
     feature_mean_, feature_scale_
-        What ``standardize`` subtracts and divides by, ``[F]`` each (0 and 1 without it).
+        What ``standardize`` subtracts and divides by, ``[F]`` each (0 and 1 without it). They are float64 where float32
+        is too coarse for the values of a feature; samples and decoded centres are then, too.
     n_iter_, n_features_in_, feature_names_in_
         As everywhere in scikit-learn.
 
@@ -492,11 +494,13 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         if not fitting:
             check_is_fitted(self)
         minimum = 2 if fitting else 1
+        # None: float64 where float32 would make close values equal, so that they are centred before they are rounded.
+        dtype = self.feature_mean_.dtype.type if self.standardize and not fitting else None
         if isinstance(X, Tensor | np.ma.MaskedArray):
-            X = validate_array(X, minimum_observations=minimum)  # scikit-learn would drop the mask
+            X = validate_array(X, minimum_observations=minimum, dtype=dtype)  # scikit-learn would drop the mask
         table = isinstance(X, pd.DataFrame)
         if table:
-            validate_array(X, minimum_observations=minimum)  # names the columns at fault
+            validate_array(X, minimum_observations=minimum, dtype=dtype)  # names the columns at fault
         # scikit-learn's own check has its wording of shapes and types, and looks after feature names.
         try:
             checked = validate_data(
@@ -510,7 +514,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             )
         except ValueError as error:
             raise UserError(without_values(str(error))) from None
-        x = validate_array(X if table else checked, minimum_observations=minimum)
+        x = validate_array(X if table else checked, minimum_observations=minimum, dtype=dtype)
         likelihood = self.model_.likelihood if not fitting else self._likelihood(x.shape[1])
         likelihood_name = self.likelihood if isinstance(self.likelihood, str) else type(likelihood).__name__
         if self.standardize and (likelihood.whole_numbers or likelihood.encoder_sees == "log1p"):
@@ -519,13 +523,19 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 "leave it False."
             )
         if fitting:
-            # In float64: the squares of large values, and means of many, are beyond float32.
-            exact = x.astype(np.float64) if self.standardize else np.zeros((1, x.shape[1]))
-            self.feature_mean_ = exact.mean(0).astype(np.float32)
-            spread = exact.std(0) if self.standardize else np.ones(x.shape[1])
-            self.feature_scale_ = np.where(spread > np.finfo(np.float32).tiny, spread, 1).astype(np.float32)
+            features = x.shape[1]
+            self.feature_mean_, self.feature_scale_ = (
+                moments(x) if self.standardize else (np.zeros(features, np.float32), np.ones(features, np.float32))
+            )
+        names = getattr(self, "feature_names_in_", None)
         if self.standardize:
-            x = ((x.astype(np.float64) - self.feature_mean_) / self.feature_scale_).astype(np.float32)
+            standardized = (x.astype(np.float64, copy=False) - self.feature_mean_) / self.feature_scale_
+            if x.dtype == np.float64:
+                warn_of_merged_values(standardized, names, FAR_OUTLIERS, stacklevel=4)
+            x = standardized.astype(np.float32)
+        elif x.dtype == np.float64:
+            given, x = x, validate_array(x, minimum_observations=minimum)
+            warn_of_merged_values(given, names, _centred(likelihood), stacklevel=4)
         check_range(x, *likelihood.data_range, likelihood_name=likelihood_name, whole_numbers=likelihood.whole_numbers)
         if likelihood.whole_numbers:
             check_whole_numbers(x, likelihood_name)
@@ -537,3 +547,10 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     def _likelihood(self, num_features: int) -> Likelihood:
         return Assembly(num_features, **self._assembly_options()).make_likelihood()
+
+
+def _centred(likelihood: Likelihood) -> str:
+    """What to do about values that float32 makes equal."""
+    if likelihood.data_range == (-np.inf, np.inf):
+        return "subtract the column's mean first, as standardize=True does"
+    return "rescale the column"
