@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -20,7 +19,9 @@ from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
-from pyro_vmm.option_checks import check_seed, check_whole_number
+from pyro_vmm.option_checks import check_boolean, check_whole_number
+from pyro_vmm.plain_values import plain
+from pyro_vmm.random_states import check_state, draw_seed
 
 
 class AnswersOfArrays(FoundClusters, TransformerMixin):
@@ -70,7 +71,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         UserError
             For observations that cannot be read, and for more clusters than components in use.
         """
-        check_whole_number(num_samples, "num_samples", least=0)
+        num_samples = check_whole_number(num_samples, "num_samples", least=0)
         x = self._observations(X)
         return self.clusters_.arrange(self._evaluation.responsibilities(x, num_samples), num_clusters)
 
@@ -83,7 +84,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
         See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
         """
-        latents = self.transform(X) if criterion in ("evidence", "valleys") else None
+        latents = self.transform(X) if isinstance(criterion, str) and criterion in ("evidence", "valleys") else None
         counted = weight_of_evidence(self.merging, self.evidence_weight)
         return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=counted)
 
@@ -116,16 +117,17 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             For a cluster that does not exist, or an option that cannot be used.
         """
         check_is_fitted(self)
-        check_whole_number(n_samples, "n_samples")
+        number, component = check_whole_number(n_samples, "n_samples"), plain(component)
         if component is not None:
-            whole = isinstance(component, int | np.integer) and not isinstance(component, bool)
+            whole = isinstance(component, int) and not isinstance(component, bool)
             if not whole or not 0 <= component < len(self.component_order_):
                 raise UserError(
                     f"component {component!r} does not exist: choose 0 to {len(self.component_order_) - 1}."
                 )
-        number, noise = int(n_samples), self._noise_of(self.random_state if random_state is None else random_state)
+        means = check_boolean(means, "means")
+        noise = self._noise_of(self.random_state if random_state is None else random_state)
         with torch.no_grad(), evaluation_mode(self.model_), noise:
-            z = self.model_.prior.sample(number) if component is None else self._latents_of(number, int(component))
+            z = self.model_.prior.sample(number) if component is None else self._latents_of(number, component)
             observation = self.model_.observation(z)
             return self._in_data_units(observation.mean if means else observation.sample())
 
@@ -133,9 +135,8 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         """Draws of a seed or generator; the caller's for None."""
         if random_state is None:
             return nullcontext()
-        if not isinstance(random_state, np.random.RandomState):
-            check_seed(random_state, "random_state")
-        return self._evaluation.own_noise(int(check_random_state(random_state).randint(2**31 - 1)))
+        check_state(random_state)
+        return self._evaluation.own_noise(draw_seed(random_state))
 
     def inverse_transform(self, Z: ArrayLike) -> NDArray[np.floating[Any]]:
         """Mean observations ``[N, F]``, in the data's units, that embeddings ``Z [N, D]`` decode to.
@@ -195,8 +196,8 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
     def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:
         """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
-        check_whole_number(num_samples, "num_samples")
-        return self._evaluation.log_evidence(self._observations(X), int(num_samples))
+        num_samples = check_whole_number(num_samples, "num_samples")
+        return self._evaluation.log_evidence(self._observations(X), num_samples)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,20 +14,19 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from pyro.infer import TraceMeanField_ELBO
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from pyro_vmm import persistence
 from pyro_vmm.answers import AnswersOfArrays
-from pyro_vmm.assembly import Assembly
+from pyro_vmm.assembly import NUM_COMPONENTS, Assembly, enough_components
 from pyro_vmm.clustering import (
     Clusters,
     Merging,
     check_merging,
 )
 from pyro_vmm.data import check_range, validate_array
-from pyro_vmm.data.arrays import check_whole_numbers, without_values
+from pyro_vmm.data.arrays import check_is_table, check_whole_numbers, without_values
 from pyro_vmm.data.standardization import FAR_OUTLIERS, moments, warn_of_merged_values
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.diagnosis import Diagnosis, Stability
@@ -38,11 +38,25 @@ from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.low_precision import lower_precision, warn_where_it_is_slow
-from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
+from pyro_vmm.option_checks import (
+    as_folder,
+    check_boolean,
+    check_names,
+    check_positive,
+    check_whole_number,
+    is_number,
+    plain_options,
+)
+from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import PRIOR_WEIGHT, Prior
+from pyro_vmm.random_states import check_state, draw_seed
 from pyro_vmm.training import EarlyStopping, ProgressBar, Trainer, Watcher, num_minibatches, resume_training, split_rows
 from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
+from pyro_vmm.training.trainer import checked_watchers
+
+SEQUENCES = ("hidden", "image_shape", "pseudo_input_domain")
+"""Options that are tuples; lists are taken, too."""
 
 
 class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEstimator):
@@ -53,7 +67,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     latent_dim
         Dimensions ``D`` of the embedding.
     num_components
-        Truncation ``K`` of the mixture: an upper bound on the number of clusters.
+        Truncation ``K`` of the mixture: an upper bound on the number of clusters. The default is lowered, with a warning,
+        to the number of observations trained on where there are fewer.
     prior
         ``"vamp-mixture"``, ``"gaussian-mixture"``, ``"vamp-prior"``, ``"standard-normal"`` or a
         :class:`~pyro_vmm.priors.Prior` (used as it is; it must not share parameters with another model).
@@ -122,7 +137,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     random_state
-        One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
+        One seed for everything, or a generator of NumPy's to draw it from (which is not stored). The same seed, data,
+        versions and thread count give the same numbers on a CPU.
     verbose
         Show a progress bar.
 
@@ -176,7 +192,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     def __init__(
         self,
         latent_dim: int = 10,
-        num_components: int = 100,
+        num_components: int = NUM_COMPONENTS,
         prior: str | Prior = "vamp-mixture",
         prior_inference: str = "map-dp",
         weights: str = "stick-breaking",
@@ -243,7 +259,9 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     # ---- fitting -----------------------------------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: Any = None, *, watchers: Sequence[Watcher] = (), resume: Path | None = None) -> VMM:
+    def fit(
+        self, X: ArrayLike, y: Any = None, *, watchers: Sequence[Watcher] = (), resume: str | Path | None = None
+    ) -> VMM:
         """Fit to ``X [N, F]``; ``y`` is ignored.
 
         Parameters
@@ -253,7 +271,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         y
             Ignored.
         watchers
-            Told of every step and epoch; :class:`~pyro_vmm.training.CheckpointWriter` is one.
+            A list of objects that are called after every step and epoch, such as
+            :class:`~pyro_vmm.training.CheckpointWriter`.
         resume
             A checkpoint folder of an earlier fit of the same data with the same options, to go on from.
 
@@ -272,13 +291,15 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 delattr(self, name)
             raise
 
-    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: Path | None) -> VMM:
+    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: str | Path | None) -> VMM:
+        watchers = checked_watchers(watchers)
+        self._make_options_plain()
         self._check_options()
         x = self._observations(X, fitting=True)
         device = choose_device(self.device)
         if self.low_precision:
             warn_where_it_is_slow(device, stacklevel=3)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = draw_seed(self.random_state)
         training, validation = split_rows(len(x), self.validation_fraction, seed)
         # The caller's own stream of random numbers is left where it was.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -308,7 +329,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 watchers=(*bars, *watchers),
             )
             if resume is not None:
-                resume_training(trainer, as_folder(resume))
+                resume_training(trainer, as_folder(resume, "resume"))
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
         self.stability_: Stability | None = None
@@ -319,6 +340,11 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         for bar in bars:
             bar.tell_clusters(self.n_clusters_)
         return self
+
+    def _make_options_plain(self) -> None:
+        """NumPy's and torch's numbers among the options become Python's, equal to them: they are stored as JSON."""
+        for name, value in plain_options(self.get_params(deep=False)).items():
+            setattr(self, name, tuple(value) if name in SEQUENCES and isinstance(value, list) else value)
 
     def _check_options(self) -> None:
         """Those that are no part of the model, which looks after its own."""
@@ -332,22 +358,29 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             check_positive(self.prior_learning_rate, "prior_learning_rate", "learning rate")
         if not is_number(self.validation_fraction) or not 0.0 <= self.validation_fraction < 1.0:
             raise UserError(f"validation_fraction is {self.validation_fraction!r}: it must be at least 0 and below 1.")
-        if not (self.random_state is None or isinstance(self.random_state, np.random.RandomState)):
-            check_seed(self.random_state, "random_state")
+        check_state(self.random_state)
         check_merging(self.merging, self.evidence_weight)
         for name in ("standardize", "low_precision"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise UserError(f"{name} is {getattr(self, name)!r}: it must be True or False.")
+            check_boolean(getattr(self, name), name)
 
     def _max_epochs(self, num_observations: int) -> int:
         if self.max_epochs is not None:
             return self.max_epochs
         return default_epochs(num_observations, self.batch_size, least=40, most=400)
 
-    def _build(self, x: Tensor | None, num_features: int | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
-        features = num_features if x is None else x.shape[1]
-        assert features is not None
-        model, guide = Assembly(num_features=features, **persistence.with_copies(self._assembly_options())).build(x)
+    def _build(self, x: Tensor) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        """Model and guide that are about to be fitted to ``x [N, F]``."""
+        number = enough_components(self.num_components, self.prior, len(x), "observations", stacklevel=4)
+        return self._assembled(Assembly(x.shape[1], **self._assembly_options() | {"num_components": number}), x)
+
+    def _build_anew(self, num_features: int, num_components: int) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        """Model and guide that are about to be given stored weights."""
+        return self._assembled(
+            Assembly(num_features, **self._assembly_options() | {"num_components": num_components}), None
+        )
+
+    def _assembled(self, assembly: Assembly, x: Tensor | None) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        model, guide = replace(assembly, **persistence.with_copies(vars(assembly))).build(x)
         if self.low_precision:
             lower_precision(guide.encoder, spare_the_last=True)
             lower_precision(model.decoder)
@@ -410,6 +443,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             For a rule that does not exist, a weight that is not positive, or observations that cannot be read.
         """
         x = self._observations(X)
+        evidence_weight = plain(evidence_weight)
         if merging is None:
             merging = self.merging
             evidence_weight = self.evidence_weight if evidence_weight is None else evidence_weight
@@ -462,10 +496,26 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
-    def save(self, directory: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder; see :func:`pyro_vmm.persistence.save`."""
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder.
+
+        Parameters
+        ----------
+        directory
+            Made if absent.
+        overwrite
+            Replace the model that the folder holds, if it holds one.
+
+        Raises
+        ------
+        UserError
+            If the folder holds a model and ``overwrite`` is False, or cannot be written.
+        """
         check_is_fitted(self)
-        persistence.save(self, as_folder(directory))
+        folder = as_folder(directory)
+        if not check_boolean(overwrite, "overwrite"):
+            persistence.refuse_to_overwrite(folder)
+        persistence.save(self, folder)
 
     @classmethod
     def load(cls, directory: str | Path, **objects: Any) -> VMM:
@@ -496,6 +546,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         minimum = 2 if fitting else 1
         # None: float64 where float32 would make close values equal, so that they are centred before they are rounded.
         dtype = self.feature_mean_.dtype.type if self.standardize and not fitting else None
+        check_is_table(X)
         if isinstance(X, Tensor | np.ma.MaskedArray):
             X = validate_array(X, minimum_observations=minimum, dtype=dtype)  # scikit-learn would drop the mask
         table = isinstance(X, pd.DataFrame)

@@ -29,7 +29,7 @@ def check_merging(merging: object, evidence_weight: float | None) -> None:
     UserError
         For an unknown rule or a weight that is not positive.
     """
-    if merging not in get_args(Merging):
+    if not isinstance(merging, str) or merging not in get_args(Merging):
         raise UserError(f"merging is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.")
     if evidence_weight is not None:
         check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)

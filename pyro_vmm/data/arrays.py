@@ -1,8 +1,10 @@
 """One gate for every array that a user gives: checked, then float32 ``[N, F]``, or float64 where that is needed."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,38 @@ def validate_array(
         checked: NDArray[Any] = np.ascontiguousarray(values, dtype=dtype)
     _check_finite(values, checked, name, row_names, column_names)
     return checked
+
+
+def check_is_table(x: Any, name: str = "X") -> None:
+    """Refuse what is no array or sequence at all, in words that say what to give instead.
+
+    Raises
+    ------
+    UserError
+        For data loaders and data sets of torch, AnnData, paths, numbers and other objects.
+    """
+    kinds = {kind.__module__.partition(".")[0] + "." + kind.__name__ for kind in type(x).__mro__}
+    wanted = "an array, data frame, sparse matrix or tensor [observations, features]"
+    if "torch.DataLoader" in kinds:
+        raise UserError(
+            f"{name} is a DataLoader of torch: give all its observations as one tensor [observations, features], such as "
+            "torch.cat([batch[0] for batch in loader]) where it yields (observations, labels)."
+        )
+    if "torch.Dataset" in kinds:
+        raise UserError(
+            f"{name} is a {type(x).__name__} of torch: give all its observations as one tensor [observations, features], such "
+            "as torch.stack([item[0] for item in dataset]).flatten(1) where its items are (observation, label)."
+        )
+    if "anndata.AnnData" in kinds:
+        raise UserError(
+            f"{name} is an AnnData: give it to SingleCellVMM, or an array of it, such as adata.obsm['X_pca']."
+        )
+    if isinstance(x, str | bytes | os.PathLike):
+        raise UserError(f"{name} is {x!r}: read the file first, and give {wanted}.")
+    is_sequence = hasattr(x, "__len__") and hasattr(x, "__getitem__") and not isinstance(x, dict)
+    if not (is_sequence or hasattr(x, "__array__") or hasattr(x, "toarray") or isinstance(x, memoryview)):
+        shown = repr(x) if x is None or isinstance(x, Number) else f"a {type(x).__name__}"
+        raise UserError(f"{name} is {shown}: give {wanted}.")
 
 
 def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, *, whole_numbers: bool = False) -> None:
@@ -298,6 +332,7 @@ def _check_finite(
 
 def without_values(message: str) -> str:
     """What scikit-learn says of an array, without the array."""
+    message = re.sub(r"(with dim \d+), while dim <= 2 is.*", r"\1: reshape it to [observations, features].", message)
     message = re.sub(r":\s+array=.*\.\s+Reshape", ". Reshape", message, flags=re.DOTALL)
     return re.sub(r"(Complex data not supported).*", r"\1: give real parts or magnitudes.", message, flags=re.DOTALL)
 

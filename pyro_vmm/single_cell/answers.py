@@ -19,6 +19,7 @@ from pyro_vmm.data.cell_covariates import category_text
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.option_checks import check_whole_number, is_number
+from pyro_vmm.plain_values import plain
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
 from pyro_vmm.training import OneHotRows, SparseRows
@@ -97,7 +98,7 @@ class AnswersOfCells(FoundClusters):
             Do not use a cell's batch: average over encoding it as of each batch, weighted by the batches' share of the
             cells fitted. ``adata`` may then have batches that the model does not know, or no column of batches.
         """
-        check_whole_number(num_samples, "num_samples", least=0)
+        num_samples = check_whole_number(num_samples, "num_samples", least=0)
         x, covariates = self._cells(adata, indices, batch_free=batch_free)
         evaluation = self._evaluation
         if batch_free and "batch" in covariates:
@@ -149,11 +150,12 @@ class AnswersOfCells(FoundClusters):
         UserError
             For an unknown batch or gene, or a library size that is not positive.
         """
+        library_size = plain(library_size)
         if not (isinstance(library_size, str) and library_size == "latent"):
             if not (is_number(library_size) and 0.0 < library_size < np.inf):
                 raise UserError(f"library_size is {library_size!r}: give a positive number of counts, or 'latent'.")
             library_size = float(library_size)
-        check_whole_number(n_samples, "n_samples", least=0)
+        n_samples = check_whole_number(n_samples, "n_samples", least=0)
         cells = self._read(adata, indices)
         genes = self._genes(gene_list)
         values = normalized_expression(
@@ -163,7 +165,7 @@ class AnswersOfCells(FoundClusters):
             genes=genes,
             batches=self._batches(transform_batch),
             library_size=library_size,
-            num_samples=int(n_samples),
+            num_samples=n_samples,
         )
         return pd.DataFrame(values, index=cells.cell_names, columns=self.gene_names[genes])
 
@@ -178,7 +180,7 @@ class AnswersOfCells(FoundClusters):
 
         Other ones at every call; ``torch.manual_seed`` fixes them.
         """
-        check_whole_number(n_samples, "n_samples")
+        n_samples = check_whole_number(n_samples, "n_samples")
         x, covariates = self._cells(adata, indices)
         counts = replicate(self._evaluation, x, covariates, genes=self._genes(gene_list), num_samples=n_samples)
         return (counts[..., 0] if n_samples == 1 else counts).astype(np.float32)
@@ -193,7 +195,7 @@ class AnswersOfCells(FoundClusters):
 
     def get_marginal_ll(self, adata: AnnData | None = None, indices: Any = None, n_mc_samples: int = 100) -> float:
         """Mean importance-weighted ``log p(x)`` in nats a cell, with so many posterior samples each."""
-        check_whole_number(n_mc_samples, "n_mc_samples")
+        n_mc_samples = check_whole_number(n_mc_samples, "n_mc_samples")
         ratios = self._evaluation.log_ratios(*self._some_cells(adata, indices), num_samples=n_mc_samples)[0]
         return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())
 

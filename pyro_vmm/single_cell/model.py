@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pyro.infer import TraceMeanField_ELBO
 
 from pyro_vmm import persistence
+from pyro_vmm.assembly import NUM_COMPONENTS, enough_components
 from pyro_vmm.clustering import Clusters, Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.devices import choose_device
@@ -29,13 +31,17 @@ from pyro_vmm.networks.low_precision import warn_where_it_is_slow
 from pyro_vmm.option_checks import (
     LARGEST_LATENT_DIM,
     as_folder,
+    check_boolean,
     check_names,
     check_positive,
     check_seed,
     check_whole_number,
     is_number,
+    plain_options,
 )
+from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import PRIOR_WEIGHT, MixturePrior
+from pyro_vmm.random_states import draw_seed, is_generator
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.answers import AnswersOfCells
 from pyro_vmm.single_cell.assembly import CountAssembly
@@ -55,6 +61,7 @@ from pyro_vmm.training import (
 )
 from pyro_vmm.training.history import COLUMNS, as_elbos, as_losses
 from pyro_vmm.training.length import default_epochs
+from pyro_vmm.training.trainer import checked_watchers
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -79,7 +86,8 @@ class SingleCellVMM(AnswersOfCells):
     n_latent
         Dimensions ``D`` of the embedding.
     num_components
-        Truncation ``K`` of the mixture: an upper bound on the number of clusters.
+        Truncation ``K`` of the mixture: an upper bound on the number of clusters. The default is lowered, with a warning,
+        to the number of cells trained on where there are fewer.
     gene_likelihood
         ``"zinb"``, ``"nb"``, ``"poisson"`` or a :class:`~pyro_vmm.likelihoods.Likelihood` of counts.
     prior, prior_inference, weights, prior_weight, responsibility_gradient, centre_uncertainty
@@ -112,7 +120,8 @@ class SingleCellVMM(AnswersOfCells):
         Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
         cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.
     random_state
-        One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
+        One seed for everything, or a generator of NumPy's to draw it from. The same seed, data, versions and thread count
+        give the same numbers on a CPU.
 
     Attributes
     ----------
@@ -155,7 +164,7 @@ class SingleCellVMM(AnswersOfCells):
         self,
         adata: AnnData,
         n_latent: int = 10,
-        num_components: int = 100,
+        num_components: int = NUM_COMPONENTS,
         gene_likelihood: Any = "zinb",
         prior: Any = "vamp-mixture",
         *,
@@ -192,16 +201,18 @@ class SingleCellVMM(AnswersOfCells):
         return model
 
     def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:
+        options = plain_options(options)
+        if is_generator(options["random_state"]):
+            options["random_state"] = draw_seed(options["random_state"])
         check_whole_number(options["n_latent"], "n_latent", most=LARGEST_LATENT_DIM)
         for name in ("num_components", "n_hidden", "n_layers"):
             check_whole_number(options[name], name)
         check_merging(options["merging"], options["evidence_weight"])
         check_seed(options["random_state"], "random_state")
         for name in ("use_observed_lib_size", "low_precision"):
-            if not isinstance(options[name], bool | np.bool_):
-                raise UserError(f"{name} is {options[name]!r}: it must be True or False.")
+            check_boolean(options[name], name)
         self.options, self.cells, self.setup = options, cells, cells.setup
-        self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
+        self.allow_non_counts, self.random_state = allow_non_counts, options["random_state"]
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
         self.assembly = CountAssembly(**persistence.with_copies(of_model))
         # Named wrongly, an option should not wait for train() to say so.
@@ -265,9 +276,8 @@ class SingleCellVMM(AnswersOfCells):
             For anything in counts or covariates that cannot be fitted, by name and with the mend; for a view, which
             AnnData would have to copy to take the note.
         """
-        setup = CountSetup(
-            layer, batch_key, categorical_covariate_keys or (), continuous_covariate_keys or (), size_factor_key
-        )
+        allow_non_counts = check_boolean(allow_non_counts, "allow_non_counts")
+        setup = CountSetup(layer, batch_key, categorical_covariate_keys, continuous_covariate_keys, size_factor_key)
         read_counts(adata, setup, allow_non_counts=allow_non_counts)
         note_setup(adata, setup, allow_non_counts=allow_non_counts)
 
@@ -290,7 +300,7 @@ class SingleCellVMM(AnswersOfCells):
         standard_normal_steps: int | None = None,
         enable_progress_bar: bool = False,
         watchers: Sequence[Watcher] = (),
-        resume: Path | None = None,
+        resume: str | Path | None = None,
     ) -> None:
         """Fit the model; called again, go on from where it is (``history`` does, too, its steps and seconds anew).
 
@@ -331,7 +341,8 @@ class SingleCellVMM(AnswersOfCells):
         enable_progress_bar
             Show ELBO, components in use, the clusters that they make, and time left.
         watchers
-            Told of every step and epoch; :class:`~pyro_vmm.training.CheckpointWriter` is one.
+            A list of objects that are called after every step and epoch, such as
+            :class:`~pyro_vmm.training.CheckpointWriter`.
         resume
             A checkpoint folder of an earlier call with the same data and options, to go on from.
 
@@ -342,17 +353,20 @@ class SingleCellVMM(AnswersOfCells):
         pyro_vmm.infer.NonFiniteError
             If a loss, a gradient or a running statistic ceases to be finite.
         """
+        watchers, train_size = checked_watchers(watchers), plain(train_size)
         if not is_number(train_size) or not 0.0 < train_size <= 1.0:
             raise UserError(f"train_size is {train_size!r}: it must be above 0 and at most 1.")
-        check_whole_number(batch_size, "batch_size")
-        check_whole_number(kl_warmup_steps, "kl_warmup_steps", least=0)
-        check_whole_number(standard_normal_steps, "standard_normal_steps", least=0, or_none="for the default")
-        check_whole_number(max_epochs, "max_epochs", or_none="for enough")
-        check_whole_number(patience, "patience", or_none="for 500 steps")
-        check_positive(learning_rate, "learning_rate", "learning rate")
+        batch_size = check_whole_number(batch_size, "batch_size")
+        kl_warmup_steps = check_whole_number(kl_warmup_steps, "kl_warmup_steps", least=0)
+        standard_normal_steps = check_whole_number(
+            standard_normal_steps, "standard_normal_steps", least=0, or_none="for the default"
+        )
+        max_epochs = check_whole_number(max_epochs, "max_epochs", or_none="for enough")
+        patience = check_whole_number(patience, "patience", or_none="for 500 steps")
+        learning_rate = check_positive(learning_rate, "learning_rate", "learning rate")
         if prior_learning_rate is not None:
-            check_positive(prior_learning_rate, "prior_learning_rate", "learning rate")
-        check_positive(weight_rate, "weight_rate", "multiple of the prior's learning rate")
+            prior_learning_rate = check_positive(prior_learning_rate, "prior_learning_rate", "learning rate")
+        weight_rate = check_positive(weight_rate, "weight_rate", "multiple of the prior's learning rate")
         if batch_size < 2 and self.assembly.normalization == "batch":
             raise UserError(
                 f"batch_size is {batch_size}: batch normalisation needs at least 2 cells, or normalization='layer'."
@@ -406,7 +420,7 @@ class SingleCellVMM(AnswersOfCells):
                 x.subset(torch.from_numpy(held_out)) if len(held_out) else None,
                 covariates={name: values[training] for name, values in covariates.items()},
                 validation_covariates={name: values[held_out] for name, values in covariates.items()},
-                batch_size=int(batch_size),
+                batch_size=batch_size,
                 max_epochs=max_epochs,
                 early_stopping=EarlyStopping(patience if early_stopping else None),
                 row_numbers=training,
@@ -415,7 +429,7 @@ class SingleCellVMM(AnswersOfCells):
                 watchers=(*bars, *watchers),
             )
             if resume is not None:
-                resume_training(trainer, as_folder(resume))
+                resume_training(trainer, as_folder(resume, "resume"))
             trainer.run()
         self.trainer_finished_ = trainer.progress.finished
         self.is_trained_, self.stability_ = True, None
@@ -439,11 +453,15 @@ class SingleCellVMM(AnswersOfCells):
             raise
 
     def _build(self, training: NDArray[np.int64]) -> None:
+        number = enough_components(
+            self.options["num_components"], self.options["prior"], len(training), "cells", stacklevel=3
+        )
+        self.assembly = replace(self.assembly, num_components=number)
         self.module, self.guide = self.assembly.build(
             self.encoding,
             StartingValues.of(self.cells, training),
             num_batches=len(self.batch_categories),
-            pseudo_inputs=lambda: pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
+            pseudo_inputs=lambda: pseudo_cells(self.cells, training, number, self.random_state),
         )
 
     def _begin(self, standard_normal_steps: int | None, all_steps: int) -> int:
@@ -496,7 +514,7 @@ class SingleCellVMM(AnswersOfCells):
             Before :meth:`train`, for a rule that does not exist, and for a weight that is not positive.
         """
         self._check_trained()
-        options = dict(self.options)
+        options, evidence_weight = dict(self.options), plain(evidence_weight)
         if merging is not None:
             options |= {"merging": merging, "evidence_weight": evidence_weight}
         elif evidence_weight is not None:
@@ -589,10 +607,26 @@ class SingleCellVMM(AnswersOfCells):
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
-    def save(self, directory: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored."""
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored.
+
+        Parameters
+        ----------
+        directory
+            Made if absent.
+        overwrite
+            Replace the model that the folder holds, if it holds one.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`train`; if the folder holds a model and ``overwrite`` is False, or cannot be written.
+        """
         self._check_trained()
-        storage.save(self, as_folder(directory))
+        folder = as_folder(directory)
+        if not check_boolean(overwrite, "overwrite"):
+            persistence.refuse_to_overwrite(folder)
+        storage.save(self, folder)
 
     @classmethod
     def load(cls, directory: str | Path, adata: AnnData, **objects: Any) -> SingleCellVMM:

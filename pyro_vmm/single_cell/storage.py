@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,8 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
     except (KeyError, TypeError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
     model.categories, model.batch_categories, model.encoding = categories, batches, encoding
+    # Where there were few cells, fewer than the options say.
+    model.assembly = replace(model.assembly, num_components=len(clusters.order))
 
     def build() -> tuple[Any, Any]:
         return model.assembly.build(

@@ -55,7 +55,7 @@ ARRAYS: dict[str, tuple[Any, str]] = {
     "a set": ({1, 2}, SCALAR),
     "a generator": ((row for row in X), SCALAR),
     "a record array": (np.zeros(4, dtype=[("a", "f4"), ("b", "f4")]), FLAT),
-    "three dimensions": (X[:, :, None], "Found array with dim 3, while dim <= 2 is required by VMM."),
+    "three dimensions": (X[:, :, None], "Found array with dim 3: reshape it to [observations, features]."),
     "no observations": (X[:0], "Found array with 0 sample(s) (shape=(0, 5)) while a minimum of 2 is required by VMM."),
     "one observation": (X[:1], "Found array with 1 sample(s) (shape=(1, 5)) while a minimum of 2 is required by VMM."),
     "no features": (X[:, :0], "Found array with 0 feature(s) (shape=(40, 0)) while a minimum of 1 is required by VMM."),
@@ -205,8 +205,8 @@ OPTIONS: list[tuple[str, Any, str]] = [
     *(("num_components", value, f"num_components is {value!r}: {WHOLE}.") for value in (0, 2.5, "4", None, True)),
     (
         "num_components",
-        100,
-        "num_components=100 is more than the 36 observations that pseudo-inputs start from: choose at most 36, or "
+        37,
+        "num_components=37 is more than the 36 observations that pseudo-inputs start from: choose at most 36, or "
         "prior='gaussian-mixture'.",
     ),
     *(("prior", value, f"prior={value!r} {PRIORS}") for value in ("x", None, 3)),
