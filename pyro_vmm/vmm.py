@@ -220,7 +220,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         prior_rest_steps: int = 0,
         learning_rate_schedule: str = "constant",
         low_precision: bool = False,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:

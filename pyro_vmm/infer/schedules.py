@@ -109,8 +109,6 @@ def named_schedule(name: str, total_steps: int) -> Schedule:
     UserError
         For another name.
     """
-    if name == "constant":
-        return Constant()
-    if name == "cosine":
-        return CosineDecay(total_steps)
-    raise UserError(f"learning_rate_schedule={name!r} is not known: choose 'constant' or 'cosine'.")
+    if not isinstance(name, str) or name not in ("constant", "cosine"):
+        raise UserError(f"learning_rate_schedule={name!r} is not known: choose 'constant' or 'cosine'.")
+    return Constant() if name == "constant" else CosineDecay(total_steps)

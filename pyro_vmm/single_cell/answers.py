@@ -18,7 +18,7 @@ from pyro_vmm.data.arrays import listed
 from pyro_vmm.data.cell_covariates import category_text
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.option_checks import check_whole_number, is_number
+from pyro_vmm.option_checks import check_boolean, check_whole_number, is_number
 from pyro_vmm.plain_values import plain
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
@@ -62,6 +62,7 @@ class AnswersOfCells(FoundClusters):
         UserError
             Before :meth:`train`, and for cells that the model cannot read. So everywhere below.
         """
+        give_mean = check_boolean(give_mean, "give_mean")
         x, covariates = self._cells(adata, indices)
         if give_mean:
             return self._evaluation.posterior_mean(x, covariates)
@@ -99,6 +100,7 @@ class AnswersOfCells(FoundClusters):
             cells fitted. ``adata`` may then have batches that the model does not know, or no column of batches.
         """
         num_samples = check_whole_number(num_samples, "num_samples", least=0)
+        batch_free = check_boolean(batch_free, "batch_free")
         x, covariates = self._cells(adata, indices, batch_free=batch_free)
         evaluation = self._evaluation
         if batch_free and "batch" in covariates:
@@ -250,6 +252,7 @@ class AnswersOfCells(FoundClusters):
         return x, covariates
 
     def _genes(self, gene_list: Sequence[str] | None) -> NDArray[np.int64]:
+        gene_list = plain(gene_list)
         if gene_list is None:
             return np.arange(len(self.gene_names))
         if isinstance(gene_list, str):
@@ -259,11 +262,12 @@ class AnswersOfCells(FoundClusters):
         gene_list = list(gene_list)
         places = {str(name): place for place, name in enumerate(self.gene_names)}
         for name in gene_list:
-            if name not in places:
+            if not isinstance(name, str) or name not in places:
                 raise UserError(f"The model has no gene {name!r}: give names among model.gene_names.")
         return np.array([places[name] for name in gene_list], dtype=np.int64)
 
     def _batches(self, transform_batch: str | Iterable[str] | None) -> list[int | None]:
+        transform_batch = plain(transform_batch)
         if transform_batch is None:
             return [None]
         several = not isinstance(transform_batch, str) and isinstance(transform_batch, Iterable)

@@ -277,7 +277,8 @@ class SingleCellVMM(AnswersOfCells):
             AnnData would have to copy to take the note.
         """
         allow_non_counts = check_boolean(allow_non_counts, "allow_non_counts")
-        setup = CountSetup(layer, batch_key, categorical_covariate_keys, continuous_covariate_keys, size_factor_key)
+        named = (layer, batch_key, categorical_covariate_keys, continuous_covariate_keys, size_factor_key)
+        setup = CountSetup(*map(plain, named))
         read_counts(adata, setup, allow_non_counts=allow_non_counts)
         note_setup(adata, setup, allow_non_counts=allow_non_counts)
 
@@ -289,7 +290,7 @@ class SingleCellVMM(AnswersOfCells):
         batch_size: int = 256,
         train_size: float = 0.9,
         early_stopping: bool = True,
-        accelerator: str = "auto",
+        accelerator: str | torch.device = "auto",
         *,
         patience: int | None = None,
         learning_rate: float = 1e-3,
@@ -356,6 +357,7 @@ class SingleCellVMM(AnswersOfCells):
         watchers, train_size = checked_watchers(watchers), plain(train_size)
         if not is_number(train_size) or not 0.0 < train_size <= 1.0:
             raise UserError(f"train_size is {train_size!r}: it must be above 0 and at most 1.")
+        early_stopping = check_boolean(early_stopping, "early_stopping")
         batch_size = check_whole_number(batch_size, "batch_size")
         kl_warmup_steps = check_whole_number(kl_warmup_steps, "kl_warmup_steps", least=0)
         standard_normal_steps = check_whole_number(
@@ -371,7 +373,8 @@ class SingleCellVMM(AnswersOfCells):
             raise UserError(
                 f"batch_size is {batch_size}: batch normalisation needs at least 2 cells, or normalization='layer'."
             )
-        device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
+        of_scvi = isinstance(accelerator, str) and accelerator == "gpu"
+        device = choose_device("cuda" if of_scvi else accelerator, option="accelerator")
         if self.assembly.low_precision:
             warn_where_it_is_slow(device, stacklevel=2)
         training, held_out = split_rows(
