@@ -227,6 +227,11 @@ def enough_components(num_components: int, prior: Any, num_observations: int, no
     return num_observations
 
 
+def stored_components(num_components: int, in_use: int) -> int:
+    """``num_components`` of a stored fit that has ``in_use``: fewer where :func:`enough_components` lowered the default."""
+    return in_use if num_components == NUM_COMPONENTS else num_components
+
+
 def _sees_log1p(likelihood: Likelihood) -> bool:
     return likelihood.encoder_sees == "log1p"
 

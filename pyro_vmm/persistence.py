@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from pyro_vmm.assembly import stored_components
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
@@ -133,16 +134,15 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         check_fitted(estimator)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
+    number = stored_components(estimator.num_components, len(estimator.component_order_))
     hidden = options.get("hidden") or ()
     check_stored_shapes(
         directory / "model.safetensors",
-        lambda: estimator._build_anew(estimator.n_features_in_, len(estimator.component_order_)),
+        lambda: estimator._build_anew(estimator.n_features_in_, number),
         num_layers=len(hidden) if isinstance(hidden, tuple) else 0,
     )
     with torch.random.fork_rng():
-        estimator.model_, estimator.guide_ = estimator._build_anew(
-            estimator.n_features_in_, len(estimator.component_order_)
-        )
+        estimator.model_, estimator.guide_ = estimator._build_anew(estimator.n_features_in_, number)
     load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors", config.get("weights_sha256"))
     if estimator.model_.prior.num_components != len(estimator.weights_):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.")

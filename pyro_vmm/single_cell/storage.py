@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from pyro_vmm import persistence
+from pyro_vmm.assembly import stored_components
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.errors import UserError
@@ -95,8 +96,8 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
     except (KeyError, TypeError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
     model.categories, model.batch_categories, model.encoding = categories, batches, encoding
-    # Where there were few cells, fewer than the options say.
-    model.assembly = replace(model.assembly, num_components=len(clusters.order))
+    number = stored_components(model.assembly.num_components, len(clusters.order))
+    model.assembly = replace(model.assembly, num_components=number)
 
     def build() -> tuple[Any, Any]:
         return model.assembly.build(

@@ -165,7 +165,7 @@ class CheckpointWriter:
     every_steps: int | None = None
 
     def __post_init__(self) -> None:
-        self.directory = as_folder(self.directory)
+        self._folder = as_folder(self.directory)
         self.every_steps = check_whole_number(self.every_steps, "every_steps", or_none="for no such rule")
         self._last = time.monotonic()
         self._is_ours = False
@@ -189,16 +189,16 @@ class CheckpointWriter:
 
     def _refuse_to_overwrite(self, trainer: Trainer) -> None:
         before = trainer.resumed_from
-        if holds_checkpoint(self.directory) and (before is None or before.resolve() != self.directory.resolve()):
+        if holds_checkpoint(self._folder) and (before is None or before.resolve() != self._folder.resolve()):
             raise UserError(
-                f"{self.directory} holds the checkpoint of another training: give another folder, or continue that one with "
-                f"resume={str(self.directory)!r}."
+                f"{self._folder} holds the checkpoint of another training: give another folder, or continue that one with "
+                f"resume={str(self._folder)!r}."
             )
         self._is_ours = True
 
     def write(self, trainer: Trainer) -> None:
         """Write a checkpoint now."""
-        write_checkpoint(self.directory, *trainer.state_dict(), step=trainer.svi.steps_taken)
+        write_checkpoint(self._folder, *trainer.state_dict(), step=trainer.svi.steps_taken)
 
     def epoch_ended(self, trainer: Trainer) -> None:
         """Nothing: an epoch's last step has been told of already."""
