@@ -134,7 +134,7 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         check_fitted(estimator)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
-    number = stored_components(estimator.num_components, len(estimator.component_order_))
+    number = stored_components(estimator.num_components, len(estimator.clusters_.order))
     hidden = options.get("hidden") or ()
     check_stored_shapes(
         directory / "model.safetensors",

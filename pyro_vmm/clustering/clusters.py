@@ -14,6 +14,7 @@ from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
+from pyro_vmm.plain_values import plain
 
 Merging = Literal["misclassification", "valleys", "evidence", "none"]
 
@@ -168,7 +169,8 @@ class Clusters:
         if num_clusters is None:
             return arranged
         found, most = len(self.merge_tree.utilised), self.components_in_use
-        whole = isinstance(num_clusters, int | np.integer) and not isinstance(num_clusters, bool)
+        num_clusters = plain(num_clusters)
+        whole = isinstance(num_clusters, int) and not isinstance(num_clusters, bool)
         if not whole:
             raise UserError(f"num_clusters must be a whole number, not {num_clusters!r}: give one in 1..{most}.")
         if not 1 <= num_clusters <= most:
