@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -19,9 +18,11 @@ from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
-from pyro_vmm.option_checks import check_seed, check_whole_number
+from pyro_vmm.option_checks import check_boolean, check_whole_number
+from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.random_numbers import RandomNumbers
+from pyro_vmm.random_states import check_state, draw_seed
 
 
 class AnswersOfArrays(FoundClusters, TransformerMixin):
@@ -29,8 +30,8 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
     model_: LatentMixtureModel
     guide_: AmortizedNormal
-    feature_mean_: NDArray[np.float32]
-    feature_scale_: NDArray[np.float32]
+    feature_mean_: NDArray[np.floating[Any]]
+    feature_scale_: NDArray[np.floating[Any]]
     standardize: bool
     merging: Merging
     evidence_weight: float | None
@@ -72,7 +73,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         UserError
             For observations that cannot be read, and for more clusters than components in use.
         """
-        check_whole_number(num_samples, "num_samples", least=0)
+        num_samples = check_whole_number(num_samples, "num_samples", least=0)
         x = self._observations(X)
         return self.clusters_.arrange(self._evaluation.responsibilities(x, num_samples), num_clusters)
 
@@ -86,9 +87,8 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
         See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
         """
-        latents = (
-            self._evaluation.posterior_mean(self._observations(X)) if criterion in ("evidence", "valleys") else None
-        )
+        of_latents = isinstance(criterion, str) and criterion in ("evidence", "valleys")
+        latents = self._evaluation.posterior_mean(self._observations(X)) if of_latents else None
         counted = weight_of_evidence(self.merging, self.evidence_weight)
         return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=counted)
 
@@ -100,7 +100,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         *,
         means: bool = False,
         random_state: Any = None,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.floating[Any]]:
         """Draw observations ``[n_samples, F]`` from the fitted model, or from one of its clusters.
 
         Parameters
@@ -122,16 +122,17 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             For a cluster that does not exist, or an option that cannot be used.
         """
         check_is_fitted(self)
-        check_whole_number(n_samples, "n_samples")
+        number, component = check_whole_number(n_samples, "n_samples"), plain(component)
         if component is not None:
-            whole = isinstance(component, int | np.integer) and not isinstance(component, bool)
+            whole = isinstance(component, int) and not isinstance(component, bool)
             if not whole or not 0 <= component < len(self.component_order_):
                 raise UserError(
                     f"component {component!r} does not exist: choose 0 to {len(self.component_order_) - 1}."
                 )
-        number, noise = int(n_samples), self._noise_of(self.random_state if random_state is None else random_state)
+        means = check_boolean(means, "means")
+        noise = self._noise_of(self.random_state if random_state is None else random_state)
         with noise, torch.no_grad(), evaluation_mode(self.model_):
-            z = self.model_.prior.sample(number) if component is None else self._latents_of(number, int(component))
+            z = self.model_.prior.sample(number) if component is None else self._latents_of(number, component)
             observation = self.model_.observation(z)
             return self._in_data_units(observation.mean if means else observation.sample())
 
@@ -139,12 +140,11 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         """Draws of a seed or generator; the caller's for None."""
         if random_state is None:
             return RandomNumbers(self._evaluation.device)
-        if not isinstance(random_state, np.random.RandomState):
-            check_seed(random_state, "random_state")
-        return self._evaluation.own_noise(int(check_random_state(random_state).randint(2**31 - 1)))
+        check_state(random_state)
+        return self._evaluation.own_noise(draw_seed(random_state))
 
     @usual_settings()
-    def inverse_transform(self, Z: ArrayLike) -> NDArray[np.float32]:
+    def inverse_transform(self, Z: ArrayLike) -> NDArray[np.floating[Any]]:
         """Mean observations ``[N, F]``, in the data's units, that embeddings ``Z [N, D]`` decode to.
 
         Raises
@@ -168,12 +168,12 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
         return self._in_data_units(torch.from_numpy(evaluation.by_rows(of_block, torch.from_numpy(z.copy()))))
 
-    def reconstruct(self, X: ArrayLike) -> NDArray[np.float32]:
+    def reconstruct(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Mean observations ``[N, F]`` that the posterior means of ``X`` decode to: ``inverse_transform(transform(X))``."""
         return self.inverse_transform(self._evaluation.posterior_mean(self._observations(X)))
 
     @usual_settings()
-    def decoded_centres(self) -> NDArray[np.float32]:
+    def decoded_centres(self) -> NDArray[np.floating[Any]]:
         """Mean observation at each cluster's centre, ``[K, F]``: that of its heaviest component (``component_order_``)."""
         check_is_fitted(self)
         with torch.no_grad(), evaluation_mode(self.model_):
@@ -181,7 +181,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
 
     @usual_settings()
-    def pseudo_inputs(self) -> NDArray[np.float32] | None:
+    def pseudo_inputs(self) -> NDArray[np.floating[Any]] | None:
         """Pseudo-input of each cluster's heaviest component (``component_order_``), ``[K, F]``.
 
         It is what the centre behind :meth:`decoded_centres` is encoded from. None where the prior has none.
@@ -206,8 +206,8 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
     @usual_settings()
     def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:
         """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
-        check_whole_number(num_samples, "num_samples")
-        return self._evaluation.log_evidence(self._observations(X), int(num_samples))
+        num_samples = check_whole_number(num_samples, "num_samples")
+        return self._evaluation.log_evidence(self._observations(X), num_samples)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -235,6 +235,6 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         check_is_fitted(self)
         return Evaluation(self.model_, self.guide_)
 
-    def _in_data_units(self, x: Tensor) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = x.float().cpu().numpy()
+    def _in_data_units(self, x: Tensor) -> NDArray[np.floating[Any]]:
+        values: NDArray[np.floating[Any]] = x.float().cpu().numpy()
         return values * self.feature_scale_ + self.feature_mean_ if self.standardize else values

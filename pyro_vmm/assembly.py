@@ -1,5 +1,7 @@
 """From the options of a facade to a model and its guide."""
 
+import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,14 +9,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from pyro_vmm.data import DataWarning
 from pyro_vmm.errors import InPython, Option, UserError
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.guides.amortized_normal import Covariance
 from pyro_vmm.likelihoods import Likelihood, make_likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks import ConvDecoder, ConvEncoder, Log1pInput, MLPDecoder, MLPEncoder
+from pyro_vmm.networks.convolutional import channels_height_width
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
+from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import PRIOR_WEIGHT, GaussianMixture, Prior, PseudoInputs, StandardNormal, VampMixture, VampPrior
 from pyro_vmm.priors.pseudo_inputs import Domain
 from pyro_vmm.priors.vamp_mixture import CentreUncertainty
@@ -25,6 +30,9 @@ PRIORS = ("vamp-mixture", "gaussian-mixture", "vamp-prior", "standard-normal")
 NETWORKS = ("mlp", "conv")
 _unknown_network = ("is not known: choose 'mlp' or 'conv'", InPython(" or give a torch module"), ".")
 
+NUM_COMPONENTS = 100
+"""The number of components by default."""
+
 
 @dataclass(frozen=True)
 class Assembly:
@@ -32,7 +40,7 @@ class Assembly:
 
     num_features: int
     latent_dim: int = 10
-    num_components: int = 100
+    num_components: int = NUM_COMPONENTS
     prior: str | Prior = "vamp-mixture"
     prior_inference: str = "map-dp"
     weights: str = "stick-breaking"
@@ -89,6 +97,12 @@ class Assembly:
         options = {} if self.likelihood_options is None else self.likelihood_options
         if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
             raise UserError(f"likelihood_options is {options!r}: give a dictionary of keywords, or None.")
+        for name, needed in (("num_features", self.num_features), ("num_batches", 1)):
+            given = plain(options.get(name, needed))
+            if not isinstance(given, int) or given != needed:
+                raise UserError(
+                    f"likelihood_options gives {name}={options[name]!r}, and for these data it is {needed}: leave it out."
+                )
         return make_likelihood(self.likelihood, **{"num_features": self.num_features} | options)
 
     @property
@@ -110,6 +124,12 @@ class Assembly:
                 InPython("give image_shape, (height, width) or (channels, height, width), or "),
                 "use 'mlp'.",
                 option=Option("encoder", "conv"),
+            )
+        values = math.prod(channels_height_width(self.image_shape))
+        if values != self.num_features:
+            raise UserError(
+                f"image_shape {tuple(self.image_shape)} is of images with {values} values, but X has {self.num_features} "
+                "features: make the two equal."
             )
         return self.image_shape
 
@@ -200,6 +220,31 @@ class Assembly:
                 option=Option("num_components", self.num_components),
             )
         return x[torch.randperm(len(x))[: self.num_components].to(x.device)]
+
+
+def enough_components(num_components: int, prior: Any, num_observations: int, noun: str, *, stacklevel: int) -> int:
+    """``num_components``, or if that is the default, at most the ``num_observations`` from which pseudo-inputs start.
+
+    Warns
+    -----
+    DataWarning
+        Where it is lowered. ``noun`` is what the warning calls the observations.
+    """
+    starts_from_observations = prior in ("vamp-mixture", "vamp-prior")
+    if num_components != NUM_COMPONENTS or num_observations >= num_components or not starts_from_observations:
+        return num_components
+    warnings.warn(
+        f"{NUM_COMPONENTS} components, the default, are more than the {num_observations} {noun} that they start from: "
+        f"{num_observations} components are used.",
+        DataWarning,
+        stacklevel=stacklevel + 1,
+    )
+    return num_observations
+
+
+def stored_components(num_components: int, in_use: int) -> int:
+    """``num_components`` of a stored fit that has ``in_use``: fewer where :func:`enough_components` lowered the default."""
+    return in_use if num_components == NUM_COMPONENTS else num_components
 
 
 def _sees_log1p(likelihood: Likelihood) -> bool:

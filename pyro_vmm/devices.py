@@ -3,10 +3,11 @@
 import torch
 
 from pyro_vmm.errors import Option, UserError
+from pyro_vmm.plain_values import plain
 
 
-def choose_device(name: str, option: str = "device") -> torch.device:
-    """``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+def choose_device(name: str | torch.device, option: str = "device") -> torch.device:
+    """``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``, or torch's object for one.
 
     ``option`` is what messages call the choice.
 
@@ -15,6 +16,7 @@ def choose_device(name: str, option: str = "device") -> torch.device:
     UserError
         For another name, or CUDA where torch finds none.
     """
+    name = plain(name)
     if not isinstance(name, str):
         raise UserError("is not known: choose 'auto', 'cpu' or 'cuda'.", option=Option(option, name))
     if name == "auto":

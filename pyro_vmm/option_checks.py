@@ -1,13 +1,17 @@
-"""Whether an option is what it has to be; a message names it."""
+"""Whether an option is what it has to be; a message names it. NumPy's and torch's scalars count as Python's."""
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from pyro_vmm.errors import InPython, UserError
+from pyro_vmm.plain_values import plain
 
 LARGEST = 2**31 - 1
 """Largest whole number taken: more is a slip, and overflows what it is multiplied with."""
@@ -16,8 +20,23 @@ LARGEST_LATENT_DIM = 2**15
 """A covariance of the latents has the square of their number of entries."""
 
 
-def check_whole_number(value: Any, name: str, *, least: int = 1, most: int = LARGEST, or_none: str = "") -> None:
-    """Raise :class:`UserError` unless ``value`` is a whole number of at least ``least`` (Python's or NumPy's, no Boolean).
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by name, numbers of NumPy and torch as Python's, so that they can be compared and stored as JSON.
+
+    Raises
+    ------
+    UserError
+        For an array of two or more dimensions, which no option takes.
+    """
+    own = {name: plain(value) for name, value in options.items()}
+    for name, value in own.items():
+        if isinstance(value, np.ndarray | Tensor):
+            raise UserError(f"{name} is an array of shape {tuple(value.shape)}: give a single value or a tuple.")
+    return own
+
+
+def check_whole_number(value: Any, name: str, *, least: int = 1, most: int = LARGEST, or_none: str = "") -> Any:
+    """Return ``value`` as an ``int`` if it is a whole number, no Boolean, from ``least`` to ``most``.
 
     Parameters
     ----------
@@ -29,20 +48,54 @@ def check_whole_number(value: Any, name: str, *, least: int = 1, most: int = LAR
         Smallest and largest value taken.
     or_none
         What None means, where None is taken, too.
+
+    Returns
+    -------
+    int or None
+        None only where it is given and taken.
+
+    Raises
+    ------
+    UserError
+        If ``value`` is anything else.
     """
+    value = plain(value)
     if value is None and or_none:
-        return
+        return None
     alternative = InPython(f", or None {or_none}" if or_none else "")
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise UserError(f"is {value!r}: it must be a whole number, at least {least}", alternative, ".", option=name)
     if int(value) > most:
         raise UserError(f"is {value!r}: it must be a whole number, at most {most}", alternative, ".", option=name)
+    return int(value)
 
 
-def check_positive(value: Any, name: str, noun: str = "number", *, finite: bool = True) -> None:
-    """Raise :class:`UserError` unless ``value`` is a positive number, called ``noun``, and finite where ``finite``."""
+def check_positive(value: Any, name: str, noun: str = "number", *, finite: bool = True) -> Any:
+    """Return ``value`` as Python's own if it is a positive number, called ``noun``, and finite where ``finite``.
+
+    Raises
+    ------
+    UserError
+        If it is anything else.
+    """
+    value = plain(value)
     if not (is_number(value) and value > 0 and (math.isfinite(value) or not finite)):
         raise UserError(f"is {value!r}: it must be a positive {noun}.", option=name)
+    return value
+
+
+def check_boolean(value: Any, name: str) -> bool:
+    """Return ``value`` as a ``bool`` if it is True or False.
+
+    Raises
+    ------
+    UserError
+        If it is anything else.
+    """
+    value = plain(value)
+    if not isinstance(value, bool):
+        raise UserError(f"is {value!r}: it must be True or False.", option=name)
+    return value
 
 
 def is_number(value: Any) -> bool:
@@ -50,10 +103,18 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
 
 
-def check_seed(value: Any, name: str) -> None:
-    """Raise :class:`UserError` unless ``value`` is a whole number that all random generators take."""
+def check_seed(value: Any, name: str) -> int:
+    """Return ``value`` as an ``int`` if it is a whole number that all random generators take.
+
+    Raises
+    ------
+    UserError
+        If it is anything else.
+    """
+    value = plain(value)
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**32:
         raise UserError(f"is {value!r}: it must be a whole number from 0 to {2**32 - 1}.", option=name)
+    return int(value)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], owner: str) -> None:
@@ -63,8 +124,8 @@ def check_names(given: Iterable[str], known: Iterable[str], owner: str) -> None:
         raise UserError(f"{owner} has no option {', '.join(map(repr, unknown))}: leave it out.")
 
 
-def as_folder(directory: Any) -> Path:
-    """``directory`` as a path.
+def as_folder(directory: Any, name: str = "directory") -> Path:
+    """``directory`` as a path; ``name`` is what messages call it.
 
     Raises
     ------
@@ -72,5 +133,5 @@ def as_folder(directory: Any) -> Path:
         If it is none.
     """
     if not isinstance(directory, str | os.PathLike) or "\0" in os.fspath(directory):
-        raise UserError(f"directory is {directory!r}: give the path of a folder.")
+        raise UserError(f"{name} is {directory!r}: give the path of a folder.")
     return Path(directory)

@@ -15,10 +15,13 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from pyro_vmm.assembly import stored_components
 from pyro_vmm.atomic_writing import write_together
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.errors import UserError
+from pyro_vmm.plain_values import plain
 from pyro_vmm.random_numbers import OwnRandomNumbers
+from pyro_vmm.random_states import is_generator
 from pyro_vmm.stored_shapes import check_stored_shapes
 from pyro_vmm.training.history import present_names
 
@@ -30,6 +33,8 @@ ARRAYS, SINGLE_CELL = "arrays", "single-cell"
 """Kinds of models: :class:`pyro_vmm.VMM` and :class:`pyro_vmm.SingleCellVMM`."""
 BEFORE_THERE_WAS_A_CHOICE = {"low_precision": False, "centre_uncertainty": "expected"}
 """What options were in fits that do not name them."""
+FEATURE_DTYPES = {"float32": np.float32, "float64": np.float64}
+"""Types of the mean and the scale of features."""
 PACKAGES = ("pyro-vmm", "torch", "pyro-ppl", "numpy", "scikit-learn")
 
 
@@ -49,6 +54,7 @@ def save(estimator: "VMM", directory: Path, *, extra: dict[str, Any] | None = No
         "clusters": estimator.clusters_.to_dict(),
         "feature_mean": estimator.feature_mean_.tolist(),
         "feature_scale": estimator.feature_scale_.tolist(),
+        "feature_dtype": estimator.feature_mean_.dtype.name,
         "history": json.loads(estimator.history_.to_json(orient="records", double_precision=15)),
     }
     config = {
@@ -89,6 +95,15 @@ def write_model(directory: Path, config: dict[str, Any], model: nn.Module, guide
         raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from error
 
 
+def refuse_to_overwrite(directory: Path) -> None:
+    """Raise :class:`UserError` if the folder holds a model, or a part of one."""
+    for name in ("config.json", "model.safetensors"):
+        if (directory / name).exists():
+            raise UserError(
+                f"{directory} holds a model already ({name}): give another folder, or overwrite=True to replace it."
+            )
+
+
 def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
     """Read a folder written by :func:`save`.
 
@@ -112,22 +127,25 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         estimator.n_iter_ = int(fitted["n_iter"])
         estimator.labels_ = np.asarray(fitted["labels"], dtype=np.int64)
         estimator.clusters_ = Clusters.from_dict(fitted["clusters"])
-        estimator.feature_mean_ = np.asarray(fitted["feature_mean"], dtype=np.float32)
-        estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=np.float32)
+        # Absent from the models of version 0.1.
+        dtype = FEATURE_DTYPES[fitted.get("feature_dtype", "float32")]
+        estimator.feature_mean_ = np.asarray(fitted["feature_mean"], dtype=dtype)
+        estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=dtype)
         history = pd.DataFrame(fitted["history"])
         estimator.history_ = history.rename(columns=present_names(history.columns))
         estimator.stability_ = estimator.validation_rows_ = None
         check_fitted(estimator)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
+    number = stored_components(estimator.num_components, len(estimator.clusters_.order))
     hidden = options.get("hidden") or ()
     check_stored_shapes(
         directory / "model.safetensors",
-        lambda: estimator._build(None, estimator.n_features_in_),
+        lambda: estimator._build_anew(estimator.n_features_in_, number),
         num_layers=len(hidden) if isinstance(hidden, tuple) else 0,
     )
     with OwnRandomNumbers(0):
-        estimator.model_, estimator.guide_ = estimator._build(None, estimator.n_features_in_)
+        estimator.model_, estimator.guide_ = estimator._build_anew(estimator.n_features_in_, number)
     load_weights(estimator.model_, estimator.guide_, directory / "model.safetensors", config.get("weights_sha256"))
     if estimator.model_.prior.num_components != len(estimator.weights_):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.")
@@ -228,16 +246,17 @@ def load_weights(model: nn.Module, guide: nn.Module, path: Path, sha256: str | N
 
 
 def storable_options(estimator: "VMM") -> dict[str, Any]:
-    """The estimator's options for JSON; an object of the user's own becomes a note of its class."""
-    return storable(estimator.get_params(deep=False))
+    """The estimator's options for JSON; an object of the user's own becomes a note of its class, a generator None."""
+    options = estimator.get_params(deep=False)
+    if is_generator(options["random_state"]):
+        options["random_state"] = None
+    return storable(options)
 
 
 def storable(options: dict[str, Any]) -> dict[str, Any]:
     """Options for JSON; an object of the user's own becomes a note of its class."""
-    return {
-        name: {"object": type(value).__qualname__} if not _plain(value) else _native(value)
-        for name, value in options.items()
-    }
+    own = {name: plain(value) for name, value in options.items()}
+    return {name: value if _of_json(value) else {"object": type(value).__qualname__} for name, value in own.items()}
 
 
 def versions() -> dict[str, str]:
@@ -253,13 +272,9 @@ def with_copies(options: dict[str, Any]) -> dict[str, Any]:
     return options | copy.deepcopy({name: value for name, value in options.items() if isinstance(value, nn.Module)})
 
 
-def _plain(value: Any) -> bool:
+def _of_json(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+        return all(isinstance(key, str) and _of_json(item) for key, item in value.items())
     if isinstance(value, list | tuple):
-        return all(map(_plain, value))
-    return value is None or isinstance(value, bool | int | float | str | np.integer | np.floating)
-
-
-def _native(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+        return all(map(_of_json, value))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,20 +15,20 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from pyro.infer import TraceMeanField_ELBO
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from pyro_vmm import persistence
 from pyro_vmm.answers import AnswersOfArrays
-from pyro_vmm.assembly import Assembly
+from pyro_vmm.assembly import NUM_COMPONENTS, Assembly, enough_components
 from pyro_vmm.clustering import (
     Clusters,
     Merging,
     check_merging,
 )
 from pyro_vmm.data import check_range, validate_array
-from pyro_vmm.data.arrays import check_whole_numbers, without_values
+from pyro_vmm.data.arrays import check_is_table, check_whole_numbers, without_values
+from pyro_vmm.data.standardization import FAR_OUTLIERS, moments, warn_of_merged_values
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.diagnosis import Diagnosis, Stability
 from pyro_vmm.diagnosis.arrays import diagnose_arrays
@@ -38,11 +39,21 @@ from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.low_precision import lower_precision, warn_where_it_is_slow
-from pyro_vmm.option_checks import as_folder, check_names, check_positive, check_seed, check_whole_number, is_number
+from pyro_vmm.option_checks import (
+    as_folder,
+    check_boolean,
+    check_names,
+    check_positive,
+    check_whole_number,
+    is_number,
+    plain_options,
+)
+from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import PRIOR_WEIGHT, Prior
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers
+from pyro_vmm.random_states import check_state, draw_seed
 from pyro_vmm.training import (
     EarlyStopping,
     InterruptedWarning,
@@ -55,6 +66,10 @@ from pyro_vmm.training import (
 )
 from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
+from pyro_vmm.training.trainer import checked_watchers
+
+SEQUENCES = ("hidden", "image_shape", "pseudo_input_domain")
+"""Options that are tuples; lists are taken, too."""
 
 
 class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEstimator):
@@ -65,7 +80,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     latent_dim
         Dimensions ``D`` of the embedding.
     num_components
-        Truncation ``K`` of the mixture: an upper bound on the number of clusters.
+        Truncation ``K`` of the mixture: an upper bound on the number of clusters. The default is lowered, with a warning,
+        to the number of observations trained on where there are fewer.
     prior
         ``"vamp-mixture"``, ``"gaussian-mixture"``, ``"vamp-prior"``, ``"standard-normal"`` or a
         :class:`~pyro_vmm.priors.Prior` (used as it is; it must not share parameters with another model).
@@ -108,9 +124,9 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     pseudo_input_domain
         ``"free"``, ``"positive"``, ``(low, high)``, or ``"auto"``: positive for counts, free otherwise.
     standardize
-        Shift and scale every feature to mean 0 and standard deviation 1 first (for tables whose columns have units of
-        their own; not for counts). Samples and decoded centres come back in the data's units; likelihoods are of the
-        standardised data.
+        Shift and scale every feature to mean 0 and standard deviation 1 first, in float64 (for tables whose columns have
+        units of their own or values far from zero; not for counts). Samples and decoded centres come back in the data's
+        units; likelihoods are of the standardised data.
     learning_rate, prior_learning_rate
         Adam's, for the ELBO step and for the empirical-Bayes step (0.3 times the first when ``None``; in trainings of a few
         hundred steps the prior has to learn as fast as the networks).
@@ -134,7 +150,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     random_state
-        One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
+        One seed for everything, or a generator of NumPy's to draw it from (which is not stored). The same seed, data,
+        versions and thread count give the same numbers on a CPU.
     verbose
         Show a progress bar.
 
@@ -167,7 +184,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     stability_
         What :meth:`stability` found; None before.
     feature_mean_, feature_scale_
-        What ``standardize`` subtracts and divides by, ``[F]`` each (0 and 1 without it).
+        What ``standardize`` subtracts and divides by, ``[F]`` each (0 and 1 without it). They are float64 where float32
+        is too coarse for the values of a feature; samples and decoded centres are then, too.
     interrupted_
         Whether Ctrl-C ended the training; what was learned until then is kept. Absent after :meth:`load`.
     n_iter_, n_features_in_, feature_names_in_
@@ -189,7 +207,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     def __init__(
         self,
         latent_dim: int = 10,
-        num_components: int = 100,
+        num_components: int = NUM_COMPONENTS,
         prior: str | Prior = "vamp-mixture",
         prior_inference: str = "map-dp",
         weights: str = "stick-breaking",
@@ -217,7 +235,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         prior_rest_steps: int = 0,
         learning_rate_schedule: str = "constant",
         low_precision: bool = False,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
@@ -256,7 +274,9 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     # ---- fitting -----------------------------------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: Any = None, *, watchers: Sequence[Watcher] = (), resume: Path | None = None) -> VMM:
+    def fit(
+        self, X: ArrayLike, y: Any = None, *, watchers: Sequence[Watcher] = (), resume: str | Path | None = None
+    ) -> VMM:
         """Fit to ``X [N, F]``; ``y`` is ignored.
 
         Parameters
@@ -266,7 +286,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         y
             Ignored.
         watchers
-            Told of every step and epoch; :class:`~pyro_vmm.training.CheckpointWriter` is one.
+            A list of objects that are called after every step and epoch, such as
+            :class:`~pyro_vmm.training.CheckpointWriter`.
         resume
             A checkpoint folder of an earlier fit of the same data with the same options, to go on from.
 
@@ -289,12 +310,13 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         -----
         An earlier fit is replaced when this one is whole. An error leaves it as it was.
         """
+        self._make_options_plain()
         # Half a fit would be taken for a whole one.
         fit = copy.copy(self)
         for name in fit._fitted_names():
             delattr(fit, name)
         with usual_settings():
-            trainer = fit._fit(X, watchers, resume)
+            trainer = fit._fit(X, checked_watchers(watchers), resume)
         with PROCESS_LOCK:
             self.__dict__.update({name: vars(fit)[name] for name in fit._fitted_names()})
             for name in set(self._fitted_names()) - set(fit._fitted_names()):
@@ -306,13 +328,13 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     def _fitted_names(self) -> list[str]:
         return [name for name in vars(self) if name.endswith("_")]
 
-    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: Path | None) -> Trainer:
+    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: str | Path | None) -> Trainer:
         self._check_options()
         x = self._observations(X, fitting=True)
         device = choose_device(self.device)
         if self.low_precision:
             warn_where_it_is_slow(device, stacklevel=3)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = draw_seed(self.random_state)
         training, validation = split_rows(len(x), self.validation_fraction, seed)
         # The caller's own stream of random numbers is left where it was.
         numbers = OwnRandomNumbers(seed, device)
@@ -348,7 +370,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             watchers=(*bars, *watchers),
         )
         if resume is not None:
-            resume_training(trainer, as_folder(resume))
+            resume_training(trainer, as_folder(resume, "resume"))
         trainer.run()
         history = trainer.history_so_far()
         self.trainer_finished_, self.interrupted_ = trainer.progress.finished, trainer.interrupted
@@ -362,6 +384,11 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 bar.tell_clusters(self.n_clusters_)
         return trainer
 
+    def _make_options_plain(self) -> None:
+        """NumPy's and torch's numbers among the options become Python's, equal to them: they are stored as JSON."""
+        for name, value in plain_options(self.get_params(deep=False)).items():
+            setattr(self, name, tuple(value) if name in SEQUENCES and isinstance(value, list) else value)
+
     def _check_options(self) -> None:
         """Those that are no part of the model, which looks after its own."""
         for name, meaning in (("max_epochs", "for enough"), ("patience", "to train to the last epoch")):
@@ -374,22 +401,29 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             check_positive(self.prior_learning_rate, "prior_learning_rate", "learning rate")
         if not is_number(self.validation_fraction) or not 0.0 <= self.validation_fraction < 1.0:
             raise UserError(f"validation_fraction is {self.validation_fraction!r}: it must be at least 0 and below 1.")
-        if not (self.random_state is None or isinstance(self.random_state, np.random.RandomState)):
-            check_seed(self.random_state, "random_state")
+        check_state(self.random_state)
         check_merging(self.merging, self.evidence_weight)
         for name in ("standardize", "low_precision"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise UserError(f"{name} is {getattr(self, name)!r}: it must be True or False.")
+            check_boolean(getattr(self, name), name)
 
     def _max_epochs(self, num_observations: int) -> int:
         if self.max_epochs is not None:
             return self.max_epochs
         return default_epochs(num_observations, self.batch_size, least=40, most=400)
 
-    def _build(self, x: Tensor | None, num_features: int | None = None) -> tuple[LatentMixtureModel, AmortizedNormal]:
-        features = num_features if x is None else x.shape[1]
-        assert features is not None
-        model, guide = Assembly(num_features=features, **persistence.with_copies(self._assembly_options())).build(x)
+    def _build(self, x: Tensor) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        """Model and guide that are about to be fitted to ``x [N, F]``."""
+        number = enough_components(self.num_components, self.prior, len(x), "observations", stacklevel=4)
+        return self._assembled(Assembly(x.shape[1], **self._assembly_options() | {"num_components": number}), x)
+
+    def _build_anew(self, num_features: int, num_components: int) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        """Model and guide that are about to be given stored weights."""
+        return self._assembled(
+            Assembly(num_features, **self._assembly_options() | {"num_components": num_components}), None
+        )
+
+    def _assembled(self, assembly: Assembly, x: Tensor | None) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        model, guide = replace(assembly, **persistence.with_copies(vars(assembly))).build(x)
         if self.low_precision:
             lower_precision(guide.encoder, spare_the_last=True)
             lower_precision(model.decoder)
@@ -453,6 +487,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             For a rule that does not exist, a weight that is not positive, or observations that cannot be read.
         """
         x = self._observations(X)
+        evidence_weight = plain(evidence_weight)
         if merging is None:
             merging = self.merging
             evidence_weight = self.evidence_weight if evidence_weight is None else evidence_weight
@@ -508,10 +543,26 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     # ---- storing -----------------------------------------------------------------------------------------------------
 
     @usual_settings()
-    def save(self, directory: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder; see :func:`pyro_vmm.persistence.save`."""
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder.
+
+        Parameters
+        ----------
+        directory
+            Made if absent.
+        overwrite
+            Replace the model that the folder holds, if it holds one.
+
+        Raises
+        ------
+        UserError
+            If the folder holds a model and ``overwrite`` is False, or cannot be written.
+        """
         check_is_fitted(self)
-        persistence.save(self, as_folder(directory))
+        folder = as_folder(directory)
+        if not check_boolean(overwrite, "overwrite"):
+            persistence.refuse_to_overwrite(folder)
+        persistence.save(self, folder)
 
     @classmethod
     @usual_settings()
@@ -542,11 +593,14 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         if not fitting:
             check_is_fitted(self)
         minimum = 2 if fitting else 1
+        # None: float64 where float32 would make close values equal, so that they are centred before they are rounded.
+        dtype = self.feature_mean_.dtype.type if self.standardize and not fitting else None
+        check_is_table(X)
         if isinstance(X, Tensor | np.ma.MaskedArray):
-            X = validate_array(X, minimum_observations=minimum)  # scikit-learn would drop the mask
+            X = validate_array(X, minimum_observations=minimum, dtype=dtype)  # scikit-learn would drop the mask
         table = isinstance(X, pd.DataFrame)
         if table:
-            validate_array(X, minimum_observations=minimum)  # names the columns at fault
+            validate_array(X, minimum_observations=minimum, dtype=dtype)  # names the columns at fault
         # scikit-learn's own check has its wording of shapes and types, and looks after feature names.
         try:
             with PROCESS_LOCK:  # it changes the filters of warnings
@@ -561,7 +615,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 )
         except ValueError as error:
             raise UserError(without_values(str(error))) from None
-        x = validate_array(X if table else checked, minimum_observations=minimum)
+        x = validate_array(X if table else checked, minimum_observations=minimum, dtype=dtype)
         likelihood = self.model_.likelihood if not fitting else self._likelihood(x.shape[1])
         likelihood_name = self.likelihood if isinstance(self.likelihood, str) else type(likelihood).__name__
         if self.standardize and (likelihood.whole_numbers or likelihood.encoder_sees == "log1p"):
@@ -571,13 +625,19 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 " is for counts: leave it False.",
             )
         if fitting:
-            # In float64: the squares of large values, and means of many, are beyond float32.
-            exact = x.astype(np.float64) if self.standardize else np.zeros((1, x.shape[1]))
-            self.feature_mean_ = exact.mean(0).astype(np.float32)
-            spread = exact.std(0) if self.standardize else np.ones(x.shape[1])
-            self.feature_scale_ = np.where(spread > np.finfo(np.float32).tiny, spread, 1).astype(np.float32)
+            features = x.shape[1]
+            self.feature_mean_, self.feature_scale_ = (
+                moments(x) if self.standardize else (np.zeros(features, np.float32), np.ones(features, np.float32))
+            )
+        names = getattr(self, "feature_names_in_", None)
         if self.standardize:
-            x = ((x.astype(np.float64) - self.feature_mean_) / self.feature_scale_).astype(np.float32)
+            standardized = (x.astype(np.float64, copy=False) - self.feature_mean_) / self.feature_scale_
+            if x.dtype == np.float64:
+                warn_of_merged_values(standardized, names, FAR_OUTLIERS, stacklevel=4)
+            x = standardized.astype(np.float32)
+        elif x.dtype == np.float64:
+            given, x = x, validate_array(x, minimum_observations=minimum)
+            warn_of_merged_values(given, names, _centred(likelihood), stacklevel=4)
         check_range(x, *likelihood.data_range, likelihood_name=likelihood_name, whole_numbers=likelihood.whole_numbers)
         if likelihood.whole_numbers:
             check_whole_numbers(x, likelihood_name)
@@ -589,3 +649,10 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     def _likelihood(self, num_features: int) -> Likelihood:
         return Assembly(num_features, **self._assembly_options()).make_likelihood()
+
+
+def _centred(likelihood: Likelihood) -> str:
+    """What to do about values that float32 makes equal."""
+    if likelihood.data_range == (-np.inf, np.inf):
+        return "subtract the column's mean first, as standardize=True does"
+    return "rescale the column"

@@ -123,7 +123,7 @@ def test_a_stored_fit_is_joined_by_another_rule_as_a_refit_would_be(
     np.testing.assert_array_equal(anew.labels_, apart.labels_)
     np.testing.assert_array_equal(anew.predict(x), apart.labels_)
     np.testing.assert_array_equal(anew.weights_, apart.weights_)
-    anew.save(tmp_path)
+    anew.save(tmp_path, overwrite=True)
     back = VMM.load(tmp_path)
     np.testing.assert_array_equal(back.labels_, apart.labels_)
     np.testing.assert_array_equal(back.rejoin(x, merging="valleys").labels_, fitted.labels_)

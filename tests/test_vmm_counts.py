@@ -89,8 +89,11 @@ def test_what_is_no_count_is_refused(
         ({"standardize": True}, "standardize=True would turn counts into fractions.*'nb'"),
         ({"pseudo_input_domain": "free"}, "pseudo_input_domain='free' lets pseudo-inputs fall below 0"),
         ({"pseudo_input_domain": (-1.0, 1e4)}, "fall below 0"),
-        ({"likelihood_options": {"num_batches": 2}}, "needs the covariate 'batch'"),
-        ({"likelihood_options": {"num_features": 7}}, "made for 7 features, but the decoder gives 30"),
+        ({"likelihood_options": {"num_batches": 2}}, "gives num_batches=2, and for these data it is 1: leave it out"),
+        (
+            {"likelihood_options": {"num_features": 7}},
+            "gives num_features=7, and for these data it is 30: leave it out",
+        ),
     ],
 )
 def test_mistakes_in_options(options: dict[str, Any], message: str, counts: tuple[np.ndarray, np.ndarray]) -> None:

@@ -14,6 +14,7 @@ from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
+from pyro_vmm.plain_values import plain
 
 Merging = Literal["misclassification", "valleys", "evidence", "none"]
 
@@ -29,7 +30,7 @@ def check_merging(merging: object, evidence_weight: float | None) -> None:
     UserError
         For an unknown rule or a weight that is not positive.
     """
-    if merging not in get_args(Merging):
+    if not isinstance(merging, str) or merging not in get_args(Merging):
         raise UserError(f"is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.", option="merging")
     if evidence_weight is not None:
         check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
@@ -168,7 +169,8 @@ class Clusters:
         if num_clusters is None:
             return arranged
         found, most = len(self.merge_tree.utilised), self.components_in_use
-        whole = isinstance(num_clusters, int | np.integer) and not isinstance(num_clusters, bool)
+        num_clusters = plain(num_clusters)
+        whole = isinstance(num_clusters, int) and not isinstance(num_clusters, bool)
         if not whole:
             raise UserError(
                 f"must be a whole number, not {num_clusters!r}: give one in 1..{most}.", option="num_clusters"

@@ -18,6 +18,7 @@ from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.clustering.valleys import valley
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
+from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import usual_settings
 
 Criterion = Literal["overlap", "misclassification", "evidence", "valleys"]
@@ -113,8 +114,8 @@ class MergeTree:
         UserError
             If ``num_clusters`` is not a whole number in that range.
         """
-        num_utilised = len(self.utilised)
-        if isinstance(num_clusters, bool) or not isinstance(num_clusters, int | np.integer):
+        num_utilised, num_clusters = len(self.utilised), plain(num_clusters)
+        if isinstance(num_clusters, bool) or not isinstance(num_clusters, int):
             raise UserError(
                 f"must be a whole number, not {num_clusters!r}: give one in 1..{num_utilised}.", option="num_clusters"
             )
@@ -233,6 +234,7 @@ class MergeTree:
         UserError
             If the responsibilities do not have K columns, or ``num_clusters`` is out of range.
         """
+        num_clusters = plain(num_clusters)
         labels = self.cut(num_clusters)
         array = np.asarray(responsibilities)
         if array.ndim != 2 or array.shape[1] != self.num_components:
@@ -367,7 +369,9 @@ def merge_tree(
         z = _checked_latents(latents, len(array))
         if evidence_weight is None:
             evidence_weight = max(EVIDENCE_WEIGHT, EVIDENCE_WEIGHT_PER_DIMENSION * z.shape[1])
-        check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
+        evidence_weight = check_positive(
+            evidence_weight, "evidence_weight", "number of observations, or None", finite=False
+        )
         positions = np.searchsorted(utilised, assigned)
         prior = NormalWishart(z, positions, len(utilised), evidence_weight)
         pairs = _Evidence(prior) if criterion == "evidence" else _Valleys(prior, positions, evidence_weight)
@@ -554,7 +558,7 @@ def _attach_unused(
 
 
 def _known_criterion(criterion: object) -> Criterion:
-    if criterion not in get_args(Criterion):
+    if not isinstance(criterion, str) or criterion not in get_args(Criterion):
         raise UserError(f"criterion is {criterion!r}: give one of {', '.join(get_args(Criterion))}.")
     return cast(Criterion, criterion)
 

@@ -41,7 +41,7 @@ def typical_observations(
         raise UserError(
             f"x has {len(x)} rows, latent {len(latent)} and clusters {len(clusters)}: give one an observation in each."
         )
-    chosen = np.full((len(wanted), count, *x.shape[1:]), np.nan, dtype=np.float32)
+    chosen = np.full((len(wanted), count, *x.shape[1:]), np.nan, dtype=x.dtype if x.dtype.kind == "f" else np.float32)
     for row, cluster in enumerate(wanted):
         members = np.flatnonzero(clusters == cluster)
         if len(members):

@@ -11,6 +11,7 @@ from pyro_vmm.command_line.printing import say
 from pyro_vmm.command_line.score_cells import score_cells
 from pyro_vmm.data import load_input, load_labels
 from pyro_vmm.errors import UserError
+from pyro_vmm.random_states import draw_seed
 from pyro_vmm.scoring import elbo_surgery, format_table, scores_of_responsibilities, write_scores
 from pyro_vmm.training import split_rows
 from pyro_vmm.vmm import VMM
@@ -76,6 +77,4 @@ def score(
 
 def seed_of(estimator: VMM) -> int:
     """The seed that the estimator's split was drawn with."""
-    from sklearn.utils import check_random_state
-
-    return int(check_random_state(estimator.random_state).randint(2**31 - 1))
+    return draw_seed(estimator.random_state)

@@ -1,13 +1,16 @@
-"""One gate for every array that a user gives: checked, then float32 ``[N, F]``."""
+"""One gate for every array that a user gives: checked, then float32 ``[N, F]``, or float64 where that is needed."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.data.rounding import is_coarse, sampled_rows
 from pyro_vmm.data.sparse_structure import check_sparse_structure, check_sparse_tensor
 from pyro_vmm.errors import Option, UserError
 
@@ -18,39 +21,82 @@ MAXIMUM_DENSE_BYTES = 8 * 2**30
 """Largest float32 array, in bytes, that a sparse matrix is expanded to."""
 
 
-def validate_array(x: Any, *, name: str = "X", minimum_observations: int = 2) -> NDArray[np.float32]:
-    """Check a table of observations and return it as float32.
+def validate_array(
+    x: Any,
+    *,
+    name: str = "X",
+    minimum_observations: int = 2,
+    dtype: type[np.float32] | type[np.float64] | None = np.float32,
+) -> NDArray[Any]:
+    """Check a table of observations and return it as floating-point numbers.
 
     Parameters
     ----------
     x
         Observations, ``[N, F]``: a NumPy array, pandas DataFrame, SciPy sparse matrix, torch tensor, nested list
-        or anything that NumPy can read. Numbers are rounded to float32; booleans become 0 and 1.
+        or anything that NumPy can read. Numbers are rounded to ``dtype``; booleans become 0 and 1.
     name
         What the messages call ``x``.
     minimum_observations
         Smallest N accepted.
+    dtype
+        Type of the result. None for float32, or float64 where float32 is too coarse for the values of a feature (see
+        :func:`~pyro_vmm.data.rounding.is_coarse`).
 
     Returns
     -------
     numpy.ndarray
-        ``[N, F]``, float32, C-contiguous, rows and columns in the order given. It shares memory with ``x`` where
+        ``[N, F]``, of that type, C-contiguous, rows and columns in the order given. It shares memory with ``x`` where
         ``x`` already has that form.
 
     Raises
     ------
     UserError
         If ``x`` is not two-dimensional, has no features or too few observations, is not real and numeric, has
-        missing, masked or infinite values or values beyond float32, or is a sparse matrix that needs more than
+        missing, masked or infinite values or values beyond ``dtype``, or is a sparse matrix that needs more than
         ``MAXIMUM_DENSE_BYTES`` when dense.
     """
-    values, row_names, column_names = _to_numpy(x, name)
+    values, row_names, column_names = _to_numpy(x, name, dtype)
     _check_dtype(values, name)
     _check_shape(values, name, minimum_observations)
+    if dtype is None:
+        dtype = np.float64 if is_coarse(values) else np.float32
     with np.errstate(over="ignore"):
-        checked = np.ascontiguousarray(values, dtype=np.float32)
+        checked: NDArray[Any] = np.ascontiguousarray(values, dtype=dtype)
     _check_finite(values, checked, name, row_names, column_names)
     return checked
+
+
+def check_is_table(x: Any, name: str = "X") -> None:
+    """Refuse what is no array or sequence at all, in words that say what to give instead.
+
+    Raises
+    ------
+    UserError
+        For data loaders and data sets of torch, AnnData, paths, numbers and other objects.
+    """
+    kinds = {kind.__module__.partition(".")[0] + "." + kind.__name__ for kind in type(x).__mro__}
+    wanted = "an array, data frame, sparse matrix or tensor [observations, features]"
+    if "torch.DataLoader" in kinds:
+        raise UserError(
+            f"{name} is a DataLoader of torch: give all its observations as one tensor [observations, features], such as "
+            "torch.cat([batch[0] for batch in loader]) where it yields (observations, labels)."
+        )
+    if "torch.Dataset" in kinds:
+        raise UserError(
+            f"{name} is a {type(x).__name__} of torch: give all its observations as one tensor [observations, features], such "
+            "as torch.stack([item[0] for item in dataset]).flatten(1) where its items are (observation, label)."
+        )
+    if "anndata.AnnData" in kinds:
+        raise UserError(
+            f"{name} is an AnnData: give it to SingleCellVMM, or an array of it, such as adata.obsm['X_pca']."
+        )
+    if isinstance(x, str | bytes | os.PathLike):
+        raise UserError(f"{name} is {x!r}: read the file first, and give {wanted}.")
+    is_sequence = hasattr(x, "__len__") and hasattr(x, "__getitem__") and not isinstance(x, dict)
+    if not (is_sequence or hasattr(x, "__array__") or hasattr(x, "toarray") or isinstance(x, memoryview)):
+        shown = repr(x) if x is None or isinstance(x, Number) else f"a {type(x).__name__}"
+        raise UserError(f"{name} is {shown}: give {wanted}.")
 
 
 def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, *, whole_numbers: bool = False) -> None:
@@ -133,12 +179,14 @@ def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
     )
 
 
-def _to_numpy(x: Any, name: str) -> tuple[NDArray[Any], Sequence[Any] | None, Sequence[Any] | None]:
+def _to_numpy(
+    x: Any, name: str, dtype: type[np.floating[Any]] | None
+) -> tuple[NDArray[Any], Sequence[Any] | None, Sequence[Any] | None]:
     """Read ``x`` as a NumPy array, with the names of its rows and columns where it has them."""
     # Told apart by module name, so that pandas, SciPy and torch are imported only by those who use them.
     library = type(x).__module__.partition(".")[0]
     if library == "scipy" and hasattr(x, "toarray"):
-        return _densify(x, name), None, None
+        return _densify(x, name, dtype), None, None
     if library == "pandas" and getattr(x, "ndim", 0) == 2:
         return _frame_values(x, name), list(x.index), list(x.columns)
     if library == "torch" and hasattr(x, "detach"):
@@ -153,7 +201,7 @@ def _to_numpy(x: Any, name: str) -> tuple[NDArray[Any], Sequence[Any] | None, Se
         raise UserError(f"{name} is not a table of numbers: give rows of equal length, all of numbers.") from error
 
 
-def _densify(x: Any, name: str) -> NDArray[Any]:
+def _densify(x: Any, name: str, dtype: type[np.floating[Any]] | None) -> NDArray[Any]:
     num_bytes = math.prod(x.shape) * np.dtype(np.float32).itemsize
     if num_bytes > MAXIMUM_DENSE_BYTES:
         raise UserError(
@@ -173,6 +221,10 @@ def _densify(x: Any, name: str) -> NDArray[Any]:
         x.sum_duplicates()
     # Cast while sparse, so that no dense float64 copy is ever held; the dtype is checked before it is lost.
     _check_dtype(np.empty(0, dtype=x.dtype), name)
+    if dtype is None:
+        dtype = np.float64 if is_coarse(sampled_rows(x.tocsr()).toarray()) else np.float32
+    if dtype is np.float64:
+        return x.astype(np.float64).toarray()
     with np.errstate(over="ignore"):
         narrowed = x.astype(np.float32)
     overflowed = np.isfinite(x.tocoo().data) & ~np.isfinite(narrowed.tocoo().data)
@@ -261,7 +313,7 @@ def _check_shape(values: NDArray[Any], name: str, minimum_observations: int) -> 
 
 def _check_finite(
     values: NDArray[Any],
-    checked: NDArray[np.float32],
+    checked: NDArray[np.floating[Any]],
     name: str,
     row_names: Sequence[Any] | None,
     column_names: Sequence[Any] | None,
@@ -278,7 +330,7 @@ def _check_finite(
     num_missing, num_infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
     if num_missing + num_infinite == 0:
         raise UserError(
-            f"{name} has {int(bad.sum())} values too large for float32, the first at {where}: rescale the data."
+            f"{name} has {int(bad.sum())} values too large for {checked.dtype}, the first at {where}: rescale the data."
         )
     raise UserError(
         f"{name} has {num_missing} missing (NaN) and {num_infinite} infinite values, the first at {where}: "
@@ -288,6 +340,7 @@ def _check_finite(
 
 def without_values(message: str) -> str:
     """What scikit-learn says of an array, without the array."""
+    message = re.sub(r"(with dim \d+), while dim <= 2 is.*", r"\1: reshape it to [observations, features].", message)
     message = re.sub(r":\s+array=.*\.\s+Reshape", ". Reshape", message, flags=re.DOTALL)
     return re.sub(r"(Complex data not supported).*", r"\1: give real parts or magnitudes.", message, flags=re.DOTALL)
 

@@ -30,7 +30,7 @@ class Dataset:
     name
         What the user called the input.
     x
-        Observations, ``[N, F]``, float32.
+        Observations, ``[N, F]``, float32; float64 where float32 would make close values of a feature equal.
     ids
         Name of each observation, ``[N]``, text, all different.
     feature_names
@@ -46,7 +46,7 @@ class Dataset:
     """
 
     name: str
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     ids: NDArray[np.str_]
     feature_names: NDArray[np.str_]
     likelihood: str
@@ -223,7 +223,7 @@ def _load_numpy(path: Path, label_column: str | None) -> Dataset:
         )
     x = arrays[data_names[0]]
     image_shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
-    values = validate_array(x.reshape(len(x), -1) if image_shape and x.size else x, name=path.name)
+    values = validate_array(x.reshape(len(x), -1) if image_shape and x.size else x, name=path.name, dtype=None)
     ids = arrays.get("ids", _row_numbers(len(values)))
     for name, array in (("ids", ids), *((name, arrays[name]) for name in label_names)):
         if array.shape != (len(values),):
@@ -246,7 +246,7 @@ def _load_numpy(path: Path, label_column: str | None) -> Dataset:
 def _load_table(path: Path, label_column: str | None) -> Dataset:
     table = read_table(path, label_column)
     ids = _row_numbers(len(table.features)) if table.ids is None else _checked_ids(table.ids, path)
-    values = validate_array(table.features.set_axis(ids, axis=0), name=path.name)
+    values = validate_array(table.features.set_axis(ids, axis=0), name=path.name, dtype=None)
     return Dataset(
         name=path.name,
         x=values,
@@ -272,7 +272,7 @@ def _checked_ids(ids: NDArray[Any], path: Path) -> NDArray[np.str_]:
     return names
 
 
-def _default_likelihood(x: NDArray[np.float32]) -> str:
+def _default_likelihood(x: NDArray[Any]) -> str:
     return "bernoulli" if ((x == 0) | (x == 1)).all() else "normal"
 
 

@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from pyro_vmm.diagnosis.stability import Stability, stability
 from pyro_vmm.errors import UserError
+from pyro_vmm.plain_values import plain
 
 if TYPE_CHECKING:
     from pyro_vmm.single_cell.model import SingleCellVMM
@@ -47,8 +48,9 @@ def _raise_if_interrupted(model: VMM | SingleCellVMM) -> None:
         raise KeyboardInterrupt
 
 
-def _seeds(first: int, number: int) -> list[int]:
+def _seeds(first: int, number: Any) -> list[int]:
     """The fit's own seed and those counted on from it."""
-    if number < 2:
-        raise UserError(f"num_seeds is {number}: give at least 2, this fit and another.")
+    number = plain(number)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 2:
+        raise UserError(f"num_seeds is {number!r}: give at least 2, this fit and another.")
     return [first + place for place in range(number)]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.option_checks import check_seed, check_whole_number
 from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.random_numbers import CPU, OwnRandomNumbers
@@ -141,6 +142,11 @@ def simulation_based_calibration(
     """
     from scipy.stats import chisquare
 
+    num_simulations, num_draws, num_bins = (
+        check_whole_number(value, name)
+        for name, value in (("num_simulations", num_simulations), ("num_draws", num_draws), ("num_bins", num_bins))
+    )
+    seed = check_seed(seed, "seed")
     if num_draws < 1 or num_bins < 2 or (num_draws + 1) % num_bins:
         raise UserError(f"num_bins is {num_bins}: it must be at least 2 and divide num_draws + 1, {num_draws + 1}.")
     if num_simulations < 5 * num_bins:

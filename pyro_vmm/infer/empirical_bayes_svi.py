@@ -33,6 +33,7 @@ from pyro_vmm.interrupts import SecondInterrupt, interrupts_held
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import differs_in_evaluation, evaluation_mode
 from pyro_vmm.option_checks import check_whole_number
+from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import StandardNormal
 from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.process_lock import PROCESS_LOCK
@@ -163,8 +164,9 @@ class EmpiricalBayesSVI:
         standard_normal_steps: int = 0,
         prior_rest_steps: int = 0,
     ) -> None:
-        check_whole_number(standard_normal_steps, "standard_normal_steps", least=0)
-        check_whole_number(prior_rest_steps, "prior_rest_steps", least=0)
+        standard_normal_steps = check_whole_number(standard_normal_steps, "standard_normal_steps", least=0)
+        prior_rest_steps = check_whole_number(prior_rest_steps, "prior_rest_steps", least=0)
+        optim, prior_optim, weight_rate = plain(optim), plain(prior_optim), plain(weight_rate)
         if latents not in ("auto", "reused", "fresh"):
             raise UserError(f"latents={latents!r} is not known: choose 'auto', 'reused' or 'fresh'.")
         _check_pair(model, guide)

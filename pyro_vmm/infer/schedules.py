@@ -1,12 +1,13 @@
 """Multipliers of a learning rate or of the KL term, as functions of the training step."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any, Protocol
 
 from pyro_vmm.errors import Option, UserError
 from pyro_vmm.option_checks import is_number
+from pyro_vmm.plain_values import plain
 
 
 class Schedule(Protocol):
@@ -49,6 +50,7 @@ class LinearWarmup:
     start: float = 0.0
 
     def __post_init__(self) -> None:
+        _make_plain(self)
         if not _whole(self.steps, 1) or not (is_number(self.start) and 0.0 <= self.start <= 1.0):
             raise UserError(f"{self}: steps must be a whole number, at least 1, and start between 0 and 1.")
 
@@ -71,6 +73,7 @@ class CosineDecay:
     end: float = 0.0
 
     def __post_init__(self) -> None:
+        _make_plain(self)
         whole = _whole(self.steps, 1) and _whole(self.warmup, 0)
         if not whole or self.warmup >= self.steps or not (is_number(self.end) and 0.0 <= self.end <= 1.0):
             raise UserError(f"{self}: warmup must be less than steps, both whole numbers, and end between 0 and 1.")
@@ -88,6 +91,12 @@ class CosineDecay:
         return self.warmup
 
 
+def _make_plain(schedule: Any) -> None:
+    """NumPy's and torch's numbers become Python's: a checkpoint knows a schedule by its text."""
+    for each in fields(schedule):
+        object.__setattr__(schedule, each.name, plain(getattr(schedule, each.name)))
+
+
 def _whole(value: Any, least: int) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
@@ -100,8 +109,6 @@ def named_schedule(name: str, total_steps: int) -> Schedule:
     UserError
         For another name.
     """
-    if name == "constant":
-        return Constant()
-    if name == "cosine":
-        return CosineDecay(total_steps)
-    raise UserError("is not known: choose 'constant' or 'cosine'.", option=Option("learning_rate_schedule", name))
+    if not isinstance(name, str) or name not in ("constant", "cosine"):
+        raise UserError("is not known: choose 'constant' or 'cosine'.", option=Option("learning_rate_schedule", name))
+    return Constant() if name == "constant" else CosineDecay(total_steps)

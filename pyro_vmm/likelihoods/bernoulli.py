@@ -37,8 +37,7 @@ class Bernoulli(Likelihood):
 
     def __init__(self, pixels_per_feature: int = 1) -> None:
         super().__init__()
-        check_whole_number(pixels_per_feature, "pixels_per_feature")
-        self.pixels_per_feature = pixels_per_feature
+        self.pixels_per_feature: int = check_whole_number(pixels_per_feature, "pixels_per_feature")
 
     def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
         """Logits ``[..., F]`` to a distribution of event shape ``(F,)``."""

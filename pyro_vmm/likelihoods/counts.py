@@ -78,8 +78,8 @@ class InverseDispersion(nn.Module):
 
     def __init__(self, num_features: int, num_batches: int = 1) -> None:
         super().__init__()
-        for name, size in (("num_features", num_features), ("num_batches", num_batches)):
-            check_whole_number(size, name)
+        num_features = check_whole_number(num_features, "num_features")
+        num_batches = check_whole_number(num_batches, "num_batches")
         self.log_value = nn.Parameter(torch.zeros(num_batches, num_features))
 
     def start_at(self, theta: Tensor) -> None:

@@ -29,7 +29,7 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def make_likelihood(choice: str | Likelihood, *, num_features: int | None = None, **options: Any) -> Likelihood:
+def make_likelihood(choice: str | Likelihood, /, *, num_features: int | None = None, **options: Any) -> Likelihood:
     """Return the likelihood itself, or the one that the name stands for, with its defaults or the given options.
 
     Parameters

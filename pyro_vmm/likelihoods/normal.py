@@ -29,8 +29,8 @@ class Normal(Likelihood):
 
     def __init__(self, initial_scale: float = 1.0, minimum_scale: float = 1e-3) -> None:
         super().__init__()
-        check_positive(initial_scale, "initial_scale", "standard deviation")
-        check_positive(minimum_scale, "minimum_scale", "standard deviation")
+        initial_scale = check_positive(initial_scale, "initial_scale", "standard deviation")
+        minimum_scale = check_positive(minimum_scale, "minimum_scale", "standard deviation")
         if not minimum_scale < initial_scale:
             raise UserError(
                 f"initial_scale {initial_scale} and minimum_scale {minimum_scale}: the first must exceed the second."

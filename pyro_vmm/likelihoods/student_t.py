@@ -40,9 +40,9 @@ class StudentT(Likelihood):
         self, initial_degrees_of_freedom: float = 5.0, initial_scale: float = 1.0, minimum_scale: float = 1e-3
     ) -> None:
         super().__init__()
-        check_positive(initial_scale, "initial_scale")
-        check_positive(minimum_scale, "minimum_scale")
-        check_positive(initial_degrees_of_freedom, "initial_degrees_of_freedom")
+        initial_scale = check_positive(initial_scale, "initial_scale")
+        minimum_scale = check_positive(minimum_scale, "minimum_scale")
+        initial_degrees_of_freedom = check_positive(initial_degrees_of_freedom, "initial_degrees_of_freedom")
         if not minimum_scale < initial_scale:
             raise UserError(
                 f"initial_scale {initial_scale} and minimum_scale {minimum_scale}: the first must exceed the second."

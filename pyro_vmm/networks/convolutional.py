@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.initialisation import glorot_uniform
 from pyro_vmm.networks.linear import Linear
+from pyro_vmm.plain_values import plain
 
 
 class ConvEncoder(nn.Module):
@@ -40,9 +41,9 @@ class ConvEncoder(nn.Module):
         hidden: int = 256,
     ) -> None:
         super().__init__()
-        num_channels, height, width = _channels_height_width(image_shape)
+        num_channels, height, width = channels_height_width(image_shape)
         _check_sizes(num_outputs=num_outputs, hidden=hidden, channels=min(channels, default=0))
-        self.image_shape = tuple(image_shape)
+        self.image_shape = tuple(plain(image_shape))
         self.num_outputs = num_outputs
         self._chw = (num_channels, height, width)
         layers: list[nn.Module] = []
@@ -122,10 +123,10 @@ class ConvDecoder(nn.Module):
         hidden: int = 256,
     ) -> None:
         super().__init__()
-        num_image_channels, height, width = _channels_height_width(image_shape)
+        num_image_channels, height, width = channels_height_width(image_shape)
         _check_sizes(latent_dim=latent_dim, hidden=hidden, channels=min(channels, default=0))
         self.latent_dim = latent_dim
-        self.image_shape = tuple(image_shape)
+        self.image_shape = tuple(plain(image_shape))
         self.num_outputs = num_image_channels * height * width
         sizes = _halved_sizes((height, width), len(channels))[::-1]
         layers: list[nn.Module] = [
@@ -169,14 +170,29 @@ class ConvDecoder(nn.Module):
         return logits.reshape(*batch_shape, self.num_outputs)
 
 
-def _channels_height_width(image_shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(image_shape) not in (2, 3):
-        raise UserError(f"image_shape must be (H, W) or (C, H, W), but {tuple(image_shape)} was given.")
-    num_channels, height, width = (1, *image_shape) if len(image_shape) == 2 else tuple(image_shape)
+def channels_height_width(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """The three sizes that ``(H, W)`` or ``(C, H, W)`` stands for.
+
+    Raises
+    ------
+    UserError
+        If it is neither, or too small for convolutions.
+    """
+    shape = plain(image_shape)
+    whole = isinstance(shape, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in shape)
+    if not whole or len(shape) not in (2, 3):
+        raise UserError(f"image_shape must be (H, W) or (C, H, W), whole numbers, but {shape!r} was given.")
+    num_channels, height, width = (1, *shape) if len(shape) == 2 else tuple(shape)
+    if len(shape) == 3 and width < 4 <= min(num_channels, height):
+        rows, columns, last = shape
+        raise UserError(
+            f"image_shape {tuple(shape)} has the channels last: give {(last, rows, columns)} and observations in that order, "
+            f"x.reshape(-1, {rows}, {columns}, {last}).transpose(0, 3, 1, 2).reshape(len(x), -1)."
+        )
     if num_channels < 1 or height < 4 or width < 4:
         raise UserError(
-            f"image_shape {tuple(image_shape)} is too small for convolutions, which need H and W of at least 4: "
-            "use MLPEncoder and MLPDecoder instead."
+            f"image_shape {tuple(shape)} is too small for convolutions, which need H and W of at least 4: "
+            "use 'mlp' for encoder and decoder (MLPEncoder and MLPDecoder) instead."
         )
     return num_channels, height, width
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import check_whole_number
 from pyro_vmm.ppc.groups import read_groups
 from pyro_vmm.ppc.observed_fit import SOURCES, ObservedFit, Source
 from pyro_vmm.ppc.result import PredictiveCheck, StatisticCheck
@@ -89,7 +91,7 @@ def check(
     >>> result["zeros"].to_frame()                                                                # doctest: +SKIP
     """
     wanted = chosen(statistics)
-    check_draws(num_replicates, source, seed)
+    num_replicates, seed = check_draws(num_replicates, source, seed)
     fit = ObservedFit.of(model, data, indices=indices, guide=guide, covariates=covariates)
     groups, members = read_groups(fit, by, source)
     members = np.concatenate((np.ones((1, len(fit)), dtype=bool), members))
@@ -136,21 +138,19 @@ def replicate(
 
     ``numpy.stack(list(replicate(...)))`` holds them all. Parameters and errors are those of :func:`check`.
     """
-    check_draws(num_replicates, source, seed)
+    num_replicates, seed = check_draws(num_replicates, source, seed)
     fit = ObservedFit.of(model, data, indices=indices, guide=guide, covariates=covariates)
     return (
         np.concatenate([x for _, x in fit.replicated_blocks(source, seed, number)]) for number in range(num_replicates)
     )
 
 
-def check_draws(num_replicates: int, source: Any, seed: Any) -> None:
-    """Raise :class:`UserError` unless replicates can be drawn like this."""
-    if not isinstance(num_replicates, int | np.integer) or num_replicates < 1:
-        raise UserError(f"num_replicates is {num_replicates!r}: it must be a whole number, at least 1.")
+def check_draws(num_replicates: Any, source: Any, seed: Any) -> tuple[int, int]:
+    """Return ``num_replicates`` and ``seed`` as Python's own; raise :class:`UserError` where nothing can be drawn so."""
+    number = check_whole_number(num_replicates, "num_replicates")
     if source not in SOURCES:
         raise UserError(f"source={source!r} is not known: choose 'posterior' or 'prior'.")
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise UserError(f"seed is {seed!r}: it must be a whole number, at least 0.")
+    return number, check_whole_number(seed, "seed", least=0, most=sys.maxsize)
 
 
 def _entries(statistic: AnyStatistic, number: int, feature_names: NDArray[np.str_]) -> tuple[str, ...]:

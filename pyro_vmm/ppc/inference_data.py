@@ -56,7 +56,7 @@ def to_inference_data(
     >>> arviz.plot_ppc(ppc.to_inference_data(vmm, x, num_replicates=20))                 # doctest: +SKIP
     """
     arviz = _arviz()
-    check_draws(num_replicates, "posterior", seed)
+    num_replicates, seed = check_draws(num_replicates, "posterior", seed)
     fit = ObservedFit.of(model, data, indices=indices, guide=guide, covariates=covariates)
     columns = _columns(fit, features)
     observed = np.concatenate([x[:, columns] for x in fit.observed_blocks()])

@@ -60,8 +60,8 @@ class ObservedFit:
     covariates: Mapping[str, Covariate]
     clusters: Callable[[], NDArray[np.int64]]
     batches: NDArray[np.str_] | None = None
-    observed: Rows | None = None
-    in_data_units: Callable[[Tensor], NDArray[np.float32]] = field(
+    observed: Tensor | None = None
+    in_data_units: Callable[[Tensor], NDArray[np.floating[Any]]] = field(
         default=lambda values: values.float().cpu().numpy(), repr=False
     )
 
@@ -112,7 +112,9 @@ class ObservedFit:
             {},
             clusters=lambda: vmm.predict(data),
             # Standardising and going back would leave rounding errors where the data have zeros.
-            observed=torch.tensor(validate_array(data, minimum_observations=1)) if vmm.standardize else None,
+            observed=torch.tensor(validate_array(data, minimum_observations=1, dtype=vmm.feature_mean_.dtype.type))
+            if vmm.standardize
+            else None,
             in_data_units=vmm._in_data_units,
         )
 
@@ -170,15 +172,17 @@ class ObservedFit:
         values = chain(self.model.parameters(), self.model.buffers())
         return next((value.device for value in values), torch.device("cpu"))
 
-    def observed_blocks(self) -> Iterator[NDArray[np.float32]]:
+    def observed_blocks(self) -> Iterator[NDArray[np.floating[Any]]]:
         """The observations in the data's units, a block ``[B, F]`` at a time."""
-        x = self.x if self.observed is None else self.observed
         for rows in self._rows():
-            yield dense_rows(x, rows, torch.device("cpu")).float().numpy()
+            if self.observed is None:
+                yield dense_rows(self.x, rows, torch.device("cpu")).float().numpy()
+            else:
+                yield self.observed[rows].numpy()
 
     def replicated_blocks(
         self, source: Source, seed: int, replicate: int
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.floating[Any]]]]:
         """Latents ``[B, D]`` and replicated observations ``[B, F]`` in the data's units, a block at a time.
 
         The numbers are a function of seed, source, replicate and block alone, not of how many replicates are drawn; the
@@ -195,7 +199,7 @@ class ObservedFit:
     def _rows(self) -> tuple[Tensor, ...]:
         return torch.arange(len(self)).split(ROWS_AT_ONCE)
 
-    def _draw(self, rows: Tensor, source: Source, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _draw(self, rows: Tensor, source: Source, seed: int) -> tuple[NDArray[np.float32], NDArray[np.floating[Any]]]:
         device = self.device
         given = {name: dense_rows(values, rows, device) for name, values in self.covariates.items()}
         guide = self.guide if self.guide is not None else torch.nn.Identity()

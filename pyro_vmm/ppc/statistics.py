@@ -25,7 +25,7 @@ class Statistic:
     name
         What tables and pictures call it.
     function
-        From observations ``[N, F]`` (NumPy, float32, in the data's units) to a number or ``[S]``, for any N above 0.
+        From observations ``[N, F]`` (NumPy, in the data's units) to a number or ``[S]``, for any N above 0.
     entries
         Names of the ``S`` entries; the features' where it is empty and there are as many.
     averages

@@ -35,9 +35,8 @@ class Prior(nn.Module, ABC):
 
     def __init__(self, latent_dim: int, num_components: int = 1) -> None:
         super().__init__()
-        check_whole_number(latent_dim, "latent_dim", most=LARGEST_LATENT_DIM)
-        check_whole_number(num_components, "num_components")
-        self.latent_dim, self.num_components = latent_dim, num_components
+        self.latent_dim: int = check_whole_number(latent_dim, "latent_dim", most=LARGEST_LATENT_DIM)
+        self.num_components: int = check_whole_number(num_components, "num_components")
 
     @abstractmethod
     def distribution(self) -> TorchDistributionMixin:

@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import is_number
+from pyro_vmm.plain_values import plain
 
 Domain = Literal["free", "positive"] | tuple[float, float]
 
@@ -43,7 +44,7 @@ class PseudoInputs(nn.Module):
         continuous: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
-        self.domain = domain
+        self.domain: Domain = plain(domain)
         low, high = self._bounds()
         if initial.numel() and not initial.is_meta and (initial.min() < low or initial.max() > high):
             raise UserError(

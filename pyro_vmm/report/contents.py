@@ -99,6 +99,8 @@ def facts_of(fit: FitFolder, seen: Observations, num_clusters: int) -> list[tupl
     noted, options = fit.facts, fit.config["estimator"]
     setup = noted.get("setup") or {}
     fitted = fit.config.get("fitted", {})
+    # Of few observations, fewer than the options say.
+    num_components = len(fitted["clusters"]["order"]) if fitted else options.get("num_components")
     features = noted.get("num_features") or fitted.get("n_features_in")
     facts = [("Input", told(noted.get("input"))), ("Observations", told(noted.get("num_observations")))]
     if features:
@@ -120,11 +122,11 @@ def facts_of(fit: FitFolder, seen: Observations, num_clusters: int) -> list[tupl
     facts.append(("Prior", told(options.get("prior"))))
     facts.append(("Latent dimensions", told(options.get("n_latent", options.get("latent_dim")))))
     if num_clusters:
-        facts.append(("Clusters in use", f"{num_clusters:,} of {told(options.get('num_components'))} components"))
+        facts.append(("Clusters in use", f"{num_clusters:,} of {told(num_components)} components"))
         if seen.model is not None and seen.model.clusters_.component_tree is not None:
             facts.append(("Components in use", f"{seen.model.clusters_.components_in_use:,}, before they are joined"))
     else:
-        facts.append(("Components", told(options.get("num_components"))))
+        facts.append(("Components", told(num_components)))
     facts.append(("Epochs", told(len(fit.history))))
     validation = fit.history.get("validation_elbo", pd.Series(dtype=float)).dropna()
     if len(validation):

@@ -18,7 +18,8 @@ from pyro_vmm.data.arrays import listed
 from pyro_vmm.data.cell_covariates import category_text
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.option_checks import check_whole_number, is_number
+from pyro_vmm.option_checks import check_boolean, check_whole_number, is_number
+from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
@@ -63,6 +64,7 @@ class AnswersOfCells(FoundClusters):
         UserError
             Before :meth:`train`, and for cells that the model cannot read. So everywhere below.
         """
+        give_mean = check_boolean(give_mean, "give_mean")
         x, covariates = self._cells(adata, indices)
         if give_mean:
             return self._evaluation.posterior_mean(x, covariates)
@@ -100,7 +102,8 @@ class AnswersOfCells(FoundClusters):
             Do not use a cell's batch: average over encoding it as of each batch, weighted by the batches' share of the
             cells fitted. ``adata`` may then have batches that the model does not know, or no column of batches.
         """
-        check_whole_number(num_samples, "num_samples", least=0)
+        num_samples = check_whole_number(num_samples, "num_samples", least=0)
+        batch_free = check_boolean(batch_free, "batch_free")
         x, covariates = self._cells(adata, indices, batch_free=batch_free)
         evaluation = self._evaluation
         if batch_free and "batch" in covariates:
@@ -153,11 +156,12 @@ class AnswersOfCells(FoundClusters):
         UserError
             For an unknown batch or gene, or a library size that is not positive.
         """
+        library_size = plain(library_size)
         if not (isinstance(library_size, str) and library_size == "latent"):
             if not (is_number(library_size) and 0.0 < library_size < np.inf):
                 raise UserError(f"library_size is {library_size!r}: give a positive number of counts, or 'latent'.")
             library_size = float(library_size)
-        check_whole_number(n_samples, "n_samples", least=0)
+        n_samples = check_whole_number(n_samples, "n_samples", least=0)
         cells = self._read(adata, indices)
         genes = self._genes(gene_list)
         values = normalized_expression(
@@ -167,7 +171,7 @@ class AnswersOfCells(FoundClusters):
             genes=genes,
             batches=self._batches(transform_batch),
             library_size=library_size,
-            num_samples=int(n_samples),
+            num_samples=n_samples,
         )
         return pd.DataFrame(values, index=cells.cell_names, columns=self.gene_names[genes])
 
@@ -183,7 +187,7 @@ class AnswersOfCells(FoundClusters):
 
         Other ones at every call; ``torch.manual_seed`` fixes them.
         """
-        check_whole_number(n_samples, "n_samples")
+        n_samples = check_whole_number(n_samples, "n_samples")
         x, covariates = self._cells(adata, indices)
         counts = replicate(self._evaluation, x, covariates, genes=self._genes(gene_list), num_samples=n_samples)
         return (counts[..., 0] if n_samples == 1 else counts).astype(np.float32)
@@ -201,7 +205,7 @@ class AnswersOfCells(FoundClusters):
     @usual_settings()
     def get_marginal_ll(self, adata: AnnData | None = None, indices: Any = None, n_mc_samples: int = 100) -> float:
         """Mean importance-weighted ``log p(x)`` in nats a cell, with so many posterior samples each."""
-        check_whole_number(n_mc_samples, "n_mc_samples")
+        n_mc_samples = check_whole_number(n_mc_samples, "n_mc_samples")
         ratios = self._evaluation.log_ratios(*self._some_cells(adata, indices), num_samples=n_mc_samples)[0]
         return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())
 
@@ -258,6 +262,7 @@ class AnswersOfCells(FoundClusters):
         return x, covariates
 
     def _genes(self, gene_list: Sequence[str] | None) -> NDArray[np.int64]:
+        gene_list = plain(gene_list)
         if gene_list is None:
             return np.arange(len(self.gene_names))
         if isinstance(gene_list, str):
@@ -267,11 +272,12 @@ class AnswersOfCells(FoundClusters):
         gene_list = list(gene_list)
         places = {str(name): place for place, name in enumerate(self.gene_names)}
         for name in gene_list:
-            if name not in places:
+            if not isinstance(name, str) or name not in places:
                 raise UserError(f"The model has no gene {name!r}: give names among model.gene_names.")
         return np.array([places[name] for name in gene_list], dtype=np.int64)
 
     def _batches(self, transform_batch: str | Iterable[str] | None) -> list[int | None]:
+        transform_batch = plain(transform_batch)
         if transform_batch is None:
             return [None]
         several = not isinstance(transform_batch, str) and isinstance(transform_batch, Iterable)

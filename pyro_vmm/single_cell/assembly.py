@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_vmm.assembly import PRIORS, Assembly
+from pyro_vmm.assembly import NUM_COMPONENTS, PRIORS, Assembly
 from pyro_vmm.errors import InPython, Option, UserError
 from pyro_vmm.guides import AmortizedCounts, AmortizedNormal
 from pyro_vmm.guides.amortized_normal import Covariance
@@ -33,7 +33,7 @@ class CountAssembly:
     """Options that decide what a model of counts is; see :class:`pyro_vmm.SingleCellVMM` for their meaning."""
 
     n_latent: int = 10
-    num_components: int = 100
+    num_components: int = NUM_COMPONENTS
     gene_likelihood: str | Likelihood = "zinb"
     prior: str | Prior = "vamp-mixture"
     prior_inference: str = "map-dp"

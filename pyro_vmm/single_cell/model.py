@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pyro.infer import TraceMeanField_ELBO
 
 from pyro_vmm import persistence
+from pyro_vmm.assembly import NUM_COMPONENTS, enough_components
 from pyro_vmm.clustering import Clusters, Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.devices import choose_device
@@ -31,16 +33,20 @@ from pyro_vmm.networks.low_precision import warn_where_it_is_slow
 from pyro_vmm.option_checks import (
     LARGEST_LATENT_DIM,
     as_folder,
+    check_boolean,
     check_names,
     check_positive,
     check_seed,
     check_whole_number,
     is_number,
+    plain_options,
 )
+from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import PRIOR_WEIGHT, MixturePrior, Prior
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.process_settings import single_precision, usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers
+from pyro_vmm.random_states import draw_seed, is_generator
 from pyro_vmm.single_cell import annotation, storage
 from pyro_vmm.single_cell.answers import AnswersOfCells
 from pyro_vmm.single_cell.assembly import CountAssembly
@@ -61,6 +67,7 @@ from pyro_vmm.training import (
 )
 from pyro_vmm.training.history import COLUMNS, as_elbos, as_losses
 from pyro_vmm.training.length import default_epochs
+from pyro_vmm.training.trainer import checked_watchers
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -85,7 +92,8 @@ class SingleCellVMM(AnswersOfCells):
     n_latent
         Dimensions ``D`` of the embedding.
     num_components
-        Truncation ``K`` of the mixture: an upper bound on the number of clusters.
+        Truncation ``K`` of the mixture: an upper bound on the number of clusters. The default is lowered, with a warning,
+        to the number of cells trained on where there are fewer.
     gene_likelihood
         ``"zinb"``, ``"nb"``, ``"poisson"`` or a :class:`~pyro_vmm.likelihoods.Likelihood` of counts.
     prior, prior_inference, weights, prior_weight, responsibility_gradient, centre_uncertainty
@@ -118,7 +126,8 @@ class SingleCellVMM(AnswersOfCells):
         Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
         cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.
     random_state
-        One seed for everything. The same seed, data, versions and thread count give the same numbers on a CPU.
+        One seed for everything, or a generator of NumPy's to draw it from. The same seed, data, versions and thread count
+        give the same numbers on a CPU.
 
     Attributes
     ----------
@@ -164,7 +173,7 @@ class SingleCellVMM(AnswersOfCells):
         self,
         adata: AnnData,
         n_latent: int = 10,
-        num_components: int = 100,
+        num_components: int = NUM_COMPONENTS,
         gene_likelihood: Any = "zinb",
         prior: Any = "vamp-mixture",
         *,
@@ -201,16 +210,18 @@ class SingleCellVMM(AnswersOfCells):
         return model
 
     def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:
+        options = plain_options(options)
+        if is_generator(options["random_state"]):
+            options["random_state"] = draw_seed(options["random_state"])
         check_whole_number(options["n_latent"], "n_latent", most=LARGEST_LATENT_DIM)
         for name in ("num_components", "n_hidden", "n_layers"):
             check_whole_number(options[name], name)
         check_merging(options["merging"], options["evidence_weight"])
         check_seed(options["random_state"], "random_state")
         for name in ("use_observed_lib_size", "low_precision"):
-            if not isinstance(options[name], bool | np.bool_):
-                raise UserError(f"{name} is {options[name]!r}: it must be True or False.")
+            check_boolean(options[name], name)
         self.options, self.cells, self.setup = options, cells, cells.setup
-        self.allow_non_counts, self.random_state = allow_non_counts, int(options["random_state"])
+        self.allow_non_counts, self.random_state = allow_non_counts, options["random_state"]
         of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
         self.assembly = CountAssembly(**persistence.with_copies(of_model))
         # Named wrongly, an option should not wait for train() to say so.
@@ -276,9 +287,9 @@ class SingleCellVMM(AnswersOfCells):
             For anything in counts or covariates that cannot be fitted, by name and with the mend; for a view, which
             AnnData would have to copy to take the note.
         """
-        setup = CountSetup(
-            layer, batch_key, categorical_covariate_keys or (), continuous_covariate_keys or (), size_factor_key
-        )
+        allow_non_counts = check_boolean(allow_non_counts, "allow_non_counts")
+        named = (layer, batch_key, categorical_covariate_keys, continuous_covariate_keys, size_factor_key)
+        setup = CountSetup(*map(plain, named))
         read_counts(adata, setup, allow_non_counts=allow_non_counts)
         note_setup(adata, setup, allow_non_counts=allow_non_counts)
 
@@ -290,7 +301,7 @@ class SingleCellVMM(AnswersOfCells):
         batch_size: int = 256,
         train_size: float = 0.9,
         early_stopping: bool = True,
-        accelerator: str = "auto",
+        accelerator: str | torch.device = "auto",
         *,
         patience: int | None = None,
         learning_rate: float = 1e-3,
@@ -301,7 +312,7 @@ class SingleCellVMM(AnswersOfCells):
         standard_normal_steps: int | None = None,
         enable_progress_bar: bool = False,
         watchers: Sequence[Watcher] = (),
-        resume: Path | None = None,
+        resume: str | Path | None = None,
     ) -> None:
         """Fit the model; called again, go on from where it is (``history`` does, too, its steps and seconds anew).
 
@@ -342,7 +353,8 @@ class SingleCellVMM(AnswersOfCells):
         enable_progress_bar
             Show ELBO, components in use, the clusters that they make, and time left.
         watchers
-            Told of every step and epoch; :class:`~pyro_vmm.training.CheckpointWriter` is one.
+            A list of objects that are called after every step and epoch, such as
+            :class:`~pyro_vmm.training.CheckpointWriter`.
         resume
             A checkpoint folder of an earlier call with the same data and options, to go on from.
 
@@ -365,17 +377,21 @@ class SingleCellVMM(AnswersOfCells):
         -----
         The model changes when the training is over, all at once. An error leaves it as it was.
         """
+        watchers, train_size = checked_watchers(watchers), plain(train_size)
         if not is_number(train_size) or not 0.0 < train_size <= 1.0:
             raise UserError(f"train_size is {train_size!r}: it must be above 0 and at most 1.")
-        check_whole_number(batch_size, "batch_size")
-        check_whole_number(kl_warmup_steps, "kl_warmup_steps", least=0)
-        check_whole_number(standard_normal_steps, "standard_normal_steps", least=0, or_none="for the default")
-        check_whole_number(max_epochs, "max_epochs", or_none="for enough")
-        check_whole_number(patience, "patience", or_none="for 500 steps")
-        check_positive(learning_rate, "learning_rate", "learning rate")
+        early_stopping = check_boolean(early_stopping, "early_stopping")
+        batch_size = check_whole_number(batch_size, "batch_size")
+        kl_warmup_steps = check_whole_number(kl_warmup_steps, "kl_warmup_steps", least=0)
+        standard_normal_steps = check_whole_number(
+            standard_normal_steps, "standard_normal_steps", least=0, or_none="for the default"
+        )
+        max_epochs = check_whole_number(max_epochs, "max_epochs", or_none="for enough")
+        patience = check_whole_number(patience, "patience", or_none="for 500 steps")
+        learning_rate = check_positive(learning_rate, "learning_rate", "learning rate")
         if prior_learning_rate is not None:
-            check_positive(prior_learning_rate, "prior_learning_rate", "learning rate")
-        check_positive(weight_rate, "weight_rate", "multiple of the prior's learning rate")
+            prior_learning_rate = check_positive(prior_learning_rate, "prior_learning_rate", "learning rate")
+        weight_rate = check_positive(weight_rate, "weight_rate", "multiple of the prior's learning rate")
         if batch_size < 2 and self.assembly.normalization == "batch":
             raise UserError(
                 f"is {batch_size}: batch normalisation needs at least 2 cells",
@@ -383,7 +399,8 @@ class SingleCellVMM(AnswersOfCells):
                 ".",
                 option="batch_size",
             )
-        device = choose_device("cuda" if accelerator == "gpu" else accelerator, option="accelerator")
+        of_scvi = isinstance(accelerator, str) and accelerator == "gpu"
+        device = choose_device("cuda" if of_scvi else accelerator, option="accelerator")
         if self.assembly.low_precision:
             warn_where_it_is_slow(device, stacklevel=2)
         training, held_out = split_rows(
@@ -438,7 +455,7 @@ class SingleCellVMM(AnswersOfCells):
                 x.subset(torch.from_numpy(held_out)) if len(held_out) else None,
                 covariates={name: values[training] for name, values in covariates.items()},
                 validation_covariates={name: values[held_out] for name, values in covariates.items()},
-                batch_size=int(batch_size),
+                batch_size=batch_size,
                 max_epochs=max_epochs,
                 early_stopping=EarlyStopping(patience if early_stopping else None),
                 row_numbers=training,
@@ -448,7 +465,7 @@ class SingleCellVMM(AnswersOfCells):
                 watchers=(*bars, *watchers),
             )
             if resume is not None:
-                resume_training(trainer, as_folder(resume))
+                resume_training(trainer, as_folder(resume, "resume"))
             trainer.run()
             clusters = self._clusters_of(Evaluation(module, guide), self.options)
         # A checkpoint has its whole history with it.
@@ -479,11 +496,15 @@ class SingleCellVMM(AnswersOfCells):
             mine.eval()
 
     def _build(self, training: NDArray[np.int64]) -> tuple[LatentMixtureModel, AmortizedNormal]:
+        number = enough_components(
+            self.options["num_components"], self.options["prior"], len(training), "cells", stacklevel=3
+        )
+        self.assembly = replace(self.assembly, num_components=number)
         return self.assembly.build(
             self.encoding,
             StartingValues.of(self.cells, training),
             num_batches=len(self.batch_categories),
-            pseudo_inputs=lambda: pseudo_cells(self.cells, training, self.assembly.num_components, self.random_state),
+            pseudo_inputs=lambda: pseudo_cells(self.cells, training, number, self.random_state),
         )
 
     def _begin(self, prior: Prior, standard_normal_steps: int | None, all_steps: int) -> int:
@@ -536,7 +557,7 @@ class SingleCellVMM(AnswersOfCells):
             Before :meth:`train`, for a rule that does not exist, and for a weight that is not positive.
         """
         self._check_trained()
-        options = dict(self.options)
+        options, evidence_weight = dict(self.options), plain(evidence_weight)
         if merging is not None:
             options |= {"merging": merging, "evidence_weight": evidence_weight}
         elif evidence_weight is not None:
@@ -633,10 +654,26 @@ class SingleCellVMM(AnswersOfCells):
     # ---- storing -----------------------------------------------------------------------------------------------------
 
     @usual_settings()
-    def save(self, directory: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored."""
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored.
+
+        Parameters
+        ----------
+        directory
+            Made if absent.
+        overwrite
+            Replace the model that the folder holds, if it holds one.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`train`; if the folder holds a model and ``overwrite`` is False, or cannot be written.
+        """
         self._check_trained()
-        storage.save(self, as_folder(directory))
+        folder = as_folder(directory)
+        if not check_boolean(overwrite, "overwrite"):
+            persistence.refuse_to_overwrite(folder)
+        storage.save(self, folder)
 
     @classmethod
     @usual_settings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 
 from pyro_vmm import persistence
+from pyro_vmm.assembly import stored_components
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.errors import UserError
@@ -95,6 +97,8 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
     except (KeyError, TypeError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None
     model.categories, model.batch_categories, model.encoding = categories, batches, encoding
+    number = stored_components(model.assembly.num_components, len(clusters.order))
+    model.assembly = replace(model.assembly, num_components=number)
 
     def build() -> tuple[Any, Any]:
         return model.assembly.build(

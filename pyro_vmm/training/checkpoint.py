@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import as_folder, check_whole_number
 from pyro_vmm.training.trainer import Trainer
 
 FORMAT, VERSION = "pyro-vmm-checkpoint", 1
@@ -104,6 +105,7 @@ def resume_training(trainer: Trainer, directory: Path) -> None:
         # Of the facade that calls this from a method of its own.
         warnings.warn(f"{fault} The checkpoint before it is used.", stacklevel=3)
     trainer.load_state_dict(tensors, facts)
+    trainer.resumed_from = directory
 
 
 def _candidates(directory: Path) -> list[Path]:
@@ -146,27 +148,38 @@ def _read_pair(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 @dataclass
 class CheckpointWriter:
-    """A :class:`~pyro_vmm.training.Watcher` that writes a checkpoint every so many seconds, and at the end.
+    """A :class:`~pyro_vmm.training.Watcher` that writes a checkpoint every ``every_seconds``, and at the end.
 
     Attributes
     ----------
     directory
-        Where to; made when missing.
+        Where to; made when missing. It may hold a checkpoint only of the training that is resumed.
     every_seconds
         A crash loses at most this much work (and one step).
     every_steps
         Also after each multiple of this many steps, when given.
     """
 
-    directory: Path
+    directory: str | Path
     every_seconds: float = 60.0
     every_steps: int | None = None
 
     def __post_init__(self) -> None:
+        self._folder = as_folder(self.directory)
+        self.every_steps = check_whole_number(self.every_steps, "every_steps", or_none="for no such rule")
         self._last = time.monotonic()
+        self._is_ours = False
 
     def step_ended(self, trainer: Trainer) -> None:
-        """Write when it is time, when training has finished, and when it was asked to stop or failed."""
+        """Write when it is time, when training has finished, and when it was asked to stop or failed.
+
+        Raises
+        ------
+        UserError
+            After the first step, if the folder holds the checkpoint of another training.
+        """
+        if not self._is_ours:
+            self._refuse_to_overwrite(trainer)
         due = time.monotonic() - self._last >= self.every_seconds
         if self.every_steps is not None:
             due = due or trainer.svi.steps_taken % self.every_steps == 0
@@ -174,9 +187,18 @@ class CheckpointWriter:
             self.write(trainer)
             self._last = time.monotonic()
 
+    def _refuse_to_overwrite(self, trainer: Trainer) -> None:
+        before = trainer.resumed_from
+        if holds_checkpoint(self._folder) and (before is None or before.resolve() != self._folder.resolve()):
+            raise UserError(
+                f"{self._folder} holds the checkpoint of another training: give another folder, or continue that one with "
+                f"resume={str(self._folder)!r}."
+            )
+        self._is_ours = True
+
     def write(self, trainer: Trainer) -> None:
         """Write a checkpoint now."""
-        write_checkpoint(self.directory, *trainer.state_dict(), step=trainer.svi.steps_taken)
+        write_checkpoint(self._folder, *trainer.state_dict(), step=trainer.svi.steps_taken)
 
     def epoch_ended(self, trainer: Trainer) -> None:
         """Nothing: an epoch's last step has been told of already."""

@@ -31,7 +31,7 @@ class EarlyStopping:
     evaluations_since_best: int = 0
 
     def __post_init__(self) -> None:
-        check_whole_number(self.patience, "patience", or_none="to train to the last epoch")
+        self.patience = check_whole_number(self.patience, "patience", or_none="to train to the last epoch")
 
     def improved(self, validation_elbo: float, step: int) -> bool:
         """Take note of an evaluation; whether it is the best so far."""

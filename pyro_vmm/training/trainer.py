@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
 from pyro_vmm.infer.non_finite import NonFiniteError
 from pyro_vmm.interrupts import SecondInterrupt, interrupts_held
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.plain_values import plain
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.random_numbers import OwnRandomNumbers, RandomNumbers
 from pyro_vmm.training.early_stopping import EarlyStopping
@@ -55,6 +57,21 @@ class Watcher(Protocol):
     def epoch_ended(self, trainer: "Trainer") -> None:
         """Called after every epoch, when its row stands in ``trainer.history``."""
         ...
+
+
+def checked_watchers(watchers: Any) -> tuple[Watcher, ...]:
+    """Raise :class:`UserError` unless ``watchers`` is a list of what :class:`Watcher` describes."""
+    try:
+        several = tuple(watchers)
+    except TypeError:
+        several = (None,)
+    methods = ("step_ended", "epoch_ended")
+    if not all(callable(getattr(watcher, name, None)) for watcher in several for name in methods):
+        raise UserError(
+            f"watchers is {watchers!r}: give a list of objects with the methods step_ended and epoch_ended, such as "
+            "[CheckpointWriter(folder)]."
+        )
+    return several
 
 
 @dataclass
@@ -96,6 +113,8 @@ class Trainer:
         Where draws of the model come from: torch's global generators as they are (None), or a seed of one's own.
     watchers
         Told of every step and epoch.
+    resumed_from
+        Folder of the checkpoint that training was taken up from.
     history
         One row an epoch, :data:`~pyro_vmm.training.history.COLUMNS`. ELBOs are nats per observation, and each is its
         reconstruction term less its KL term, as weighted in that epoch. Components in use are counted on
@@ -127,8 +146,10 @@ class Trainer:
     history: list[dict[str, float]] = field(default_factory=list)
     stop_requested: bool = False
     interrupted: bool = False
+    resumed_from: Path | None = None
 
     def __post_init__(self) -> None:
+        self.batch_size, self.max_epochs, self.seed = plain(self.batch_size), plain(self.max_epochs), plain(self.seed)
         for name in ("batch_size", "max_epochs"):
             if getattr(self, name) < 1:
                 raise UserError(f"is {getattr(self, name)}: it must be at least 1.", option=name)

@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from scipy import sparse
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from pyro_vmm import VMM, UserError
 from pyro_vmm.infer import NonFiniteError
 from pyro_vmm.priors import GaussianMixture
+from pyro_vmm.training import CheckpointWriter
 
 SMALL: dict[str, Any] = {
     "latent_dim": 2,
@@ -44,18 +47,35 @@ FLAT = f"Expected 2D array, got 1D array instead. {SHAPE} it contains a single s
 COMPLEX = "Complex data not supported: give real parts or magnitudes."
 TEXT = "dtype='numeric' is not compatible with arrays of bytes/strings.Convert your data to numeric values explicitly instead."
 
+TABLE = "an array, data frame, sparse matrix or tensor [observations, features]"
+
 ARRAYS: dict[str, tuple[Any, str]] = {
     "one dimension": (X[:, 0], FLAT),
     "no dimension": (np.float32(1), SCALAR),
-    "a number": (3, SCALAR),
-    "nothing": (None, SCALAR),
-    "a name": ("digits", SCALAR),
-    "bytes": (b"abc", SCALAR),
-    "a dictionary": ({"a": [1, 2]}, SCALAR),
-    "a set": ({1, 2}, SCALAR),
-    "a generator": ((row for row in X), SCALAR),
+    "a number": (3, f"X is 3: give {TABLE}."),
+    "nothing": (None, f"X is None: give {TABLE}."),
+    "a name": ("digits", f"X is 'digits': read the file first, and give {TABLE}."),
+    "a path": (Path("x.csv"), f"X is {Path('x.csv')!r}: read the file first, and give {TABLE}."),
+    "bytes": (b"abc", f"X is b'abc': read the file first, and give {TABLE}."),
+    "a dictionary": ({"a": [1, 2]}, f"X is a dict: give {TABLE}."),
+    "a set": ({1, 2}, f"X is a set: give {TABLE}."),
+    "a generator": ((row for row in X), f"X is a generator: give {TABLE}."),
+    "a data loader": (
+        DataLoader(TensorDataset(torch.tensor(X))),
+        "X is a DataLoader of torch: give all its observations as one tensor [observations, features], such as "
+        "torch.cat([batch[0] for batch in loader]) where it yields (observations, labels).",
+    ),
+    "a data set": (
+        TensorDataset(torch.tensor(X)),
+        "X is a TensorDataset of torch: give all its observations as one tensor [observations, features], such as "
+        "torch.stack([item[0] for item in dataset]).flatten(1) where its items are (observation, label).",
+    ),
+    "cells": (
+        AnnData(X),
+        "X is an AnnData: give it to SingleCellVMM, or an array of it, such as adata.obsm['X_pca'].",
+    ),
     "a record array": (np.zeros(4, dtype=[("a", "f4"), ("b", "f4")]), FLAT),
-    "three dimensions": (X[:, :, None], "Found array with dim 3, while dim <= 2 is required by VMM."),
+    "three dimensions": (X[:, :, None], "Found array with dim 3: reshape it to [observations, features]."),
     "no observations": (X[:0], "Found array with 0 sample(s) (shape=(0, 5)) while a minimum of 2 is required by VMM."),
     "one observation": (X[:1], "Found array with 1 sample(s) (shape=(1, 5)) while a minimum of 2 is required by VMM."),
     "no features": (X[:, :0], "Found array with 0 feature(s) (shape=(40, 0)) while a minimum of 1 is required by VMM."),
@@ -205,8 +225,8 @@ OPTIONS: list[tuple[str, Any, str]] = [
     *(("num_components", value, f"num_components is {value!r}: {WHOLE}.") for value in (0, 2.5, "4", None, True)),
     (
         "num_components",
-        100,
-        "num_components=100 is more than the 36 observations that pseudo-inputs start from: choose at most 36, or "
+        37,
+        "num_components=37 is more than the 36 observations that pseudo-inputs start from: choose at most 36, or "
         "prior='gaussian-mixture'.",
     ),
     *(("prior", value, f"prior={value!r} {PRIORS}") for value in ("x", None, 3)),
@@ -245,6 +265,19 @@ OPTIONS: list[tuple[str, Any, str]] = [
     *(
         ("likelihood_options", {"pixels_per_feature": v}, f"pixels_per_feature is {v!r}: {WHOLE}.")
         for v in (0, 2.5, "a", float("nan"))
+    ),
+    (
+        "likelihood_options",
+        {"choice": 1},
+        "likelihood='bernoulli' has no option 'choice': it takes 'pixels_per_feature'.",
+    ),
+    *(
+        (
+            "likelihood_options",
+            {name: v},
+            f"likelihood_options gives {name}={v!r}, and for these data it is {needed}: leave it out.",
+        )
+        for name, needed, v in (("num_features", 5, 3), ("num_batches", 1, 2), ("num_features", 5, "a"))
     ),
     ("covariance", "x", "covariance='x' is not known: choose 'full' or 'diagonal'."),
     *(("encoder", value, f"encoder={value!r} {NETWORKS}") for value in ("x", None, 3)),
@@ -312,6 +345,31 @@ def test_modules_that_cannot_take_what_they_will_be_given(name: str, module: nn.
     assert str(caught.value).startswith(f"{name} cannot take [2, {width}] (")
     assert str(caught.value).endswith(f"): give a module from [B, {width}] to [B, 5].")
     assert "\n" not in str(caught.value)
+
+
+WATCHERS = "give a list of objects with the methods step_ended and epoch_ended, such as [CheckpointWriter(folder)]."
+
+
+@pytest.mark.parametrize("watchers", [None, 3, "ab", [1], CheckpointWriter("x")])
+def test_watchers(watchers: Any) -> None:
+    with pytest.raises(UserError) as caught:
+        VMM(**SMALL).fit(X, watchers=watchers)
+    assert str(caught.value) == f"watchers is {watchers!r}: {WATCHERS}"
+
+
+@pytest.mark.parametrize("folder", [3, ["x"], "a\0b"])
+def test_folders_to_resume_from(folder: Any) -> None:
+    with pytest.raises(UserError) as caught:
+        VMM(**SMALL).fit(X, resume=folder)
+    assert str(caught.value) == f"resume is {folder!r}: give the path of a folder."
+
+
+def test_images_of_another_size() -> None:
+    with pytest.raises(UserError) as caught:
+        VMM(**SMALL, encoder="conv", decoder="conv", image_shape=(4, 5)).fit(X)
+    assert str(caught.value) == (
+        "image_shape (4, 5) is of images with 20 values, but X has 5 features: make the two equal."
+    )
 
 
 def test_a_prior_of_other_dimensions() -> None:

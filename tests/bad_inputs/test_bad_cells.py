@@ -216,7 +216,7 @@ TRAINING: list[tuple[str, Any, str]] = [
         for v in (-1, 2.5, "a")
     ),
     *(("accelerator", v, f"accelerator={v!r} is not known: choose 'auto', 'cpu' or 'cuda'.") for v in (None, 3, "tpu")),
-    ("resume", 3, "directory is 3: give the path of a folder."),
+    ("resume", 3, "resume is 3: give the path of a folder."),
 ]
 
 

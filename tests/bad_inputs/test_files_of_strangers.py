@@ -416,6 +416,6 @@ def test_a_model_is_never_written_through_a_link(folder: Path, fitted: VMM, tmp_
     (tmp_path / "mine").write_text("mine")
     (folder / "config.json").unlink()
     (folder / "config.json").symlink_to(tmp_path / "mine")
-    fitted.save(folder)
+    fitted.save(folder, overwrite=True)
     assert (tmp_path / "mine").read_text() == "mine"
     assert not (folder / "config.json").is_symlink()

@@ -402,7 +402,7 @@ def test_a_stored_model_is_joined_by_another_rule_as_another_training_would_be(
     anew.rejoin(merging="none")
     np.testing.assert_array_equal(anew.predict(), apart.predict())
     np.testing.assert_array_equal(anew.weights_, apart.weights_)
-    anew.save(tmp_path)
+    anew.save(tmp_path, overwrite=True)
     back = SingleCellVMM.load(tmp_path, cells)
     np.testing.assert_array_equal(back.predict(), apart.predict())
     back.rejoin(merging="valleys", evidence_weight=300.0)
