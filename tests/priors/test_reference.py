@@ -50,11 +50,16 @@ def case(request: pytest.FixtureRequest, dtype: torch.dtype) -> dict[str, Any]:
     return {k: torch.tensor(v, dtype=dtype) if isinstance(v, list) else v for k, v in request.param.items()}
 
 
-def close(actual: Tensor, expected: Any) -> None:
+def close(actual: Tensor, expected: Any, *, rounding: Tensor | float = 0.0) -> None:
     expected = torch.as_tensor(expected, dtype=torch.float64)
-    torch.testing.assert_close(
-        actual.double(), expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()) * 0.1
-    )
+    bound = TOLERANCE * expected.abs() + TOLERANCE * 0.1 * float(expected.abs().max()) + rounding
+    error = (actual.double() - expected).abs()
+    assert (error <= bound).all(), f"{(error - bound).max():.2e} more than allowed"
+
+
+def rounding_of_responsibilities(log_densities: Tensor) -> Tensor:
+    """What the last digit of log-densities ``[N, K]`` makes of a softmax: processors round the largest two differently."""
+    return 2.0 * torch.finfo(log_densities.dtype).eps * log_densities.double().max(-1, keepdim=True).values.abs()
 
 
 def fill(prior: Any, case: dict[str, Any], dtype: torch.dtype) -> Any:
@@ -100,4 +105,5 @@ def test_reference_vamp_prior(case: dict[str, Any], dtype: torch.dtype) -> None:
     encoder = GivenCentres(case["centre_loc"], case["centre_scale_tril"])
     prior = VampPrior(case["latent_dim"], encoder, torch.zeros(case["num_components"], 2))
     close(prior.log_prob(case["z"]), case["vamp_prior"]["marginal_log_prob"])
-    close(prior.responsibilities(case["z"]), case["vamp_prior"]["responsibilities"])
+    rounding = rounding_of_responsibilities(prior.distribution().component_log_prob(case["z"]))
+    close(prior.responsibilities(case["z"]), case["vamp_prior"]["responsibilities"], rounding=rounding)
