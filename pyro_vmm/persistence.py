@@ -24,6 +24,7 @@ from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.random_states import is_generator
 from pyro_vmm.stored_shapes import check_stored_shapes
 from pyro_vmm.training.history import present_names
+from pyro_vmm.training.resumption import OF_EARLIER_MODELS
 
 if TYPE_CHECKING:
     from pyro_vmm.vmm import VMM
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "pyro-vmm-model", 1
 ARRAYS, SINGLE_CELL = "arrays", "single-cell"
 """Kinds of models: :class:`pyro_vmm.VMM` and :class:`pyro_vmm.SingleCellVMM`."""
-BEFORE_THERE_WAS_A_CHOICE = {"low_precision": False, "centre_uncertainty": "expected"}
-"""What options were in fits that do not name them."""
 FEATURE_DTYPES = {"float32": np.float32, "float64": np.float64}
 """Types of the mean and the scale of features."""
 PACKAGES = ("pyro-vmm", "torch", "pyro-ppl", "numpy", "scikit-learn")
@@ -173,7 +172,7 @@ def stored_options(directory: Path, stored: Any, objects: dict[str, Any]) -> dic
     """
     if not isinstance(stored, dict):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.")
-    options = BEFORE_THERE_WAS_A_CHOICE | stored
+    options = OF_EARLIER_MODELS | stored
     for name, value in options.items():
         if isinstance(value, dict) and "object" in value and name not in objects:
             raise UserError(

@@ -66,6 +66,7 @@ from pyro_vmm.training import (
 )
 from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
+from pyro_vmm.training.standard_normal_start import make_ready_for_standard_normal
 from pyro_vmm.training.trainer import checked_watchers
 
 SEQUENCES = ("hidden", "image_shape", "pseudo_input_domain")
@@ -142,6 +143,12 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         Steps over which the KL term rises from 0 to full weight.
     prior_rest_steps
         Steps at first in which the prior is not updated, so that no component is lost before there is an embedding.
+    standard_normal_steps
+        Steps at first in which encoder and decoder are trained under ``Normal(0, I)``, while the prior is fitted to their
+        latents; the mixture takes over then, its components having started at a third of that normal's width (unless the
+        prior is an object of your own). See :class:`~pyro_vmm.infer.EmpiricalBayesSVI`.
+    weight_rate
+        Learning rate of the mixture weights as a multiple of the prior's. Above 1, duplicated components die sooner.
     learning_rate_schedule
         ``"constant"``, or ``"cosine"``: both learning rates fall to zero over the steps of ``max_epochs``.
     low_precision
@@ -233,6 +240,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         validation_fraction: float = 0.1,
         kl_warmup_steps: int = 0,
         prior_rest_steps: int = 0,
+        standard_normal_steps: int = 0,
+        weight_rate: float = 1.0,
         learning_rate_schedule: str = "constant",
         low_precision: bool = False,
         device: str | torch.device = "auto",
@@ -266,6 +275,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         self.validation_fraction = validation_fraction
         self.kl_warmup_steps = kl_warmup_steps
         self.prior_rest_steps = prior_rest_steps
+        self.standard_normal_steps = standard_normal_steps
+        self.weight_rate = weight_rate
         self.learning_rate_schedule = learning_rate_schedule
         self.low_precision = low_precision
         self.device = device
@@ -340,6 +351,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         numbers = OwnRandomNumbers(seed, device)
         with numbers:
             self.model_, self.guide_ = self._build(x[training])
+        if self.standard_normal_steps and isinstance(self.prior, str):
+            make_ready_for_standard_normal(self.model_.prior)
         self.model_.to(device)
         self.guide_.to(device)
         bars = [ProgressBar()] if self.verbose else []
@@ -349,11 +362,13 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             too_short = OptionWarning(
                 f"Training ends after {total_steps:,} steps, and ",
                 Option("kl_warmup_steps"),
-                " and ",
+                ", ",
                 Option("prior_rest_steps"),
+                " or ",
+                Option("standard_normal_steps"),
                 f" last for {svi.settled_at:,}: raise ",
                 Option("max_epochs"),
-                ", or set them lower (0 for none).",
+                ", or set it lower (0 for none).",
             )
             warnings.warn(too_short, stacklevel=3)
         trainer = Trainer(
@@ -367,6 +382,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             seed=seed,
             number_of_clusters=self._number_of_clusters,
             random_numbers=numbers,
+            options=persistence.storable_options(self),
             watchers=(*bars, *watchers),
         )
         if resume is not None:
@@ -394,8 +410,9 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         for name, meaning in (("max_epochs", "for enough"), ("patience", "to train to the last epoch")):
             check_whole_number(getattr(self, name), name, or_none=meaning)
         check_whole_number(self.batch_size, "batch_size")
-        for name in ("kl_warmup_steps", "prior_rest_steps"):
+        for name in ("kl_warmup_steps", "prior_rest_steps", "standard_normal_steps"):
             check_whole_number(getattr(self, name), name, least=0)
+        check_positive(self.weight_rate, "weight_rate", "multiple of the prior's learning rate")
         check_positive(self.learning_rate, "learning_rate", "learning rate")
         if self.prior_learning_rate is not None:
             check_positive(self.prior_learning_rate, "prior_learning_rate", "learning rate")
@@ -439,6 +456,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             kl_schedule=LinearWarmup(self.kl_warmup_steps) if self.kl_warmup_steps else None,
             learning_rate_schedule=named_schedule(self.learning_rate_schedule, total_steps),
             prior_rest_steps=self.prior_rest_steps,
+            standard_normal_steps=self.standard_normal_steps,
+            weight_rate=self.weight_rate,
         )
 
     def _number_of_clusters(

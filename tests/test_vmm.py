@@ -396,7 +396,7 @@ def test_networks_may_learn_before_the_prior_does(blobs: tuple[np.ndarray, np.nd
     assert np.isfinite(model.history_["elbo"]).all()
     for too_long in ({"prior_rest_steps": 15}, {"kl_warmup_steps": 15}):
         with pytest.warns(
-            UserWarning, match="ends after 15 steps, and kl_warmup_steps and prior_rest_steps last for 15"
+            UserWarning, match="ends after 15 steps, and kl_warmup_steps, prior_rest_steps or standard_normal_steps last for 15"
         ):
             VMM(**OPTIONS | {"max_epochs": 3} | too_long).fit(blobs[0])
 

@@ -57,6 +57,8 @@ OPTIONS = (
     "learning_rate_schedule",
     "kl_warmup_steps",
     "prior_rest_steps",
+    "standard_normal_steps",
+    "weight_rate",
     "batch_size",
     "max_epochs",
     "patience",

@@ -56,12 +56,13 @@ OF_TRAINING = {
     "learning_rate_schedule": "learning_rate_schedule",
     "kl_warmup_steps": "kl_warmup_steps",
     "standard_normal_steps": "standard_normal_steps",
+    "prior_rest_steps": "prior_rest_steps",
     "batch_size": "batch_size",
     "max_epochs": "max_epochs",
     "patience": "patience",
     "device": "accelerator",
 }
-FOR_ARRAYS = ("network", "label_column", "data_root", "prior_rest_steps")
+FOR_ARRAYS = ("network", "label_column", "data_root")
 """Options that mean nothing here."""
 FOR_CELLS = (
     "layer",
@@ -71,8 +72,6 @@ FOR_CELLS = (
     "dispersion",
     "infer_library_size",
     "allow_non_counts",
-    "weight_rate",
-    "standard_normal_steps",
 )
 """Options that mean nothing elsewhere."""
 

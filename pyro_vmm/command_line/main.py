@@ -87,7 +87,19 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--learning-rate-schedule", help="constant (default) or cosine, to zero at the last epoch")
     fit.add_argument("--kl-warmup-steps", type=int, metavar="STEPS", help="the KL term rises to full weight over these")
     fit.add_argument(
-        "--prior-rest-steps", type=int, metavar="STEPS", help="arrays: the prior is not updated in these, at first"
+        "--prior-rest-steps", type=int, metavar="STEPS", help="the prior is not updated in these, at first"
+    )
+    fit.add_argument(
+        "--standard-normal-steps",
+        type=int,
+        metavar="STEPS",
+        help="train under a standard normal prior first, to join batches (default 0; for cells with batches or covariates "
+        "500, at most half of all)",
+    )
+    fit.add_argument(
+        "--weight-rate",
+        type=float,
+        help="learning rate of the mixture weights, as a multiple of the prior's (default 1)",
     )
     fit.add_argument("--batch-size", type=int, metavar="B")
     fit.add_argument("--max-epochs", type=int, metavar="E")
@@ -133,17 +145,6 @@ def parser() -> argparse.ArgumentParser:
         "--infer-library-size", action="store_true", help="infer library sizes rather than take total counts"
     )
     cells.add_argument("--allow-non-counts", action="store_true", help="fit values that are not whole")
-    cells.add_argument(
-        "--weight-rate",
-        type=float,
-        help="learning rate of the mixture weights, as a multiple of the prior's (default 1)",
-    )
-    cells.add_argument(
-        "--standard-normal-steps",
-        type=int,
-        metavar="STEPS",
-        help="train under a standard normal prior first, to join batches (with batches or covariates: 500, at most half of all)",
-    )
 
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")
     score.add_argument("directory", type=Path, metavar="DIR")

@@ -18,15 +18,10 @@ from pyro_vmm.clustering import Clusters
 from pyro_vmm.command_line.printing import tell, warn
 from pyro_vmm.command_line.results import Results, storing_the_model
 from pyro_vmm.data import Dataset
-from pyro_vmm.errors import Option, UserError
+from pyro_vmm.errors import UserError
 from pyro_vmm.training.checkpoint import holds_checkpoint
+from pyro_vmm.training.resumption import check_same_options
 from pyro_vmm.vmm import VMM
-
-LONGER_OR_SHORTER = {"max_epochs", "patience", "verbose", "device", "accelerator"}
-"""Options that may change between a fit and its resumption."""
-
-OF_EARLIER_FITS = persistence.BEFORE_THERE_WAS_A_CHOICE | {"prior_rest_steps": 0}
-"""What options were, in fits begun before there was a choice."""
 
 
 class OutputFolder:
@@ -106,29 +101,8 @@ class OutputFolder:
         config = persistence.read_config(self.path)
         if config.get("fit", {}).get("data_sha256") != facts["data_sha256"]:
             raise UserError(f"{self.path} holds a fit of other data than {facts['input']}: resume with the same input.")
-        before = OF_EARLIER_FITS | config["estimator"] | _options_in(config["fit"])
-        now = json.loads(json.dumps(options | _options_in(facts)))
-        if before.get("learning_rate_schedule") == "cosine" and before.get("max_epochs") != now["max_epochs"]:
-            raise UserError(
-                f"The fit in {self.path} was begun with ",
-                Option("max_epochs", before.get("max_epochs")),
-                f", where its cosine schedule ends, not {now['max_epochs']!r}: resume with the same.",
-            )
-        for name, value in now.items():
-            if name not in LONGER_OR_SHORTER and before.get(name) != value:
-                raise UserError(
-                    f"The fit in {self.path} was begun with ",
-                    Option(name, before.get(name)),
-                    ", not ",
-                    Option(name, value),
-                    ": resume with the same options (",
-                    Option("max_epochs"),
-                    ", ",
-                    Option("patience"),
-                    " and ",
-                    Option("device"),
-                    " may differ).",
-                )
+        begun = config["estimator"] | _options_in(config["fit"])
+        check_same_options(begun, options | _options_in(facts), f"The fit in {self.path}")
         threads = config["fit"].get("threads", facts["threads"])
         if threads != facts["threads"]:
             warn(

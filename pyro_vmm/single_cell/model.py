@@ -42,7 +42,7 @@ from pyro_vmm.option_checks import (
     plain_options,
 )
 from pyro_vmm.plain_values import plain
-from pyro_vmm.priors import PRIOR_WEIGHT, MixturePrior, Prior
+from pyro_vmm.priors import PRIOR_WEIGHT, Prior
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.process_settings import single_precision, usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers
@@ -67,6 +67,7 @@ from pyro_vmm.training import (
 )
 from pyro_vmm.training.history import COLUMNS, as_elbos, as_losses
 from pyro_vmm.training.length import default_epochs
+from pyro_vmm.training.standard_normal_start import make_ready_for_standard_normal
 from pyro_vmm.training.trainer import checked_watchers
 
 if TYPE_CHECKING:
@@ -76,8 +77,6 @@ LEAST_EPOCHS, MOST_EPOCHS = 50, 1000
 """Bounds of the default number of epochs."""
 STANDARD_NORMAL_STEPS = 500
 """By default, where there are batches or other covariates, so many steps (at most half of all) are under ``Normal(0, I)``."""
-SCALE_UNDER_STANDARD_NORMAL = 1.0 / 3.0
-"""Standard deviation from which components then start: as wide as all latents together, they would overlap and merge."""
 
 
 class SingleCellVMM(AnswersOfCells):
@@ -310,6 +309,7 @@ class SingleCellVMM(AnswersOfCells):
         learning_rate_schedule: str = "constant",
         kl_warmup_steps: int = 0,
         standard_normal_steps: int | None = None,
+        prior_rest_steps: int = 0,
         enable_progress_bar: bool = False,
         watchers: Sequence[Watcher] = (),
         resume: str | Path | None = None,
@@ -350,6 +350,8 @@ class SingleCellVMM(AnswersOfCells):
             model, if its prior was named and not given, then start at a third of that normal's width. None for 500, and
             at most half of the steps that ``max_epochs`` have, where the model is not trained yet and there are batches
             or other covariates, else 0.
+        prior_rest_steps
+            Steps at first in which the prior is not updated, so that no component is lost before there is an embedding.
         enable_progress_bar
             Show ELBO, components in use, the clusters that they make, and time left.
         watchers
@@ -386,12 +388,25 @@ class SingleCellVMM(AnswersOfCells):
         standard_normal_steps = check_whole_number(
             standard_normal_steps, "standard_normal_steps", least=0, or_none="for the default"
         )
+        prior_rest_steps = check_whole_number(prior_rest_steps, "prior_rest_steps", least=0)
         max_epochs = check_whole_number(max_epochs, "max_epochs", or_none="for enough")
         patience = check_whole_number(patience, "patience", or_none="for 500 steps")
         learning_rate = check_positive(learning_rate, "learning_rate", "learning rate")
         if prior_learning_rate is not None:
             prior_learning_rate = check_positive(prior_learning_rate, "prior_learning_rate", "learning rate")
         weight_rate = check_positive(weight_rate, "weight_rate", "multiple of the prior's learning rate")
+        begun_with = persistence.storable(self.options) | {
+            "train_size": train_size,
+            "batch_size": batch_size,
+            "max_epochs": max_epochs,
+            "learning_rate": learning_rate,
+            "prior_learning_rate": prior_learning_rate,
+            "weight_rate": weight_rate,
+            "learning_rate_schedule": learning_rate_schedule,
+            "kl_warmup_steps": kl_warmup_steps,
+            "standard_normal_steps": standard_normal_steps,
+            "prior_rest_steps": prior_rest_steps,
+        }
         if batch_size < 2 and self.assembly.normalization == "batch":
             raise UserError(
                 f"is {batch_size}: batch normalisation needs at least 2 cells",
@@ -446,6 +461,7 @@ class SingleCellVMM(AnswersOfCells):
                 kl_schedule=LinearWarmup(kl_warmup_steps) if kl_warmup_steps else None,
                 learning_rate_schedule=schedule,
                 standard_normal_steps=standard_normal_steps or 0,
+                prior_rest_steps=prior_rest_steps,
             )
             x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
             bars = [ProgressBar()] if enable_progress_bar else []
@@ -462,6 +478,7 @@ class SingleCellVMM(AnswersOfCells):
                 seed=self.random_state,
                 number_of_clusters=self._number_of_clusters,
                 random_numbers=numbers,
+                options=begun_with,
                 watchers=(*bars, *watchers),
             )
             if resume is not None:
@@ -512,8 +529,8 @@ class SingleCellVMM(AnswersOfCells):
         if standard_normal_steps is None:
             to_join = bool(self.encoding.widths) and prior.fitted_by == "empirical-bayes"
             standard_normal_steps = min(STANDARD_NORMAL_STEPS, all_steps // 2) if to_join else 0
-        if standard_normal_steps and isinstance(prior, MixturePrior) and isinstance(self.options["prior"], str):
-            prior.set_component_scale(SCALE_UNDER_STANDARD_NORMAL)
+        if standard_normal_steps and isinstance(self.options["prior"], str):
+            make_ready_for_standard_normal(prior)
         return standard_normal_steps
 
     @staticmethod

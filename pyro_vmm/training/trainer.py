@@ -26,6 +26,7 @@ from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.fingerprint import fingerprint
 from pyro_vmm.training.history import present_names
 from pyro_vmm.training.minibatches import minibatches, num_minibatches
+from pyro_vmm.training.resumption import check_same_options
 from pyro_vmm.training.sparse_rows import Covariate, Rows, dense_rows
 
 Covariates = Mapping[str, Covariate]
@@ -107,6 +108,9 @@ class Trainer:
         Watches the validation ELBO; the best state is restored at the end.
     row_numbers
         What to call the rows of ``x`` in messages, ``[N]`` (their numbers in the caller's data); ``0 .. N-1`` if None.
+    options
+        What the training is begun with, by name, ready for JSON: a training that goes on must have the same
+        (:mod:`pyro_vmm.training.resumption`). Empty where nobody says.
     seed
         Decides the order of the observations.
     random_numbers
@@ -142,6 +146,7 @@ class Trainer:
     count_clusters_on: int = 1_000
     number_of_clusters: NumberOfClusters | None = None
     random_numbers: RandomNumbers | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     history: list[dict[str, float]] = field(default_factory=list)
     stop_requested: bool = False
@@ -435,6 +440,7 @@ class Trainer:
             "num_observations": len(self.x),
             "data_sha256": self._data_sha256,
             "learning_rate_schedule": self._schedule(),
+            "options": dict(self.options),
         }
         return tensors, facts
 
@@ -444,7 +450,7 @@ class Trainer:
         Raises
         ------
         UserError
-            If the state belongs to other data, another model, another seed or another minibatch size.
+            If the state belongs to other data, another model or another seed, or to a training with other options.
         """
         for name, mine in (("seed", self.seed), ("batch_size", self.batch_size), ("num_observations", len(self.x))):
             if facts[name] != mine:
@@ -460,6 +466,9 @@ class Trainer:
                 f"The checkpoint was made with the learning-rate schedule {schedule}, not {self._schedule()}: resume with the "
                 "same schedule and, where that is a cosine, the same max_epochs."
             )
+        # Absent from the checkpoints of version 0.1.
+        if facts.get("options") and self.options:
+            check_same_options(facts["options"], self.options, "The checkpoint's training")
         self._check_same_model(tensors)
         self._restore(tensors)
         self._best = {k.removeprefix("best."): v.to(self.device) for k, v in tensors.items() if k.startswith("best.")}
