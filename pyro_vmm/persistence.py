@@ -50,6 +50,7 @@ def save(estimator: "VMM", directory: Path, *, extra: dict[str, Any] | None = No
         "feature_names_in": [str(name) for name in getattr(estimator, "feature_names_in_", [])],
         "n_iter": int(estimator.n_iter_),
         "labels": estimator.labels_.tolist(),
+        "validation_rows": None if estimator.validation_rows_ is None else estimator.validation_rows_.tolist(),
         "clusters": estimator.clusters_.to_dict(),
         "feature_mean": estimator.feature_mean_.tolist(),
         "feature_scale": estimator.feature_scale_.tolist(),
@@ -132,7 +133,10 @@ def load(cls: type["VMM"], directory: Path, objects: dict[str, Any]) -> "VMM":
         estimator.feature_scale_ = np.asarray(fitted["feature_scale"], dtype=dtype)
         history = pd.DataFrame(fitted["history"])
         estimator.history_ = history.rename(columns=present_names(history.columns))
-        estimator.stability_ = estimator.validation_rows_ = None
+        estimator.stability_ = None
+        # Absent from the models of version 0.1.
+        held_out = fitted.get("validation_rows")
+        estimator.validation_rows_ = None if held_out is None else np.array(held_out, dtype=np.int64)
         check_fitted(estimator)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{directory / 'config.json'} is damaged or not of this version: fit again.") from None

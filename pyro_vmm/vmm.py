@@ -175,8 +175,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         ``clusters_in_use`` are what they make on those when they are joined, counted every tenth epoch and at the end, NaN
         otherwise. On all observations there may be a few more.
     validation_rows_
-        Row numbers held out for the validation ELBO, ``[V]`` in increasing order; None after :meth:`load`, which does not
-        know them. They chose the state that was kept, so of truly new data expect a little worse.
+        Row numbers held out for the validation ELBO, ``[V]`` in increasing order; None where version 0.1 stored the
+        model. They chose the state that was kept, so of truly new data expect a little worse.
     model_, guide_
         The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
     clusters_

@@ -11,9 +11,7 @@ from benchmarks.methods.classical import bayesian_gaussian_mixture, kmeans, leid
 from benchmarks.methods.joint import JointVMM
 from benchmarks.run import Run
 from pyro_vmm import VMM
-from pyro_vmm.command_line.score import seed_of
 from pyro_vmm.scoring import elbo_surgery
-from pyro_vmm.training import split_rows
 
 VALIDATION_FRACTION = 0.1
 
@@ -42,8 +40,7 @@ def fit_vmm(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     ).fit(x, watchers=run.watchers, resume=run.resume)
     numbers = numbers_of(estimator)
     if "surgery" in options:
-        _, held_out = split_rows(len(x), VALIDATION_FRACTION, seed_of(estimator))
-        unseen = estimator._observations(x[held_out]).to(estimator._evaluation.device)
+        unseen = estimator._observations(x[estimator.validation_rows_]).to(estimator._evaluation.device)
         parts = elbo_surgery(estimator.model_, estimator.guide_, unseen, num_samples=options["surgery"]).as_dict()
         numbers |= {f"surgery_{name}": value for name, value in parts.items()}
     if "afterwards" in options:

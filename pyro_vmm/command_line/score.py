@@ -63,7 +63,9 @@ def score(
     write_scores(directory / "scores.json", scores)
     say(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
     if surgery:
-        _, held_out = split_rows(len(dataset.x), estimator.validation_fraction, seed_of(estimator))
+        held_out = estimator.validation_rows_
+        if held_out is None:  # stored by version 0.1
+            _, held_out = split_rows(len(dataset.x), estimator.validation_fraction, seed_of(estimator))
         rows = held_out if len(held_out) else np.arange(len(dataset.x))
         x = estimator._observations(dataset.x[rows])
         scores["elbo_surgery"] = elbo_surgery(

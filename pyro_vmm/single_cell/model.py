@@ -139,8 +139,8 @@ class SingleCellVMM(AnswersOfCells):
         at the end, NaN otherwise. On all cells there may be a few more.
     validation_indices
         Rows of the cells held out by every call of :meth:`train`, ``[V]`` in increasing order; None before, and after
-        :meth:`load`, which does not know them. They chose the state that was kept, so of truly new cells expect a little
-        worse.
+        :meth:`load` of a model of version 0.1 or with other cells than those fitted. They chose the state that was kept, so
+        of truly new cells expect a little worse.
     module, guide
         The fitted :class:`~pyro_vmm.models.LatentMixtureModel` and :class:`~pyro_vmm.guides.AmortizedNormal`.
     interrupted_

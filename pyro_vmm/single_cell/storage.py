@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from io import StringIO
@@ -15,7 +16,7 @@ import torch
 from pyro_vmm import persistence
 from pyro_vmm.assembly import stored_components
 from pyro_vmm.clustering import Clusters
-from pyro_vmm.data import CountSetup, read_counts
+from pyro_vmm.data import CellCounts, CountSetup, read_counts
 from pyro_vmm.errors import UserError
 from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.single_cell.covariates import CovariateEncoding
@@ -44,6 +45,8 @@ def save(model: SingleCellVMM, directory: Path, *, extra: dict[str, Any] | None 
         "encoding": model.encoding.to_dict(),
         "clusters": model.clusters_.to_dict(),
         "batch_shares": model.batch_shares_.tolist(),
+        "cells_sha256": _names_sha256(model.cells),
+        "validation_indices": None if model.validation_indices is None else model.validation_indices.tolist(),
         "history": json.loads(
             pd.concat(model.history.values(), axis=1).reset_index().to_json(orient="records", double_precision=15)
         ),
@@ -86,6 +89,9 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
         clusters, shares = Clusters.from_dict(fitted["clusters"]), np.asarray(fitted["batch_shares"], dtype=np.float64)
         rows = pd.read_json(StringIO(json.dumps(fitted["history"])), orient="records").set_index("epoch")
         history = as_losses(as_elbos({name: rows[[name]] for name in rows.columns}))
+        # Absent from the models of version 0.1.
+        held_out = fitted.get("validation_indices")
+        held_out = None if held_out is None else np.array(held_out, dtype=np.int64)
         num_layers = options["n_layers"]
         if shares.shape != (len(batches),) or not (shares >= 0.0).all() or not isinstance(num_layers, int):
             raise ValueError("shares of other batches")
@@ -114,5 +120,12 @@ def load(cls: type[SingleCellVMM], directory: Path, adata: AnnData, objects: dic
     persistence.load_weights(model.module, model.guide, directory / "model.safetensors", config.get("weights_sha256"))
     model.clusters_, model.batch_shares_ = clusters, shares
     model.history = history
+    if fitted.get("cells_sha256") == _names_sha256(cells):
+        model.validation_indices = held_out
     model.is_trained_ = True
     return model
+
+
+def _names_sha256(cells: CellCounts) -> str:
+    """What tells whether cells are those that a model was fitted to: row numbers mean something then."""
+    return hashlib.sha256("\n".join(cells.cell_names.tolist()).encode()).hexdigest()

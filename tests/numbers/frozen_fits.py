@@ -78,9 +78,7 @@ def _tumours(num_features: int) -> NDArray[np.float64]:
 
 FITS: dict[str, Callable[[], Learned]] = {
     "arrays: bernoulli": lambda: _arrays(_digits(), likelihood_options={"pixels_per_feature": 16}),
-    "arrays: normal, standardised": lambda: _arrays(
-        _tumours(30), likelihood="normal", standardize=True, max_epochs=50
-    ),
+    "arrays: normal, standardised": lambda: _arrays(_tumours(30), likelihood="normal", standardize=True, max_epochs=50),
     "arrays: student-t, Gaussian mixture, Dirichlet, cosine": lambda: _arrays(
         _tumours(10),
         likelihood="student-t",

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from frozen_fits import FITS, STORED, environment
 
 FROZEN = json.loads(STORED.read_text())
@@ -19,5 +18,7 @@ def test_a_fit_ends_in_the_numbers_that_were_frozen(name: str) -> None:
     assert learned.elbo == pytest.approx(FROZEN["elbo"][name], rel=ELBO_TOLERANCE)
     frozen = FROZEN["sha256"].get(environment())
     if frozen is None:
-        pytest.skip(f"the ELBO holds; no hash was frozen for {environment()}: python tests/numbers/frozen_fits.py --write")
+        pytest.skip(
+            f"the ELBO holds; no hash was frozen for {environment()}: python tests/numbers/frozen_fits.py --write"
+        )
     assert learned.sha256 == frozen[name]

@@ -517,7 +517,8 @@ def test_training_has_not_seen_the_validation_cells(cells: anndata.AnnData, fit:
     pd.testing.assert_frame_equal(model.history["elbo_train"], other.history["elbo_train"])
     assert not model.history["elbo_validation"].equals(other.history["elbo_validation"])
     model.save(tmp_path)
-    assert SingleCellVMM.load(tmp_path, cells).validation_indices is None
+    np.testing.assert_array_equal(SingleCellVMM.load(tmp_path, cells).validation_indices, held_out)
+    assert SingleCellVMM.load(tmp_path, cells[:100].copy()).validation_indices is None
     # What one call has trained on is not held out because another call holds it out.
     model.train(max_epochs=1, train_size=0.5)
     assert len(model.validation_indices) <= 30
