@@ -368,7 +368,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 Option("standard_normal_steps"),
                 f" last for {svi.settled_at:,}: raise ",
                 Option("max_epochs"),
-                ", or set it lower (0 for none).",
+                ", or lower these (0 for none).",
             )
             warnings.warn(too_short, stacklevel=3)
         trainer = Trainer(

@@ -3,6 +3,7 @@
 import copy
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,24 @@ class Interrupt:
 
     def epoch_ended(self, trainer: Trainer) -> None:
         self.states.append(copy.deepcopy(trainer.svi.guide.state_dict()))
+
+
+class Faulty(Interrupt):
+    """Makes a mistake of its own after the first step."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def step_ended(self, trainer: Trainer) -> None:
+        raise TypeError
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Whoever starts the tests in the background may have Python ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def new_vmm(**options: Any) -> VMM:
@@ -119,7 +138,7 @@ def test_an_earlier_fit_survives(fault: str, monkeypatch: pytest.MonkeyPatch) ->
                 vmm.fit(X)
         else:
             with pytest.raises(TypeError):
-                vmm.fit(X, watchers=[type("W", (), {"step_ended": lambda self, trainer: 1 + ""})()])
+                vmm.fit(X, watchers=[Faulty()])
     assert {name: id(value) for name, value in vars(vmm).items() if name.endswith("_")} == attributes
     np.testing.assert_array_equal(vmm.transform(X), before)
 

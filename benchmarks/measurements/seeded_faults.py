@@ -356,8 +356,8 @@ INFERENCE = [
     ),
     Fault(
         "infer/empirical_bayes_svi.py",
-        "with torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model):",
-        "with torch.no_grad(), evaluation_mode(self.model):",
+        "            evaluation_mode(self.guide),\n            evaluation_mode(self.model),\n",
+        "            evaluation_mode(self.model),\n",
         "infer/test_empirical_bayes_svi.py",
     ),
     Fault(

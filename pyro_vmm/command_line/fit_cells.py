@@ -26,10 +26,10 @@ from pyro_vmm.data import CellCounts
 from pyro_vmm.data.cell_files import read_cells, write_cells
 from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
+from pyro_vmm.history_frames import as_elbos
 from pyro_vmm.single_cell import SingleCellVMM, storage
 from pyro_vmm.single_cell.annotation import write_annotation
 from pyro_vmm.training import CheckpointWriter
-from pyro_vmm.training.history import as_elbos
 
 if TYPE_CHECKING:
     from anndata import AnnData

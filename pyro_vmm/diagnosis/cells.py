@@ -20,7 +20,7 @@ from pyro_vmm.diagnosis.questions import of_clusters, of_observations, of_traini
 from pyro_vmm.diagnosis.sampled_rows import sampled_rows
 from pyro_vmm.diagnosis.unstable import unstable
 from pyro_vmm.errors import UserError
-from pyro_vmm.training.history import as_elbos
+from pyro_vmm.history_frames import as_elbos
 from pyro_vmm.training.sparse_rows import SparseRows
 
 if TYPE_CHECKING:

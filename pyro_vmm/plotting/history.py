@@ -5,7 +5,8 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from pyro_vmm.training.history import as_elbos, present_names
+from pyro_vmm.history_frames import as_elbos
+from pyro_vmm.training.history import present_names
 
 History: TypeAlias = pd.DataFrame | Mapping[str, pd.DataFrame]
 """``VMM.history_``, or ``SingleCellVMM.history``: frames by name, in which the ELBO is a loss."""

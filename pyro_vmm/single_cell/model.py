@@ -27,6 +27,7 @@ from pyro_vmm.diagnosis.refits import refit_cells
 from pyro_vmm.errors import InPython, Option, UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.guides import AmortizedNormal
+from pyro_vmm.history_frames import as_elbos, as_losses
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.low_precision import warn_where_it_is_slow
@@ -65,7 +66,7 @@ from pyro_vmm.training import (
     resume_training,
     split_rows,
 )
-from pyro_vmm.training.history import COLUMNS, as_elbos, as_losses
+from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
 from pyro_vmm.training.standard_normal_start import make_ready_for_standard_normal
 from pyro_vmm.training.trainer import checked_watchers

@@ -18,11 +18,11 @@ from pyro_vmm.assembly import stored_components
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.data import CellCounts, CountSetup, read_counts
 from pyro_vmm.errors import UserError
+from pyro_vmm.history_frames import as_elbos, as_losses
 from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.starting_values import StartingValues
 from pyro_vmm.stored_shapes import check_stored_shapes
-from pyro_vmm.training.history import as_elbos, as_losses
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -471,7 +471,7 @@ def test_a_fit_that_fails_leaves_no_half_model_behind() -> None:
         def epoch_ended(self, trainer: Any) -> None:
             pass
 
-    model = VMM(**SMALL).fit(X)
+    model = VMM(**SMALL)
     with pytest.raises(RuntimeError, match="power cut"):
         model.fit(X, watchers=[Break()])
     with pytest.raises(ValueError, match="not fitted yet"):
