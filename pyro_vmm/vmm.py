@@ -105,9 +105,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         another's: for groups that are no Gaussians and well apart, as images are; groups that overlap become one.
         ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
     evidence_weight
-        Observations count as though there were at most so many of them: what a Gaussian describes well enough for so many
-        stays one cluster, however many there are. Larger is finer. None for as many as there are where
-        ``"misclassification"`` has joined components before, or else for 200 a latent dimension, at least 2,000.
+        Upper limit on the effective sample size in the merge test; larger gives more clusters. None for no limit with
+        ``merging="misclassification"``, otherwise for 200 per latent dimension, at least 2,000.
     likelihood, likelihood_options
         ``"bernoulli"``, ``"continuous-bernoulli"``, ``"normal"``, ``"student-t"``; for raw counts ``"poisson"``, ``"nb"``
         (negative binomial) or ``"zinb"`` (the same, zero-inflated); or a :class:`~pyro_vmm.likelihoods.Likelihood`.

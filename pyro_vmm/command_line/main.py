@@ -23,7 +23,8 @@ THE_SAME_COMMAND = "the same command with --resume"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(USER_MISTAKE, f"pyro-vmm: {message} (pyro-vmm --help lists what there is)\n")
+        options = "" if " " in self.prog else f", {self.prog} COMMAND --help the options of each"
+        self.exit(USER_MISTAKE, f"pyro-vmm: {message} ({self.prog} --help lists what there is{options})\n")
 
 
 def _folder(name: str) -> Path:
@@ -58,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--responsibility-gradient", help="stopped (default) or differentiated")
     fit.add_argument(
         "--centre-uncertainty",
-        help="the encoder's of the mixture's centres: none (default; centres are points), integrated, or expected, as published",
+        help="how the encoder's uncertainty of the mixture's centres enters: none (default; centres are points), integrated, or "
+        "expected, as published",
     )
     fit.add_argument(
         "--likelihood",
@@ -71,23 +73,32 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--prior-weight", type=float, metavar="M")
     fit.add_argument(
         "--merging",
-        help="join components that one Gaussian describes better and no valley of the density parts (valleys, default), before "
-        "that those of which one in twenty is taken for another's (misclassification), without "
-        "looking for valleys (evidence), or none (none)",
+        help="which components are joined to clusters: those that one Gaussian describes better and no valley of the density "
+        "separates (valleys, default), the same without looking for valleys (evidence), the same after components that "
+        "share more than one observation in twenty (misclassification), or none (none)",
     )
     fit.add_argument(
         "--evidence-weight",
         type=float,
         metavar="N",
-        help="count at most so many observations when components are compared: larger is finer (default all after "
-        "misclassification, or else 200 a latent dimension, at least 2000)",
+        help="upper limit on the effective sample size in the merge test: larger gives more clusters (default: no limit with "
+        "misclassification, otherwise 200 per latent dimension, at least 2000)",
     )
     fit.add_argument("--learning-rate", type=float)
-    fit.add_argument("--prior-learning-rate", type=float, help="of the mixture (default 0.3 times the networks')")
-    fit.add_argument("--learning-rate-schedule", help="constant (default) or cosine, to zero at the last epoch")
-    fit.add_argument("--kl-warmup-steps", type=int, metavar="STEPS", help="the KL term rises to full weight over these")
     fit.add_argument(
-        "--prior-rest-steps", type=int, metavar="STEPS", help="the prior is not updated in these, at first"
+        "--prior-learning-rate",
+        type=float,
+        help="learning rate of the mixture (default 0.3 times that of the networks)",
+    )
+    fit.add_argument("--learning-rate-schedule", help="constant (default) or cosine, to zero at the last epoch")
+    fit.add_argument(
+        "--kl-warmup-steps", type=int, metavar="STEPS", help="steps in which the weight of the KL term rises to 1"
+    )
+    fit.add_argument(
+        "--prior-rest-steps",
+        type=int,
+        metavar="STEPS",
+        help="the prior is not updated in the first STEPS steps",
     )
     fit.add_argument(
         "--standard-normal-steps",
@@ -103,7 +114,12 @@ def parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--batch-size", type=int, metavar="B")
     fit.add_argument("--max-epochs", type=int, metavar="E")
-    fit.add_argument("--patience", type=int, metavar="P", help="epochs without a rise of the validation ELBO")
+    fit.add_argument(
+        "--patience",
+        type=int,
+        metavar="P",
+        help="stop after this number of epochs without a rise of the validation ELBO",
+    )
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
     fit.add_argument(
@@ -159,7 +175,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="COLUMN",
         help="for single cells: score their integration over these batches, too (needs the package scib-metrics)",
     )
-    score.add_argument("--num-clusters", type=int, metavar="C", help="merge components down to C clusters first")
+    score.add_argument(
+        "--num-clusters",
+        type=int,
+        metavar="C",
+        help="score C clusters rather than those found: join more components, or fewer",
+    )
     score.add_argument("--no-surgery", action="store_true", help="leave out the ELBO surgery, which takes a minute")
 
     stability = commands.add_parser("stability", help="fit again with other seeds and say how far the clusters agree")

@@ -159,8 +159,10 @@ class OutputFolder:
 def in_words(clusters: Clusters) -> str:
     """What a fit found: clusters, and the components that they were joined from."""
     number, used = clusters.number, clusters.components_in_use
-    joined = "" if used == number else f", joined from {used} components in use"
-    return f"{number} cluster{'' if number == 1 else 's'} in use of {len(clusters.weights)} components{joined}"
+    found, total = f"{number} cluster{'' if number == 1 else 's'}", len(clusters.weights)
+    if used == number:
+        return f"{found} in use of {total} components"
+    return f"{found}, joined from {used} components in use of {total}"
 
 
 def _clusters(ids: Any, responsibilities: Any) -> str:

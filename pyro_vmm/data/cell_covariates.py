@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.data.arrays import listed
-from pyro_vmm.errors import Option, UserError
+from pyro_vmm.errors import InPython, Option, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-WITHOUT_THE_BATCH = "; predict(adata, batch_free=True) does not read the batch"
+WITHOUT_THE_BATCH = InPython("; predict(adata, batch_free=True) of a loaded model does not read the batch")
 """What a message about batches adds where a fitted model is applied."""
 
 
@@ -159,9 +159,11 @@ def standardize(values: NDArray[np.float64], mean: ArrayLike, scale: ArrayLike) 
 
 
 def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    constant = values.min(0) == values.max(0)
-    # The mean of equal values may differ from them in the last digit, and then they would seem to vary.
-    return np.where(constant, values[0], values.mean(0)), np.where(constant, 1.0, values.std(0))
+    spread = values.std(0)
+    # The mean of equal values may differ from them in the last digit, and then they would seem to vary. Values whose squares
+    # are below float64 vary, but cannot be standardised.
+    constant = (values.min(0) == values.max(0)) | (spread == 0.0)
+    return np.where(constant, values[0], values.mean(0)), np.where(constant, 1.0, spread)
 
 
 def _rounded(values: NDArray[np.float64], mean: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -179,11 +181,12 @@ def _column(obs: "pd.DataFrame", column: str, role: str, *, of_model: bool) -> "
         near = [name for lowered in close for name in names if name.lower() == lowered]
         if of_model:
             add = f"add it, as with adata.obs[{column!r}] = adata.obs[{near[0]!r}]" if near else "add it"
-            without = WITHOUT_THE_BATCH if role == "batch_key" else ""
             raise UserError(
                 f"adata.obs has no column {column!r}, which the model was fitted with (",
                 Option(role),
-                f"): {add}{without}.",
+                f"): {add}",
+                *([WITHOUT_THE_BATCH] if role == "batch_key" else []),
+                ".",
             )
         there = f"its columns are {listed(names)}." if names else "it has no columns."
         advice = f"did you mean {listed(near)}?" if near else there
@@ -222,10 +225,11 @@ def _check_seen(names: list[str], codes: NDArray[np.int64], places: dict[str, in
     else:
         told = f"{len(unseen)} {'batches' if noun == 'batch' else 'categories'} unseen in training"
     shown = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5} more" if len(unseen) > 5 else "")
-    without = WITHOUT_THE_BATCH if noun == "batch" else ""
     raise UserError(
         f"adata.obs[{column!r}] has {told}, {shown}: remove those cells or fit a model with them, for this one knows "
-        f"{listed(list(places))}{without}."
+        f"{listed(list(places))}",
+        *([WITHOUT_THE_BATCH] if noun == "batch" else []),
+        ".",
     )
 
 

@@ -55,8 +55,8 @@ def check_format(path: Path) -> None:
     if not endings:
         return
     what, how = OTHER_FORMATS[max(endings, key=len)]
-    if (what, how) == _HDF5 and path.is_file():
-        what, how = kind_of_hdf5(path) or _HDF5
+    if path.is_file():
+        what, how = kind_of_hdf5(path) or (what, how)
     if (what, how) == ANNDATA:
         raise UserError(f"{path} is {what}: {how}.")
     raise UserError(f"{path} is {what}, which is not read: {how}. What is read: {READ_FORMATS}.")

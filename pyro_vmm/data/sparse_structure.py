@@ -32,13 +32,14 @@ def check_sparse_structure(matrix: Any, source: str) -> None:
     num_rows, num_columns = matrix.shape
     if matrix.format in COMPRESSED:
         lines, entries = COMPRESSED[matrix.format]
+        num_values = _num_values(matrix, source)
         height, width = matrix.blocksize if matrix.format == "bsr" else (1, 1)
         sizes = (num_rows // height, num_columns // width)
         num_lines, num_entries = sizes[::-1] if matrix.format == "csc" else sizes
         check_compressed(
             matrix.indptr,
             matrix.indices,
-            len(matrix.data),
+            num_values,
             num_lines=num_lines,
             num_entries=num_entries,
             lines=lines,
@@ -46,8 +47,9 @@ def check_sparse_structure(matrix: Any, source: str) -> None:
             source=source,
         )
     elif matrix.format == "coo":
+        num_values = _num_values(matrix, source)
         for indices, size, noun in ((matrix.row, num_rows, "row"), (matrix.col, num_columns, "column")):
-            _check_same_length(len(indices), len(matrix.data), source)
+            _check_same_length(len(indices), num_values, source)
             _check_range(indices, size, noun, source)
     elif matrix.format == "lil":
         if any(len(columns) != len(values) for columns, values in zip(matrix.rows, matrix.data, strict=True)):
@@ -61,9 +63,9 @@ def check_sparse_structure(matrix: Any, source: str) -> None:
 
 
 def check_sparse_tensor(tensor: Any, source: str) -> None:
-    """As :func:`check_sparse_structure`, of a PyTorch tensor ``[N, F]`` in the layout COO, CSR or CSC.
+    """As :func:`check_sparse_structure`, of a PyTorch tensor ``[N, F]`` in the layout COO, CSR, CSC, BSR or BSC.
 
-    Tensors of other shapes and layouts are left to PyTorch.
+    Tensors of other shapes are left to PyTorch.
 
     Raises
     ------
@@ -80,21 +82,22 @@ def check_sparse_tensor(tensor: Any, source: str) -> None:
         _check_same_length(indices.shape[1], len(tensor._values()), source)
         _check_range(indices[0], num_rows, "row", source)
         _check_range(indices[1], num_columns, "column", source)
-    elif tensor.layout in (torch.sparse_csr, torch.sparse_csc):
-        by_row = tensor.layout == torch.sparse_csr
-        lines, entries = COMPRESSED["csr" if by_row else "csc"]
-        pointers = tensor.crow_indices() if by_row else tensor.ccol_indices()
-        indices = tensor.col_indices() if by_row else tensor.row_indices()
-        check_compressed(
-            pointers.detach().cpu().numpy(),
-            indices.detach().cpu().numpy(),
-            len(tensor.values()),
-            num_lines=num_rows if by_row else num_columns,
-            num_entries=num_columns if by_row else num_rows,
-            lines=lines,
-            entries=entries,
-            source=source,
-        )
+        return
+    by_row = tensor.layout in (torch.sparse_csr, torch.sparse_bsr)
+    in_blocks = tensor.layout in (torch.sparse_bsr, torch.sparse_bsc)
+    height, width = tensor.values().shape[1:3] if in_blocks else (1, 1)
+    sizes, names = (num_rows // height, num_columns // width), COMPRESSED["bsr" if in_blocks else "csr"]
+    (num_lines, num_entries), (lines, entries) = (sizes, names) if by_row else (sizes[::-1], names[::-1])
+    check_compressed(
+        (tensor.crow_indices() if by_row else tensor.ccol_indices()).detach().cpu().numpy(),
+        (tensor.col_indices() if by_row else tensor.row_indices()).detach().cpu().numpy(),
+        len(tensor.values()),
+        num_lines=num_lines,
+        num_entries=num_entries,
+        lines=lines,
+        entries=entries,
+        source=source,
+    )
 
 
 def check_compressed(
@@ -131,6 +134,8 @@ def check_compressed(
         If they do not fit.
     """
     for name, numbers in (("pointers", pointers), ("indices", indices)):
+        if not isinstance(numbers, np.ndarray):
+            _refuse(source, f"has {name} of type {type(numbers).__name__}, not an array of whole numbers")
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
             _refuse(
                 source, f"has {name} of dtype {numbers.dtype} and shape {numbers.shape}, not a list of whole numbers"
@@ -155,6 +160,12 @@ def check_compressed(
             "" if pointers[-1] > len(indices) else ", or drop values that belong nowhere with its method prune()",
         )
     _check_range(indices, num_entries, entries, source)
+
+
+def _num_values(matrix: Any, source: str) -> int:
+    if np.ndim(matrix.data) != (3 if matrix.format == "bsr" else 1):
+        _refuse(source, f"has stored values of shape {np.shape(matrix.data)}, not one list")
+    return len(matrix.data)
 
 
 def _check_same_length(num_indices: int, num_values: int, source: str) -> None:

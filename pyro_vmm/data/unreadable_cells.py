@@ -11,6 +11,8 @@ from pyro_vmm.data.other_formats import ANNDATA, READ_FORMATS, kind_of_group, ki
 
 NOTHING_BUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What file systems without locks answer."""
+MAPPINGS = ("uns", "obsm", "varm", "obsp", "varp", "layers")
+"""Parts of an AnnData whose entries can be removed one by one."""
 _MAGIC = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _DAMAGE = re.compile(
     r"checksum|filter returned failure|inflate|decompress|signature|header version|object header|B-tree|heap"
@@ -121,9 +123,10 @@ def _of_another_version(path: Path, reason: str, key: str | None) -> str | None:
         what = "is a file" if key is None else f"holds {key!r}, a part"
         kind = f" (encoding-type {spec[1]!r}, version {spec[2]!r})" if spec else ""
         without = ""
-        if key is not None and "/" in key:
-            how = "" if path.is_dir() else f", del h5py.File(copy, 'r+')[{key!r}]"
-            without = f", or give a copy without that part{how}"
+        if key is not None and key.split("/")[0] in MAPPINGS:
+            entry = "/".join(key.split("/")[:2])  # inside it, the rest might need the part
+            how = "" if path.is_dir() else f", del h5py.File(copy, 'r+')[{entry!r}]"
+            without = f", or give a copy without {entry!r}{how}"
         return (
             f"{path} {what} of a kind that anndata {version('anndata')} does not know{kind}; a newer one may have written it: "
             f"update it, pip install --upgrade anndata{without}."

@@ -204,7 +204,7 @@ class AnswersOfCells(FoundClusters):
 
     @usual_settings()
     def get_marginal_ll(self, adata: AnnData | None = None, indices: Any = None, n_mc_samples: int = 100) -> float:
-        """Mean importance-weighted ``log p(x)`` in nats a cell, with so many posterior samples each."""
+        """Mean importance-weighted ``log p(x)`` in nats a cell, from ``n_mc_samples`` posterior samples each."""
         n_mc_samples = check_whole_number(n_mc_samples, "n_mc_samples")
         ratios = self._evaluation.log_ratios(*self._some_cells(adata, indices), num_samples=n_mc_samples)[0]
         return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())

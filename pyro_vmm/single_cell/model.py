@@ -123,8 +123,8 @@ class SingleCellVMM(AnswersOfCells):
         types that shade into one another do not survive. ``predict(num_clusters=...)`` goes further down the same tree,
         or up.
     evidence_weight
-        Cells count as though there were at most so many of them: what a Gaussian describes well enough for so many stays one
-        cluster, however many there are. Larger is finer. None for 200 a latent dimension, at least 2,000.
+        Upper limit on the effective sample size in the merge test; larger gives more clusters. None for no limit with
+        ``merging="misclassification"``, otherwise for 200 per latent dimension, at least 2,000.
     random_state
         One seed for everything, or a generator of NumPy's to draw it from. The same seed, data, versions and thread count
         give the same numbers on a CPU.

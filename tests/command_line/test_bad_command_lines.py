@@ -200,3 +200,28 @@ def test_warnings_name_flags_on_one_line(
         "pyro-vmm: warning: Training ends after 1 steps, and --kl-warmup-steps and --prior-rest-steps last for 1,000: raise "
         "--max-epochs, or set them lower (0 for none).\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["fit", "x.npy", "--output", "y", "--num-components", "x"], "(pyro-vmm fit --help lists what there is)\n"),
+        (["fit", "x.npy", "--output", "y", "--typo"], ", pyro-vmm COMMAND --help the options of each)\n"),
+        (["fti"], "(pyro-vmm --help lists what there is, "),
+    ],
+)
+def test_the_help_that_is_pointed_to_lists_what_is_missing(
+    arguments: list[str], advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert advice in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["fit", "score", "stability", "report", "demo"])
+def test_help_is_in_plain_english(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    for phrase in ("so many", "taken for another", "down to C clusters", "at first"):
+        assert phrase not in words

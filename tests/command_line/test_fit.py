@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from pyro_vmm import VMM
 from pyro_vmm.command_line.fit import DIGITS, _options
 from pyro_vmm.command_line.main import INTERRUPTED, main, parser
+from pyro_vmm.command_line.output_folder import in_words
 from pyro_vmm.data import Dataset
 
 SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
@@ -173,3 +174,15 @@ def test_the_demo_gives_everyone_the_same_fit(tmp_path: Path, monkeypatch: pytes
     assert (latents[0] == latents[1]).all()
     assert json.loads((output / "config.json").read_text())["fit"]["threads"] == 1
     assert json.loads((output / "scores.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("number", "used", "words"),
+    [
+        (2, 8, "2 clusters, joined from 8 components in use of 10"),
+        (1, 1, "1 cluster in use of 10 components"),
+    ],
+)
+def test_a_fit_says_what_it_found(number: int, used: int, words: str) -> None:
+    clusters: Any = SimpleNamespace(number=number, components_in_use=used, weights=np.full(10, 0.1))
+    assert in_words(clusters) == words

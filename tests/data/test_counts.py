@@ -603,13 +603,14 @@ def test_nothing_to_read_is_refused():
             "donor",
             ["a", "c", "c", "c", "b", "b"],
             "adata.obs['donor'] has a batch unseen in training, 'c' (3 cells): remove those cells or fit a model with "
-            "them, for this one knows 'b', 'a'; predict(adata, batch_free=True) does not read the batch.",
+            "them, for this one knows 'b', 'a'; predict(adata, batch_free=True) of a loaded model does not read the batch.",
         ),
         (
             "donor",
             ["a", "c", "c", "d", "b", "b"],
             "adata.obs['donor'] has 2 batches unseen in training, 'c' (2 cells), 'd' (1 cell): remove those cells or "
-            "fit a model with them, for this one knows 'b', 'a'; predict(adata, batch_free=True) does not read the batch.",
+            "fit a model with them, for this one knows 'b', 'a'; predict(adata, batch_free=True) of a loaded model does "
+            "not read the batch.",
         ),
         (
             "plate",

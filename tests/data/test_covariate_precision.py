@@ -69,6 +69,7 @@ NANOSECONDS = 1_700_000_000_000_000_000 + np.arange(60)
     [
         pytest.param(np.append(STEPS[:59], 1e12), 2, "adata.obs['t'].rank()", id="an outlier"),
         pytest.param(NANOSECONDS, 1, "adata.obs['t'] - adata.obs['t'].min()", id="beyond float64"),
+        pytest.param(1e-300 * STEPS, 1, "adata.obs['t'].rank()", id="squares beyond float64"),
     ],
 )
 def test_values_merged_nevertheless_bring_a_warning_whose_advice_works(values: Any, left: int, advice: str) -> None:

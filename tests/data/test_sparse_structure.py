@@ -58,6 +58,8 @@ SPOILED: dict[str, tuple[Callable[[Any], None], str]] = {
     "too few values": (shorten("data"), "stored values"),
     "too few indices": (shorten("indices"), "stored values"),
     "too few pointers": (shorten("indptr"), "pointers, but"),
+    "values in a column": (lambda m: setattr(m, "data", m.data[:, None]), "1), not one list"),
+    "indices as a list": (lambda m: setattr(m, "indices", m.indices.tolist()), "has indices of type list"),
 }
 FORMATS: dict[str, Any] = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "csr array": sparse.csr_array}
 
@@ -166,6 +168,13 @@ def test_sparse_tensors_are_checked() -> None:
         }[tensor.layout](tensor)
         indices[3] = 400
         assert "index 400, outside" in told(lambda tensor=tensor: validate_array(tensor))
+    for tensor, indices in (
+        (in_rows := dense.to_sparse_bsr((2, 4)), in_rows.col_indices()),
+        (in_columns := dense.to_sparse_bsc((2, 4)), in_columns.row_indices()),
+    ):
+        np.testing.assert_array_equal(validate_array(tensor), DENSE)
+        indices[3] = 400
+        assert "index 400, outside" in told(lambda tensor=tensor: validate_array(tensor))
 
 
 def test_unsorted_repeated_and_mixed_indices_give_the_right_numbers() -> None:
@@ -197,6 +206,7 @@ def test_unsorted_repeated_and_mixed_indices_give_the_right_numbers() -> None:
         ("indices", lambda values: np.where(np.arange(len(values)) == 5, 2**30, values.astype(np.int64))),
         ("indptr", lambda values: np.where(np.arange(len(values)) == 5, -7, values)),
         ("data", lambda values: values[:-4]),
+        ("data", lambda values: values[:, None]),
     ],
 )
 def test_the_command_refuses_a_file_with_a_damaged_matrix(

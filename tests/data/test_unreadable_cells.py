@@ -13,6 +13,7 @@ from typing import Any
 import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyro_vmm import UserError
@@ -122,22 +123,38 @@ def test_a_compression_filter_that_is_not_installed_is_named(path: Path) -> None
     assert is_said_to_be_sound(sentence)
 
 
-@pytest.mark.parametrize("key", ["uns/thing", "obsm/thing", "layers/thing", "uns/deep/thing"])
-def test_a_part_of_a_newer_anndata_is_named_and_can_be_left_out(key: str, path: Path) -> None:
+def add_part_of_a_newer_anndata(key: str, path: Path) -> None:
+    adata = read_cells(path)
+    adata.uns["frame"] = pd.DataFrame({"thing": [1]})
+    adata.obs["thing"] = 1
+    adata.write_h5ad(path)
     with h5py.File(path, "r+") as file:
+        file.pop(key, None)
         group = file.create_group(key)
         group.attrs["encoding-type"], group.attrs["encoding-version"] = "of-a-newer-anndata", "9.0"
+
+
+@pytest.mark.parametrize("key", ["uns/thing", "obsm/thing", "layers/thing", "uns/deep/thing", "uns/frame/thing"])
+def test_a_part_of_a_newer_anndata_is_named_and_can_be_left_out(key: str, path: Path) -> None:
+    add_part_of_a_newer_anndata(key, path)
     sentence = told(path)
     assert f"holds {key!r}, a part of a kind that anndata " in sentence
     assert "(encoding-type 'of-a-newer-anndata', version '9.0')" in sentence
     assert "pip install --upgrade anndata" in sentence
     assert is_said_to_be_sound(sentence)
-    advice = f"del h5py.File(copy, 'r+')[{key!r}]"
-    assert sentence.endswith(f"or give a copy without that part, {advice}.")
+    entry = "/".join(key.split("/")[:2])
+    advice = f"del h5py.File(copy, 'r+')[{entry!r}]"
+    assert sentence.endswith(f"or give a copy without {entry!r}, {advice}.")
     copy = path.with_name("copy.h5ad")
     shutil.copy(path, copy)
     exec(advice, {"h5py": h5py, "copy": copy})
     assert read_cells(copy).shape == (20, 5)
+
+
+def test_a_column_of_a_newer_anndata_is_named(path: Path) -> None:
+    # Without it, the frame's list of its columns would be wrong, and the file could not be read at all.
+    add_part_of_a_newer_anndata("obs/thing", path)
+    assert told(path).endswith("pip install --upgrade anndata.")
 
 
 def test_a_whole_file_of_a_newer_anndata(path: Path) -> None:
@@ -185,9 +202,10 @@ def test_files_of_other_kinds_are_recognised_whatever_their_name(
         load_input(tmp_path / "cells.h5")
 
 
-def test_anndata_by_the_name_of_hdf5(path: Path) -> None:
-    renamed = path.rename(path.with_suffix(".h5"))
-    with pytest.raises(UserError, match=r"cells\.h5 is an AnnData file: give it a name that ends in \.h5ad\.$"):
+@pytest.mark.parametrize("ending", [".h5", ".h5mu", ".loom"])
+def test_anndata_by_another_name(path: Path, ending: str) -> None:
+    renamed = path.rename(path.with_suffix(ending))
+    with pytest.raises(UserError, match=rf"cells\{ending} is an AnnData file: give it a name that ends in \.h5ad\.$"):
         load_input(renamed)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from pyro_vmm import SingleCellVMM, UserError
+from pyro_vmm.command_line.flags import in_the_commands_words
+from pyro_vmm.command_line.main import parser
 from pyro_vmm.single_cell import simulate_cells
 
 
@@ -107,7 +109,7 @@ def test_a_missing_column_is_to_be_added(of_x: SingleCellVMM) -> None:
     advice = "adata.obs['batch'] = adata.obs['Batch']"
     assert told(lambda: of_x.get_latent_representation(other)) == (
         f"adata.obs has no column 'batch', which the model was fitted with (batch_key): add it, as with {advice}; "
-        "predict(adata, batch_free=True) does not read the batch."
+        "predict(adata, batch_free=True) of a loaded model does not read the batch."
     )
     follow(advice, other)
     of_x.get_latent_representation(other)
@@ -119,6 +121,15 @@ def test_a_missing_column_is_to_be_added(of_x: SingleCellVMM) -> None:
     )
     other.obs["age"] = "old"
     assert told(lambda: model.predict(other)).endswith("convert it, as with adata.obs['age'].astype(float).")
+
+
+def test_the_command_does_not_speak_of_predict(of_x: SingleCellVMM) -> None:
+    other = cells()
+    del other.obs["batch"]
+    with pytest.raises(UserError) as caught:
+        of_x.get_latent_representation(other)
+    words = in_the_commands_words(caught.value, parser().parse_args(["report", "DIR"]))
+    assert words == "adata.obs has no column 'batch', which the model was fitted with (--batch-key): add it."
 
 
 @pytest.mark.parametrize("change", ["unseen", "missing column", "missing values"])
