@@ -197,8 +197,8 @@ def test_warnings_name_flags_on_one_line(
     monkeypatch.setattr("pyro_vmm.plotting.save_figures", lambda *_, **__: [])
     assert main(["fit", "good.npy", "--output", "out", *SMALL, "--kl-warmup-steps", "1000"]) == 0
     assert capsys.readouterr().err == (
-        "pyro-vmm: warning: Training ends after 1 steps, and --kl-warmup-steps and --prior-rest-steps last for 1,000: raise "
-        "--max-epochs, or set them lower (0 for none).\n"
+        "pyro-vmm: warning: Training ends after 1 steps, and --kl-warmup-steps, --prior-rest-steps or --standard-normal-steps "
+        "last for 1,000: raise --max-epochs, or lower these (0 for none).\n"
     )
 
 
