@@ -17,7 +17,7 @@ Values: TypeAlias = NDArray[np.float64]
 class Statistic:
     """``T(x)`` as any function of all observations; each replicate is held as a whole while it is computed.
 
-    When not to use: where ``T`` can be told from means over observations. :class:`MeanStatistic` then needs no more memory
+    When not to use: where ``T`` follows from means over observations. :class:`MeanStatistic` then needs no more memory
     than a block of rows.
 
     Attributes
@@ -59,23 +59,35 @@ class MeanStatistic:
     averages: bool = True
 
 
-AnyStatistic: TypeAlias = Statistic | MeanStatistic
+@dataclass(frozen=True)
+class SpreadStatistic:
+    """``T(x) = finish(mean, variance)`` of ``of_rows(x_n)`` over the observations, computed a block of rows at a time.
+
+    The variance is summed about the mean: the difference of two moments would lose it where values lie far from zero.
+
+    Attributes
+    ----------
+    name, entries, averages
+        As for :class:`Statistic`.
+    of_rows
+        From rows ``[B, F]`` (float64) to numbers ``[B, S]``.
+    finish
+        From their means and variances (divided by N), ``[S]`` each, to ``[S]``.
+    """
+
+    name: str
+    of_rows: Callable[[Values], Values]
+    finish: Callable[[Values, Values], Values]
+    entries: Sequence[str] = ()
+    averages: bool = True
+
+
+AnyStatistic: TypeAlias = Statistic | MeanStatistic | SpreadStatistic
 Choice: TypeAlias = str | AnyStatistic | Callable[[NDArray[np.float32]], ArrayLike]
 
 
-def _powers(rows: Values) -> Values:
-    return np.stack((rows, rows**2), 1)
-
-
-def _variance(moments: Values) -> Values:
-    """From first and second moments ``[2, S]``; rounding may not make it negative."""
-    variance: Values = np.maximum(moments[1] - moments[0] ** 2, 0.0)
-    return variance
-
-
-def _coefficient_of_variation(moments: Values) -> Values:
-    mean = moments[0]
-    return np.divide(np.sqrt(_variance(moments)), mean, out=np.full_like(mean, np.nan), where=mean != 0)
+def _coefficient_of_variation(mean: Values, variance: Values) -> Values:
+    return np.divide(np.sqrt(variance), mean, out=np.full_like(mean, np.nan), where=mean != 0)
 
 
 def intensity_histogram(bins: int = 10, low: float = 0.0, high: float = 1.0) -> MeanStatistic:
@@ -106,11 +118,13 @@ NAMED: dict[str, AnyStatistic] = {
     statistic.name: statistic
     for statistic in (
         MeanStatistic("mean", lambda rows: rows),
-        MeanStatistic("variance", _powers, _variance),
+        SpreadStatistic("variance", lambda rows: rows, lambda _, variance: variance),
         MeanStatistic("zeros", lambda rows: (rows == 0).astype(np.float64)),
-        MeanStatistic("cv", _powers, _coefficient_of_variation),
+        SpreadStatistic("cv", lambda rows: rows, _coefficient_of_variation),
         MeanStatistic("library_size", lambda rows: rows.sum(1)),
-        MeanStatistic("library_size_sd", lambda rows: _powers(rows.sum(1)), lambda means: np.sqrt(_variance(means))),
+        SpreadStatistic(
+            "library_size_sd", lambda rows: rows.sum(1, keepdims=True), lambda _, variance: np.sqrt(variance)
+        ),
         MeanStatistic("intensity", lambda rows: rows.mean(1)),
         intensity_histogram(),
     )
@@ -180,6 +194,7 @@ def evaluate(
         something that is not of rows.
     """
     means: dict[str, Values] = {}
+    spreads = {each.name: [_Spread() for _ in members] for each in statistics if isinstance(each, SpreadStatistic)}
     whole: list[NDArray[np.float32]] = []
     any_whole = any(isinstance(statistic, Statistic) for statistic in statistics)
     sizes = members.sum(1).astype(np.float64)
@@ -198,18 +213,44 @@ def evaluate(
                     )
                 sums = np.tensordot(here, summands, 1)
                 means[statistic.name] = means.get(statistic.name, 0.0) + sums
+            elif isinstance(statistic, SpreadStatistic):
+                values = statistic.of_rows(rows)
+                for spread, member in zip(spreads[statistic.name], here.astype(bool), strict=True):
+                    spread.add(values if member.all() else values[member])
         if any_whole:
             whole.append(block)
     x = np.concatenate(whole) if whole else np.empty((0, 0), np.float32)
     results = []
     for statistic in statistics:
+        of_sets: list[Any]
         if isinstance(statistic, MeanStatistic):
             each = [total / size for total, size in zip(means[statistic.name], sizes, strict=True)]
-            values: list[Any] = each if statistic.finish is None else [statistic.finish(mean) for mean in each]
+            of_sets = each if statistic.finish is None else [statistic.finish(mean) for mean in each]
+        elif isinstance(statistic, SpreadStatistic):
+            of_sets = [
+                statistic.finish(spread.mean, spread.squares / spread.count) for spread in spreads[statistic.name]
+            ]
         else:
-            values = [statistic.function(x if member.all() else x[member]) for member in members]
-        results.append(_stacked(statistic.name, values))
+            of_sets = [statistic.function(x if member.all() else x[member]) for member in members]
+        results.append(_stacked(statistic.name, of_sets))
     return results
+
+
+@dataclass
+class _Spread:
+    """Mean ``[S]`` and sum of squares about it of rows that arrive in blocks (Chan, Golub and LeVeque 1983)."""
+
+    count: int = 0
+    mean: Any = 0.0
+    squares: Any = 0.0
+
+    def add(self, rows: Values) -> None:
+        if not len(rows):
+            return
+        mean, total = rows.mean(0), self.count + len(rows)
+        step = mean - self.mean
+        self.squares += np.square(rows - mean).sum(0) + np.square(step) * (self.count * len(rows) / total)
+        self.mean, self.count = self.mean + step * (len(rows) / total), total
 
 
 def _stacked(name: str, values: Sequence[Any]) -> Values:

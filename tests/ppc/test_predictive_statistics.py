@@ -32,6 +32,16 @@ def test_named_statistics_are_what_numpy_says(name, expected):
     np.testing.assert_allclose(of(name)[0], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("offset", [1e6, -1e9])
+def test_spread_is_found_far_from_zero(offset):
+    x = np.random.default_rng(0).normal(size=(50, 3)).round(2)
+    x[0] += 5.0  # an outlier in the first block
+    far = x + offset
+    np.testing.assert_allclose(of("variance", far)[0], far.var(0), rtol=1e-6)
+    np.testing.assert_allclose(of("cv", far)[0], far.std(0) / far.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(of("library_size_sd", far)[0], [far.sum(1).std()], rtol=1e-6)
+
+
 def test_every_named_statistic_carries_its_name():
     assert all(statistic.name == name for name, statistic in ppc.NAMED.items())
 
