@@ -54,7 +54,7 @@ class Moments:
             np.stack([z.T @ z for z in members]),
         )
 
-    def __getitem__(self, index: list[int]) -> Moments:
+    def __getitem__(self, index: list[int] | NDArray[np.int64]) -> Moments:
         return Moments(self.count[index], self.total[index], self.products[index])
 
     def __add__(self, other: Moments) -> Moments:

@@ -461,12 +461,16 @@ class _Evidence:
     def __init__(self, prior: NormalWishart) -> None:
         self._prior, self._clusters = prior, prior.moments
         self._log_evidence = prior.log_evidence(self._clusters)
-        self._costs = np.stack([self._against_all(cluster) for cluster in range(len(self._log_evidence))])
+        number = len(self._log_evidence)
+        self._alive = np.ones(number, dtype=bool)
+        self._costs = np.zeros((number, number))
+        for cluster in range(number):
+            self._compare(cluster, np.arange(cluster, number))
 
-    def _against_all(self, cluster: int) -> NDArray[np.float64]:
-        unions = self._prior.log_evidence(self._clusters + self._clusters[[cluster]])
-        against_all: NDArray[np.float64] = self._log_evidence + self._log_evidence[cluster] - unions
-        return against_all
+    def _compare(self, cluster: int, others: NDArray[np.int64]) -> None:
+        unions = self._prior.log_evidence(self._clusters[others] + self._clusters[[cluster]])
+        costs = self._log_evidence[others] + self._log_evidence[cluster] - unions
+        self._costs[cluster, others] = self._costs[others, cluster] = costs
 
     def costs(self) -> NDArray[np.float64]:
         return self._costs
@@ -480,7 +484,8 @@ class _Evidence:
         ):
             mine[kept] += theirs
         self._log_evidence[kept] = self._prior.log_evidence(self._clusters[[kept]])[0]
-        self._costs[kept] = self._costs[:, kept] = self._against_all(kept)
+        self._alive[absorbed] = False
+        self._compare(kept, np.flatnonzero(self._alive))
 
 
 class _Valleys(_Evidence):

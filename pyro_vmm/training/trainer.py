@@ -33,7 +33,8 @@ Covariates = Mapping[str, Covariate]
 ROWS_NAMED = 10
 """Rows that a message names at most."""
 EPOCHS_BETWEEN_COUNTS = 10
-"""Clusters are counted this often: joining a hundred components takes as long as a small epoch."""
+STEPS_BETWEEN_COUNTS = 500
+"""Clusters are counted no more often than either says: joining a hundred components takes as long as a dozen steps."""
 NumberOfClusters = Callable[[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]], int]
 
 
@@ -123,8 +124,8 @@ class Trainer:
         One row an epoch, :data:`~pyro_vmm.training.history.COLUMNS`. ELBOs are nats per observation, and each is its
         reconstruction term less its KL term, as weighted in that epoch. Components in use are counted on
         ``count_clusters_on`` training observations, the same ones in every epoch (all, where there are fewer): one that
-        holds less than a few thousandths may be missed. Clusters are counted on them every ``EPOCHS_BETWEEN_COUNTS``
-        epochs and at the end, and are NaN otherwise.
+        holds less than a few thousandths may be missed. Clusters are counted on them now and then (see
+        ``STEPS_BETWEEN_COUNTS``) and at the end, and are NaN otherwise.
     number_of_clusters
         How many clusters the components make, from responsibilities ``[n, K]``, posterior means ``[n, D]`` and mixture
         weights ``[K]``; None to count none.
@@ -334,7 +335,7 @@ class Trainer:
         progress.epoch, progress.batch = progress.epoch + 1, 0
         progress.loss_sum = progress.prior_loss_sum = progress.reconstruction_sum = 0.0
         progress.finished = progress.epoch >= self.max_epochs or self.early_stopping.should_stop
-        if progress.finished or _counts_after(progress.epoch):
+        if progress.finished or self._counts_after(progress.epoch):
             row["clusters_in_use"] = self._clusters_in_use(assigned)
 
     def validation_elbo(self) -> float:
@@ -371,6 +372,10 @@ class Trainer:
             )
             responsibilities = prior.responsibilities(means)
         return _Assigned(len(responsibilities.argmax(-1).unique()), means, responsibilities)
+
+    def _counts_after(self, epoch: float) -> bool:
+        """Whether clusters are counted after the epoch, the first one being 1, wherever training ends."""
+        return epoch % max(EPOCHS_BETWEEN_COUNTS, -(-STEPS_BETWEEN_COUNTS // self.steps_per_epoch)) == 0
 
     def _clusters_in_use(self, assigned: "_Assigned") -> float:
         _, latents, responsibilities = assigned
@@ -494,7 +499,7 @@ class Trainer:
         if not self.progress.finished:
             # What a shorter training counted at its end, one that was never stopped does not.
             for row in self.history:
-                if "clusters_in_use" in row and not _counts_after(row["epoch"]):
+                if "clusters_in_use" in row and not self._counts_after(row["epoch"]):
                     row["clusters_in_use"] = float("nan")
         self.svi.steps_taken = facts["steps_taken"]
         # Absent from earlier checkpoints. The caller cannot know it: its default depends on whether the model was new.
@@ -517,8 +522,3 @@ def _parts(prefix: str, elbo: float, reconstruction: float) -> dict[str, float]:
         f"{prefix}reconstruction": reconstruction,
         f"{prefix}kl": reconstruction - elbo,
     }
-
-
-def _counts_after(epoch: float) -> bool:
-    """Whether clusters are counted after the epoch, the first one being 1, wherever training ends."""
-    return epoch % EPOCHS_BETWEEN_COUNTS == 1

@@ -465,7 +465,10 @@ def test_a_history_without_the_terms_is_gone_on_with(make_trainer: Any) -> None:
     assert math.isfinite(rows[2]["reconstruction"])
 
 
-def test_clusters_are_counted_now_and_then_and_change_nothing(make_trainer: Any) -> None:
+def test_clusters_are_counted_now_and_then_and_change_nothing(
+    make_trainer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyro_vmm.training.trainer.STEPS_BETWEEN_COUNTS", 1)
     told = []
 
     def number_of_clusters(responsibilities: Any, latents: Any, weights: Any) -> int:
@@ -482,8 +485,8 @@ def test_clusters_are_counted_now_and_then_and_change_nothing(make_trainer: Any)
     assert same(parameters(counting), parameters(silent))
     assert torch.equal(*streams)
     counted = [row["epoch"] for row in counting.history if math.isfinite(row["clusters_in_use"])]
-    assert counted == [1, 11, 13]
-    assert len(told) == 3
+    assert counted == [10, 13]
+    assert len(told) == 2
     assert told[0] == ((NUM_OBSERVATIONS, 4), (NUM_OBSERVATIONS, 2), (4,))
     assert all(math.isnan(row["clusters_in_use"]) for row in silent.history)
     # Gone on with, the last count of the shorter training is not the last one any more.
@@ -491,7 +494,17 @@ def test_clusters_are_counted_now_and_then_and_change_nothing(make_trainer: Any)
     longer.number_of_clusters = number_of_clusters
     longer.load_state_dict(*counting.state_dict())
     longer.run()
-    assert [row["epoch"] for row in longer.history if math.isfinite(row["clusters_in_use"])] == [1, 11, 21, 22]
+    assert [row["epoch"] for row in longer.history if math.isfinite(row["clusters_in_use"])] == [10, 20, 22]
+
+
+def test_clusters_are_counted_less_often_where_epochs_are_short(
+    make_trainer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(max_epochs=30, early_stopping=EarlyStopping(None))
+    monkeypatch.setattr("pyro_vmm.training.trainer.STEPS_BETWEEN_COUNTS", 14 * trainer.steps_per_epoch - 1)
+    trainer.number_of_clusters = lambda responsibilities, latents, weights: 2
+    trainer.run()
+    assert [row["epoch"] for row in trainer.history if math.isfinite(row["clusters_in_use"])] == [14, 28, 30]
 
 
 def test_components_are_counted_on_the_same_part_of_the_observations(make_trainer: Any) -> None:
