@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pyro_vmm.clustering import Criterion, FoundClusters, MergeTree, Merging, merge_tree, weight_of_evidence
+from pyro_vmm.data import validate_array
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.guides import AmortizedNormal
@@ -66,7 +67,8 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             less certain where the posterior straddles clusters. The samples are the same in every call.
         num_clusters
             Number of clusters wanted, ``[N, num_clusters]``: fewer than :attr:`n_clusters_` go on joining
-            (see :meth:`merge_tree`), more undo joins, up to the number of components in use.
+            (see :meth:`merge_tree`), more undo joins, up to the number of components in use. They are numbered by
+            decreasing sum of responsibilities, so that even the same number of clusters may be numbered differently.
 
         Raises
         ------
@@ -150,18 +152,13 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         Raises
         ------
         UserError
-            If ``Z`` is not a table of finite numbers with one column for each latent dimension.
+            If ``Z`` is not a table of finite numbers of at least one row, with one column for each latent dimension.
         """
         evaluation = self._evaluation
-        try:
-            z = np.asarray(Z, dtype=np.float32)
-        except (TypeError, ValueError):
-            raise UserError("Z is no table of numbers: give embeddings, as transform returns them.") from None
+        z = validate_array(Z, name="Z", minimum_observations=1)
         dim = self.model_.prior.latent_dim
-        if z.ndim != 2 or z.shape[1] != dim:
+        if z.shape[1] != dim:
             raise UserError(f"Z has shape {list(z.shape)}: give [N, {dim}], embeddings as transform returns them.")
-        if not np.isfinite(z).all():
-            raise UserError("Z holds values that are not finite: give embeddings as transform returns them.")
 
         def of_block(block: Tensor) -> Tensor:
             return self.model_.observation(block).mean

@@ -171,8 +171,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         ``pandas.DataFrame``, a row an epoch: ``elbo``, the two terms whose difference it is, ``reconstruction`` and ``kl``
         (as weighted in that epoch), the same of the held-out observations with ``validation_`` before, and
         ``empirical_bayes_loss``. ``components_in_use`` are counted on the same 1,000 training observations every epoch.
-        ``clusters_in_use`` are what they make on those when they are joined, counted every tenth epoch, or every 500
-        steps where ten epochs are fewer, and at the end; NaN otherwise. On all observations there may be a few more.
+        ``clusters_in_use`` are what they make on those when they are joined, counted after epochs that are 1,000
+        or more steps apart, and at the end; NaN otherwise. On all observations there may be a few more.
     validation_rows_
         Row numbers held out for the validation ELBO, ``[V]`` in increasing order; None where version 0.1 stored the
         model. They chose the state that was kept, so of truly new data expect a little worse.

@@ -237,11 +237,15 @@ def test_an_embedding_is_decoded_and_observations_are_reconstructed(
     framed = deepcopy(fitted).set_output(transform="pandas")
     np.testing.assert_array_equal(framed.inverse_transform(framed.transform(x)), reconstructed)
     np.testing.assert_array_equal(framed.reconstruct(x), reconstructed)
+    on_the_graph = torch.tensor(fitted.transform(x), requires_grad=True)
+    np.testing.assert_array_equal(fitted.inverse_transform(on_the_graph), reconstructed)
     for wrong, sentence in (
         (np.ones((2, 3)), r"Z has shape \[2, 3\]: give \[N, 2\]"),
-        (np.ones(2), r"Z has shape \[2\]"),
-        ([["a", "b"]], "no table of numbers"),
-        (np.full((1, 2), np.nan), "not finite"),
+        (np.ones(2), "Z has one dimension"),
+        ([["a", "b"]], "Z has dtype .*, which is not numeric"),
+        (np.full((1, 2), np.nan), "Z has 2 missing"),
+        (np.full((1, 2), 1e300), "Z has 2 values too large for float32"),
+        (np.ones((1, 2), dtype=complex), "Z is complex"),
     ):
         with pytest.raises(UserError, match=sentence):
             fitted.inverse_transform(wrong)

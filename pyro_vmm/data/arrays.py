@@ -111,7 +111,7 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, 
     likelihood_name
         The likelihood that the messages name.
     whole_numbers
-        Whether it is of whole numbers: to scale them, or another likelihood, is no mend then.
+        Whether it is of whole numbers. The message then suggests neither scaling nor another likelihood.
 
     Raises
     ------
@@ -123,11 +123,11 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, 
         return
     row, column = (int(index) for index in np.argwhere(outside)[0])
     if whole_numbers:
-        mend = "correct these values" if math.isfinite(high) else "give raw counts, not normalised values"
+        fix = "correct these values" if math.isfinite(high) else "give raw counts, not normalised values"
     elif math.isinf(high):
-        mend = "shift or transform the data" if low != 0 else "remove the negative values"
+        fix = "shift or transform the data" if low != 0 else "remove the negative values"
     else:
-        mend = f"scale to [{low:g}, {high:g}]"
+        fix = f"scale to [{low:g}, {high:g}]"
     # Kept apart from the choice above: a user who already chose 'normal' must not be sent back to it.
     alternative: tuple[str | Option, ...] = (" or choose ", Option("likelihood", "normal"))
     if whole_numbers or likelihood_name == "normal":
@@ -136,7 +136,7 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, 
     raise UserError(
         f"needs values in {support}, but the data range over "
         f"[{x.min():g}, {x.max():g}], first outside at observation {row} (counting from 0), feature {column}, "
-        f"where the value is {x[row, column]:g}: {mend}",
+        f"where the value is {x[row, column]:g}: {fix}",
         *alternative,
         ".",
         option=Option("likelihood", likelihood_name),

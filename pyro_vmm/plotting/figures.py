@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from pyro_vmm.errors import UserError
+from pyro_vmm.option_checks import as_folder
 from pyro_vmm.plotting.canvas import any_letter
 from pyro_vmm.plotting.entropy import responsibility_entropy
 from pyro_vmm.plotting.gallery import component_gallery
@@ -61,11 +63,11 @@ def save_figures(
     Raises
     ------
     UserError
-        For a fit of another kind, and for observations that are missing or cannot be read.
+        For a fit of another kind, for observations that are missing or cannot be read, and for a folder that cannot be
+        written.
     """
     shown = ShownFit.of(fit, data, feature_names)
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = as_folder(directory)
     pi, assignment = shown.weights, shown.responsibilities.argmax(1)
     in_use = np.bincount(assignment, minlength=len(pi)) > 0
     # One colour a cluster in every picture, the most telling ones for the heaviest.
@@ -82,7 +84,11 @@ def save_figures(
     pictures["entropy.png"] = figure_of(responsibility_entropy(shown.responsibilities))
     if labels is not None:
         pictures["labels.png"] = figure_of(cluster_label_table(assignment, labels))
-    return [save_figure(figure, directory / name) for name, figure in pictures.items()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return [save_figure(figure, directory / name) for name, figure in pictures.items()]
+    except OSError as error:
+        raise UserError(f"{directory} cannot be written ({error.strerror}): choose another folder.") from error
 
 
 def _components(clusters: ShownClusters, weights: NDArray[np.float64], colours: Mapping[int, str]) -> Figure:

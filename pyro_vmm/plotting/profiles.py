@@ -24,7 +24,7 @@ def component_profiles(
 ) -> Axes:
     """Draw decoded centres as a heat map, cluster x feature, heaviest cluster first.
 
-    Each feature is told in standard deviations from its mean over the clusters given, so that one abundant feature
+    Each feature is given in standard deviations from its mean over the clusters given, so that one abundant feature
     does not drown the others. Where there are more than ``max_features``, those that differ most between clusters are
     drawn; they are ordered by the cluster in which they are highest.
 

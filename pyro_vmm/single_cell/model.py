@@ -136,8 +136,8 @@ class SingleCellVMM(AnswersOfCells):
         ``elbo_validation`` (as there, losses: the *negative* ELBO in nats a cell) and the terms that each is the sum of,
         ``reconstruction_loss_train`` and ``kl_local_train``, ``reconstruction_loss_validation`` and
         ``kl_local_validation``; ``empirical_bayes_loss``; ``components_in_use``, counted on the same 1,000 training cells
-        every epoch; ``clusters_in_use``, what they make on those cells when they are joined, counted every tenth epoch, or
-        every 500 steps where ten epochs are fewer, and at the end; NaN otherwise. On all cells there may be a few more.
+        every epoch; ``clusters_in_use``, what they make on those cells when they are joined, counted after epochs that
+        are 1,000 or more steps apart, and at the end; NaN otherwise. On all cells there may be a few more.
     validation_indices
         Rows of the cells held out by every call of :meth:`train`, ``[V]`` in increasing order; None before, and after
         :meth:`load` of a model of version 0.1 or with other cells than those fitted. They chose the state that was kept, so

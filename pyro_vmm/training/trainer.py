@@ -32,9 +32,8 @@ from pyro_vmm.training.sparse_rows import Covariate, Rows, dense_rows
 Covariates = Mapping[str, Covariate]
 ROWS_NAMED = 10
 """Rows that a message names at most."""
-EPOCHS_BETWEEN_COUNTS = 10
-STEPS_BETWEEN_COUNTS = 500
-"""Clusters are counted no more often than either says: joining a hundred components takes as long as a dozen steps."""
+STEPS_BETWEEN_COUNTS = 1_000
+"""Clusters are counted after epochs at least this far apart: joining a hundred components takes as long as dozens of steps."""
 NumberOfClusters = Callable[[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]], int]
 
 
@@ -124,8 +123,8 @@ class Trainer:
         One row an epoch, :data:`~pyro_vmm.training.history.COLUMNS`. ELBOs are nats per observation, and each is its
         reconstruction term less its KL term, as weighted in that epoch. Components in use are counted on
         ``count_clusters_on`` training observations, the same ones in every epoch (all, where there are fewer): one that
-        holds less than a few thousandths may be missed. Clusters are counted on them now and then (see
-        ``STEPS_BETWEEN_COUNTS``) and at the end, and are NaN otherwise.
+        holds less than a few thousandths may be missed. Clusters are counted on them every
+        ``STEPS_BETWEEN_COUNTS`` steps, after the epoch in which these are full, and at the end; they are NaN otherwise.
     number_of_clusters
         How many clusters the components make, from responsibilities ``[n, K]``, posterior means ``[n, D]`` and mixture
         weights ``[K]``; None to count none.
@@ -375,7 +374,7 @@ class Trainer:
 
     def _counts_after(self, epoch: float) -> bool:
         """Whether clusters are counted after the epoch, the first one being 1, wherever training ends."""
-        return epoch % max(EPOCHS_BETWEEN_COUNTS, -(-STEPS_BETWEEN_COUNTS // self.steps_per_epoch)) == 0
+        return epoch % -(-STEPS_BETWEEN_COUNTS // self.steps_per_epoch) == 0
 
     def _clusters_in_use(self, assigned: "_Assigned") -> float:
         _, latents, responsibilities = assigned

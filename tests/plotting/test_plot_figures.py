@@ -76,6 +76,15 @@ def test_what_cannot_be_drawn(tmp_path, fitted, images):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, table_fit, images):
+    taken = tmp_path / "file"
+    taken.touch()
+    with pytest.raises(UserError, match=r"file cannot be written .*: choose another folder"):
+        save_figures(taken, *table_fit)
+    with pytest.raises(UserError, match="directory is None: give the path of a folder"):
+        save_figures(None, *table_fit)
+
+
 def test_principal_components_are_drawn_unless_another_projection_is_asked_for(tmp_path, fitted, images, monkeypatch):
     asked = []
     original = figures.latent_space

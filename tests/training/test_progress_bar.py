@@ -37,7 +37,7 @@ def test_a_terminal_gets_one_bar_that_fills() -> None:
 def test_a_log_gets_whole_lines_with_the_time_left() -> None:
     lines = shown(io.StringIO()).splitlines()
     assert re.fullmatch(
-        r"epoch 1/3: ELBO -?[\d.]+, validation -?[\d.]+, \d clusters? of \d components in use, \d\d:\d\d left", lines[0]
+        r"epoch 1/3: ELBO -?[\d.]+, validation -?[\d.]+, \d components in use, \d\d:\d\d left", lines[0]
     )
     assert lines[-1].startswith("epoch 3/3: ")
     assert lines[-1].endswith("00:00 left")

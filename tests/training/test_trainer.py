@@ -468,7 +468,6 @@ def test_a_history_without_the_terms_is_gone_on_with(make_trainer: Any) -> None:
 def test_clusters_are_counted_now_and_then_and_change_nothing(
     make_trainer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyro_vmm.training.trainer.STEPS_BETWEEN_COUNTS", 1)
     told = []
 
     def number_of_clusters(responsibilities: Any, latents: Any, weights: Any) -> int:
@@ -476,6 +475,8 @@ def test_clusters_are_counted_now_and_then_and_change_nothing(
         return 2
 
     counting, silent = (make_trainer(max_epochs=13, early_stopping=EarlyStopping(None)) for _ in range(2))
+    # Full in the course of the tenth epoch.
+    monkeypatch.setattr("pyro_vmm.training.trainer.STEPS_BETWEEN_COUNTS", 10 * counting.steps_per_epoch - 1)
     counting.number_of_clusters = number_of_clusters
     streams = []
     for trainer in (counting, silent):
@@ -495,16 +496,6 @@ def test_clusters_are_counted_now_and_then_and_change_nothing(
     longer.load_state_dict(*counting.state_dict())
     longer.run()
     assert [row["epoch"] for row in longer.history if math.isfinite(row["clusters_in_use"])] == [10, 20, 22]
-
-
-def test_clusters_are_counted_less_often_where_epochs_are_short(
-    make_trainer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = make_trainer(max_epochs=30, early_stopping=EarlyStopping(None))
-    monkeypatch.setattr("pyro_vmm.training.trainer.STEPS_BETWEEN_COUNTS", 14 * trainer.steps_per_epoch - 1)
-    trainer.number_of_clusters = lambda responsibilities, latents, weights: 2
-    trainer.run()
-    assert [row["epoch"] for row in trainer.history if math.isfinite(row["clusters_in_use"])] == [14, 28, 30]
 
 
 def test_components_are_counted_on_the_same_part_of_the_observations(make_trainer: Any) -> None:
