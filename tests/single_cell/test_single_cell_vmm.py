@@ -109,7 +109,7 @@ def test_history_is_a_dictionary_of_frames(fitted: SingleCellVMM) -> None:
         np.testing.assert_allclose(fitted.history[f"elbo_{of}"][f"elbo_{of}"], sum(terms))
     components, clusters = (fitted.history[f"{of}_in_use"][f"{of}_in_use"] for of in ("components", "clusters"))
     assert (clusters.dropna() <= components[clusters.notna()]).all()
-    assert np.isfinite(clusters.iloc[[0, -1]]).all()
+    assert np.isfinite(clusters.iloc[-1])
     for name, frame in fitted.history.items():
         assert isinstance(frame, pd.DataFrame)
         assert list(frame.columns) == [name]
