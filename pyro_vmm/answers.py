@@ -21,7 +21,7 @@ from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.option_checks import check_boolean, check_whole_number
 from pyro_vmm.plain_values import plain
-from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.process_settings import undisturbed
 from pyro_vmm.random_numbers import RandomNumbers
 from pyro_vmm.random_states import check_state, draw_seed
 
@@ -45,12 +45,13 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
     def _svi(self) -> EmpiricalBayesSVI:
         raise NotImplementedError
 
+    @undisturbed()
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Posterior means of the latents, ``[N, D]``."""
         x = self._observations(X)
         return self._evaluation.posterior_mean(x)
 
-    @usual_settings()
+    @undisturbed()
     def predict_proba(
         self, X: ArrayLike, *, num_samples: int = 0, num_clusters: int | None = None
     ) -> NDArray[np.float64]:
@@ -83,7 +84,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         """The most probable cluster of each observation, ``[N]``; see :meth:`predict_proba` for ``num_clusters``."""
         return self.predict_proba(X, num_clusters=num_clusters).argmax(1)
 
-    @usual_settings()
+    @undisturbed()
     def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "valleys") -> MergeTree:
         """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method).
 
@@ -94,7 +95,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         counted = weight_of_evidence(self.merging, self.evidence_weight)
         return merge_tree(self.predict_proba(X), criterion=criterion, latents=latents, evidence_weight=counted)
 
-    @usual_settings()
+    @undisturbed()
     def sample(
         self,
         n_samples: int = 1,
@@ -145,7 +146,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         check_state(random_state)
         return self._evaluation.own_noise(draw_seed(random_state))
 
-    @usual_settings()
+    @undisturbed()
     def inverse_transform(self, Z: ArrayLike) -> NDArray[np.floating[Any]]:
         """Mean observations ``[N, F]``, in the data's units, that embeddings ``Z [N, D]`` decode to.
 
@@ -165,11 +166,12 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
         return self._in_data_units(torch.from_numpy(evaluation.by_rows(of_block, torch.from_numpy(z.copy()))))
 
+    @undisturbed()
     def reconstruct(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Mean observations ``[N, F]`` that the posterior means of ``X`` decode to: ``inverse_transform(transform(X))``."""
         return self.inverse_transform(self._evaluation.posterior_mean(self._observations(X)))
 
-    @usual_settings()
+    @undisturbed()
     def decoded_centres(self) -> NDArray[np.floating[Any]]:
         """Mean observation at each cluster's centre, ``[K, F]``: that of its heaviest component (``component_order_``)."""
         check_is_fitted(self)
@@ -177,7 +179,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             order = torch.as_tensor(self.component_order_)
             return self._in_data_units(self.model_.observation(self.model_.prior.centres[order]).mean)
 
-    @usual_settings()
+    @undisturbed()
     def pseudo_inputs(self) -> NDArray[np.floating[Any]] | None:
         """Pseudo-input of each cluster's heaviest component (``component_order_``), ``[K, F]``.
 
@@ -191,7 +193,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             inputs, _ = encoded.pseudo_inputs()
             return self._in_data_units(inputs[torch.as_tensor(self.component_order_)])
 
-    @usual_settings()
+    @undisturbed()
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean ELBO per observation, in nats (a one-sample estimate each)."""
         x = self._observations(X)
@@ -200,7 +202,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
             losses = [svi.evaluate_loss(block.to(evaluation.device)) * len(block) for block in x.split(ROWS_AT_ONCE)]
         return -sum(losses) / len(x)
 
-    @usual_settings()
+    @undisturbed()
     def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:
         """Importance-weighted estimates of ``log p(x)``, ``[N]``, in nats, with so many posterior samples each."""
         num_samples = check_whole_number(num_samples, "num_samples")

@@ -1,5 +1,6 @@
 """The one kind of error that is the caller's to fix, and how its message names options."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,11 @@ class UserError(Message, ValueError):
     The command line prints the message on one line of stderr and exits with status 2; in Python it is an
     ordinary :class:`ValueError`.
     """
+
+    def __init__(self, *parts: str | Option | InPython, option: str | Option | None = None) -> None:
+        # An error inside poutine.trace is raised anew, with the shapes of all sites below its message.
+        plain = (re.sub(r"\n\s*Trace Shapes:.*", "", p, flags=re.DOTALL) if isinstance(p, str) else p for p in parts)
+        super().__init__(*plain, option=option)
 
 
 class OptionWarning(Message, UserWarning):

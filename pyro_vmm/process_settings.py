@@ -43,6 +43,16 @@ def usual_settings() -> Iterator[None]:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Inside the block, settings are the usual ones, and no other thread replaces a fit. A decorator of queries, too.
+
+    A query looks at a fit in several places: at its networks, at its clusters, at the scale of features.
+    """
+    with PROCESS_LOCK, usual_settings():
+        yield
+
+
+@contextmanager
 def single_precision() -> Iterator[None]:
     """Make new tensors float32 inside the block; the default type belongs to the process, so other threads wait."""
     with PROCESS_LOCK:

@@ -51,7 +51,7 @@ from pyro_vmm.option_checks import (
 from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import PRIOR_WEIGHT, Prior
 from pyro_vmm.process_lock import PROCESS_LOCK
-from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.process_settings import undisturbed, usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.random_states import check_state, draw_seed
 from pyro_vmm.training import (
@@ -308,7 +308,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         pyro_vmm.infer.NonFiniteError
             If a loss, a gradient or a running statistic ceases to be finite.
         KeyboardInterrupt
-            For a second Ctrl-C, and for one before the first step is made.
+            For a second Ctrl-C, and for one before the first step is made. Also for one after the last step; the fit is
+            kept then.
 
         Warns
         -----
@@ -325,12 +326,18 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         fit = copy.copy(self)
         for name in fit._fitted_names():
             delattr(fit, name)
+        bars = [ProgressBar()] if self.verbose else []
         with usual_settings():
-            trainer = fit._fit(X, checked_watchers(watchers), resume)
-        with PROCESS_LOCK:
-            self.__dict__.update({name: vars(fit)[name] for name in fit._fitted_names()})
-            for name in set(self._fitted_names()) - set(fit._fitted_names()):
-                delattr(self, name)
+            trainer, x = fit._fit(X, (*bars, *checked_watchers(watchers)), resume)
+            with trainer.kept_whole():
+                fit._note(trainer, x)
+                with PROCESS_LOCK:
+                    self.__dict__.update({name: vars(fit)[name] for name in fit._fitted_names()})
+                    for name in set(self._fitted_names()) - set(fit._fitted_names()):
+                        delattr(self, name)
+        if trainer.progress.finished or trainer.interrupted:
+            for bar in bars:
+                bar.tell_clusters(self.n_clusters_)
         if trainer.interrupted:
             warnings.warn(f"{trainer.what_is_kept()} Call fit again for a whole fit.", InterruptedWarning, stacklevel=2)
         return self
@@ -338,7 +345,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     def _fitted_names(self) -> list[str]:
         return [name for name in vars(self) if name.endswith("_")]
 
-    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: str | Path | None) -> Trainer:
+    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: str | Path | None) -> tuple[Trainer, Tensor]:
+        """Train model and guide; the observations ``[N, F]`` are returned with what has trained them."""
         self._check_options()
         x = self._observations(X, fitting=True)
         device = choose_device(self.device)
@@ -354,7 +362,6 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             make_ready_for_standard_normal(self.model_.prior)
         self.model_.to(device)
         self.guide_.to(device)
-        bars = [ProgressBar()] if self.verbose else []
         total_steps = self._max_epochs(len(training)) * num_minibatches(len(training), self.batch_size)
         svi = self._svi(total_steps)
         if svi.settled_at >= total_steps:
@@ -382,22 +389,22 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             number_of_clusters=self._number_of_clusters,
             random_numbers=numbers,
             options=persistence.storable_options(self),
-            watchers=(*bars, *watchers),
+            watchers=watchers,
         )
         if resume is not None:
             resume_training(trainer, as_folder(resume, "resume"))
+        self.validation_rows_: NDArray[np.int64] | None = validation
         trainer.run()
+        return trainer, x
+
+    def _note(self, trainer: Trainer, x: Tensor) -> None:
+        """What is asked of a trained fit: its history, and the clusters of ``x [N, F]``."""
         history = trainer.history_so_far()
         self.trainer_finished_, self.interrupted_ = trainer.progress.finished, trainer.interrupted
         self.stability_: Stability | None = None
         self.history_ = pd.DataFrame(history, columns=list(COLUMNS))
-        self.validation_rows_: NDArray[np.int64] | None = validation
         self.n_iter_ = len(history)
         self._number_components(x)
-        if trainer.progress.finished or trainer.interrupted:
-            for bar in bars:
-                bar.tell_clusters(self.n_clusters_)
-        return trainer
 
     def _make_options_plain(self) -> None:
         """NumPy's and torch's numbers among the options become Python's, equal to them: they are stored as JSON."""
@@ -480,7 +487,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         """Fit, and return ``labels_``."""
         return self.fit(X, y, **kwargs).labels_
 
-    @usual_settings()
+    @undisturbed()
     def rejoin(self, X: ArrayLike, *, merging: Merging | None = None, evidence_weight: float | None = None) -> VMM:
         """Decide anew which components are one cluster, without a refit; clusters get other numbers.
 
@@ -517,7 +524,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     # ---- whether it went well ----------------------------------------------------------------------------------------
 
-    @usual_settings()
+    @undisturbed()
     def diagnose(self, X: Any = None) -> Diagnosis:
         """Say in words whether the fit went well, in some seconds; ``print`` it.
 
@@ -560,7 +567,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
-    @usual_settings()
+    @undisturbed()
     def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder.
 

@@ -4,7 +4,9 @@ import copy
 import pickle
 import warnings
 
+import pyro
 import pytest
+from pyro import poutine
 
 from pyro_vmm import UserError
 from pyro_vmm.command_line.flags import in_the_commands_words
@@ -24,6 +26,16 @@ def test_a_message_begins_with_its_option_and_names_others() -> None:
     assert error.option == "num_components"
     assert UserError("Plain text.").option is None
     assert isinstance(error, ValueError)
+
+
+def test_a_message_from_inside_a_trace_stays_one_sentence() -> None:
+    def story() -> None:
+        pyro.sample("z", pyro.distributions.Normal(0.0, 1.0))
+        raise UserError("is 0: give more.", option="num_components")
+
+    with pytest.raises(UserError) as raised:
+        poutine.trace(poutine.trace(story)).get_trace()
+    assert str(raised.value) == "num_components is 0: give more."
 
 
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy], ids=["pickled", "copied"])

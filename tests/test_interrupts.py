@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pyro_vmm import VMM, SingleCellVMM, UserError
+from pyro_vmm.clustering import Clusters
 from pyro_vmm.infer import EmpiricalBayesSVI, NonFiniteError
 from pyro_vmm.interrupts import SecondInterrupt, interrupts_held
 from pyro_vmm.training import CheckpointWriter, InterruptedWarning, Trainer, read_checkpoint
@@ -166,6 +167,30 @@ def test_cells_are_kept_and_training_can_be_continued(tmp_path: Path) -> None:
         model.train(max_epochs=9, batch_size=16, watchers=[Interrupt(2, signals=2)])
     np.testing.assert_array_equal(model.get_latent_representation(), before)
     assert len(model.history["elbo_train"]) == 2
+
+
+@pytest.mark.parametrize("face", ["arrays", "cells"])
+def test_a_fit_that_is_trained_survives_while_its_clusters_are_found(
+    face: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vmm, cells = new_vmm(max_epochs=1), cell_model()
+    find = Clusters.of.__func__  # type: ignore[attr-defined]
+
+    def interrupted(cls: Any, responsibilities: Any, *arguments: Any) -> Clusters:
+        if len(responsibilities) == (len(X) if face == "arrays" else 60):  # not those that are counted in training
+            signal.raise_signal(signal.SIGINT)
+        found: Clusters = find(cls, responsibilities, *arguments)
+        return found
+
+    monkeypatch.setattr(Clusters, "of", classmethod(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        vmm.fit(X) if face == "arrays" else cells.train(max_epochs=1, batch_size=16)
+    if face == "arrays":
+        assert not vmm.interrupted_
+        np.testing.assert_array_equal(vmm.labels_, vmm.predict(X))
+    else:
+        assert cells.is_trained_
+        assert len(cells.predict()) == 60
 
 
 def test_one_interrupt_ends_all_the_fits_of_stability(monkeypatch: pytest.MonkeyPatch) -> None:

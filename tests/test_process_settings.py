@@ -137,15 +137,19 @@ def test_networks_made_under_another_default_type_are_cast() -> None:
     np.testing.assert_array_equal(vmm.transform(X), expected)
 
 
+@pytest.mark.parametrize(
+    "step", [EmpiricalBayesSVI.step, EmpiricalBayesSVI.elbo_step, EmpiricalBayesSVI.empirical_bayes_step]
+)
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_a_step_of_the_bare_loop_records_gradients(mode: Any, build_svi: Any, make_data: Any) -> None:
+def test_a_step_of_the_bare_loop_records_gradients(mode: Any, step: Any, build_svi: Any, make_data: Any) -> None:
     x, svi = make_data(20), build_svi("vamp-mixture")
-    before = {name: value.detach().clone() for name, value in svi.partition.elbo.items()}
-    assert isinstance(svi, EmpiricalBayesSVI)
+    parameters = svi.partition.prior if step is EmpiricalBayesSVI.empirical_bayes_step else svi.partition.elbo
+    before = {name: value.detach().clone() for name, value in parameters.items()}
     with mode():
-        svi.step(x)
+        step(svi, x)
         assert not torch.is_grad_enabled()
-    assert any(not torch.equal(before[name], value) for name, value in svi.partition.elbo.items())
+    moved = {name for name, value in parameters.items() if not torch.equal(before[name], value)}
+    assert moved
 
 
 def test_numpy_that_raises_does_not_reach_a_diagnostic() -> None:

@@ -14,6 +14,7 @@ import torch
 from pyro.poutine import runtime
 
 from pyro_vmm import VMM
+from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.process_lock import PROCESS_LOCK, ProcessLock
 
 X = np.random.default_rng(0).normal(size=(90, 4))
@@ -108,6 +109,34 @@ def test_a_model_answers_from_its_earlier_fit_until_the_next_is_whole() -> None:
     for answer in in_between:
         np.testing.assert_array_equal(answer, before)
     assert (vmm.transform(X) != before).any()
+
+
+@pytest.mark.parametrize("face", ["arrays", "cells"])
+def test_a_query_is_of_one_fit_throughout(face: str, request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if face == "arrays":
+        model = fitted(0)
+        ask, fit = (lambda: model.predict_proba(X)), (lambda: model.fit(X))
+    else:
+        model = request.getfixturevalue("trained_cells")
+        ask, fit = model.predict_proba, (lambda: model.train(max_epochs=1, batch_size=32))
+    before, clusters, responsibilities = ask(), model.clusters_, Evaluation.responsibilities
+    other, waits = threading.Thread(target=fit), []
+
+    def found_meanwhile(self: Evaluation, *arguments: Any, **options: Any) -> Any:
+        if not waits:
+            found = responsibilities(self, *arguments, **options)
+            waits.append(None)
+            other.start()
+            other.join(0.8)
+            waits[0] = other.is_alive()
+            return found
+        return responsibilities(self, *arguments, **options)
+
+    monkeypatch.setattr(Evaluation, "responsibilities", found_meanwhile)
+    np.testing.assert_array_equal(ask(), before)
+    assert waits == [True], "the fit was replaced in the middle of a query"
+    other.join()
+    assert model.clusters_ is not clusters
 
 
 def test_a_fit_in_a_thread_takes_no_draws_from_the_others() -> None:

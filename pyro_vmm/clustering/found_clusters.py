@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering.clusters import Clusters
 from pyro_vmm.clustering.merge_tree import MergeTree
+from pyro_vmm.process_settings import undisturbed
 
 
 class FoundClusters:
@@ -18,6 +19,7 @@ class FoundClusters:
         return self._found.number
 
     @property
+    @undisturbed()
     def component_order_(self) -> NDArray[np.int64]:
         """The prior's component that each column of ``predict_proba`` is shown by, ``[K]``.
 

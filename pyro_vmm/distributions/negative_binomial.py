@@ -166,7 +166,8 @@ class NegativeBinomial(TorchDistribution):
 
     Log-gamma is evaluated at the non-zero counts only. Second and higher derivatives in the parameters work;
     counts get no gradient. ``torch.func.vmap`` and ``grad`` work, for draws with ``randomness="different"``; before torch
-    2.7 they need ``validate_args=False``.
+    2.7 they need ``validate_args=False``. There is no forward mode: for second derivatives use ``torch.func.jacrev`` twice,
+    not ``torch.func.hessian``.
 
     When not to use: for a success probability rather than a mean, use :class:`pyro.distributions.NegativeBinomial`.
 

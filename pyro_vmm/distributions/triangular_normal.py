@@ -18,7 +18,8 @@ class TriangularNormal(MultivariateNormal):
 
     ``log_prob`` has the right gradients by ``loc`` and ``scale_tril`` at every value: the total ones, through ``z`` as
     well, at a draw of ``rsample`` that carries its graph; those with the value held fixed at a draw of ``sample``, at a
-    detached draw and at any other value.
+    detached draw and at any other value. The gradient by the value itself is right where the value is a leaf, such as
+    ``sample().requires_grad_()``.
 
     When not to use: for the derivative by a draw of ``rsample`` itself. Evaluate the density at ``z.detach().requires_grad_()``.
 
@@ -51,10 +52,10 @@ class TriangularNormal(MultivariateNormal):
     def _noise(self, value: Tensor) -> Tensor:
         """``scale_tril^-1 (value - loc)``, remembered where that has the right gradient."""
         if self._latest is not None and value is self._latest[0] and self._versions(value) == self._latest[2]:
-            parameters = (self.loc, self._unbroadcasted_scale_tril)
-            wanted = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters)
-            # A draw without a graph (``sample``) is a constant: its noise is then a function of the parameters.
-            if value.requires_grad or not wanted:
+            tensors = (value, self.loc, self._unbroadcasted_scale_tril)
+            wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+            # A draw without a graph (``sample``) is a constant: its noise is then a function of it and of the parameters.
+            if value.grad_fn is not None or not wanted:
                 return self._latest[1]
         offset = (value - self.loc).double().unsqueeze(-1)
         factor = self._unbroadcasted_scale_tril.double()

@@ -233,7 +233,7 @@ class EmpiricalBayesSVI:
             If a loss, a gradient or a running statistic is NaN or infinite, or a matrix cannot be factorised. That update
             has then not been made, and running statistics are as before it; an ELBO update before it stays.
         """
-        with PROCESS_LOCK, gradients_on(), interrupts_held():
+        with PROCESS_LOCK, interrupts_held():
             self._set_learning_rates()
             elbo, empirical_bayes = self.elbo_step(x, **covariates), float("nan")
             interrupt = None
@@ -253,15 +253,17 @@ class EmpiricalBayesSVI:
 
     def elbo_step(self, x: Tensor, **covariates: Tensor) -> float:
         """Update guide, decoder and likelihood alone; returns the negative ELBO per observation before it."""
-        return self._update("elbo", lambda: self.elbo_loss(x, **covariates))
+        with PROCESS_LOCK, gradients_on():
+            return self._update("elbo", lambda: self.elbo_loss(x, **covariates))
 
     def empirical_bayes_step(self, x: Tensor, **covariates: Tensor) -> float:
         """Update the prior alone; returns its objective before the update."""
-        z = self._latents if self.reuses_latents else None
-        if z is None or z.shape[:-1] != x.shape[:1]:
-            z = self.sample_latents(x, **covariates)
-        self._latents = None
-        return self._update("prior", lambda: self.model.prior.empirical_bayes_loss(z))
+        with PROCESS_LOCK, gradients_on():
+            z = self._latents if self.reuses_latents else None
+            if z is None or z.shape[:-1] != x.shape[:1]:
+                z = self.sample_latents(x, **covariates)
+            self._latents = None
+            return self._update("prior", lambda: self.model.prior.empirical_bayes_loss(z))
 
     def elbo_loss(self, x: Tensor, **covariates: Tensor) -> Tensor:
         """Negative ELBO per observation, a differentiable scalar."""

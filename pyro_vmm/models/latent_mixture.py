@@ -52,7 +52,8 @@ class LatentMixtureModel(LocalPyroModule):
     step of its own.
 
     With ``assignments="summed"`` no site is discrete, as ``NUTS`` and AutoGuides need it. Plates around the story, such as
-    those of ``Predictive(parallel=True)`` and of vectorised particles, are put before the story's own.
+    those of ``Predictive(parallel=True)`` and of vectorised particles, are put before the story's own: give a plate of your
+    own ``dim=-2`` or less.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from torch.distributions import MixtureSameFamily
 from pyro_vmm.distributions import GaussianMixture
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
+from pyro_vmm.plain_values import plain
 
 FittedBy = Literal["nothing", "elbo", "empirical-bayes"]
 
@@ -71,16 +72,17 @@ class Prior(nn.Module, ABC):
         Raises
         ------
         UserError
-            If there is no such component, or the prior does not say how one is drawn (:meth:`sample_component`).
+            If there is no such number of draws or component, or the prior does not say how one is drawn (:meth:`sample_component`).
         """
+        num_samples, component = check_whole_number(num_samples, "num_samples", least=0), plain(component)
+        if component is not None and (type(component) is not int or not 0 <= component < self.num_components):
+            raise UserError(f"component {component!r} does not exist: choose one of 0 to {self.num_components - 1}.")
         with torch.no_grad():
-            if component is not None and not 0 <= component < self.num_components:
-                raise UserError(f"component {component} does not exist: choose one of 0 to {self.num_components - 1}.")
             # Some distributions (MultivariateStudentT) cannot draw nothing.
             at_least_one = max(num_samples, 1)
             if component is None or self.num_components == 1:
                 return self.distribution().sample((at_least_one,))[:num_samples]
-            return self.sample_component(at_least_one, int(component))[:num_samples]
+            return self.sample_component(at_least_one, component)[:num_samples]
 
     def sample_component(self, num_samples: int, component: int) -> Tensor:
         """Draw ``[num_samples, D]`` from component ``component`` of several, without gradients.

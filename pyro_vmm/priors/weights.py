@@ -108,9 +108,11 @@ class StickBreaking(MixtureWeights):
             self.stick_logits.copy_(inverse_bounded(weights[:-1].log() - left_over.log(), LOGIT_LIMIT))
 
     def declare(self) -> Tensor:
-        """Sites ``concentration`` (scalar) and ``sticks`` (``[K - 1]``, plate ``breaks``)."""
+        """Sites ``concentration`` (scalar) and ``sticks`` (``[K - 1]``, plate ``breaks``), of which one component has none."""
         one = torch.ones_like(self.log_concentration)
         concentration = pyro.sample("concentration", dist.Gamma(one, one))
+        if self.num_components == 1:
+            return self.stick_logits.new_zeros(1)
         with pyro.plate("breaks", self.num_components - 1):
             sticks = pyro.sample("sticks", dist.Beta(one, concentration))
         tiny = torch.finfo(sticks.dtype).tiny

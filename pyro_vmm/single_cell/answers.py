@@ -20,7 +20,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.option_checks import check_boolean, check_whole_number, is_number
 from pyro_vmm.plain_values import plain
-from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.process_settings import undisturbed, usual_settings
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
 from pyro_vmm.training import OneHotRows, SparseRows
@@ -44,7 +44,7 @@ class AnswersOfCells(FoundClusters):
     guide: Any
     is_trained_: bool
 
-    @usual_settings()
+    @undisturbed()
     def get_latent_representation(
         self, adata: AnnData | None = None, indices: Any = None, give_mean: bool = True
     ) -> NDArray[np.float32]:
@@ -74,7 +74,7 @@ class AnswersOfCells(FoundClusters):
 
         return self._evaluation.by_rows(draw, x, covariates, own_noise=False).astype(np.float32)
 
-    @usual_settings()
+    @undisturbed()
     def predict_proba(
         self,
         adata: AnnData | None = None,
@@ -126,7 +126,7 @@ class AnswersOfCells(FoundClusters):
         """The most probable cluster of each cell, ``[n_obs]``; see :meth:`predict_proba`."""
         return self.predict_proba(adata, indices, num_clusters=num_clusters, batch_free=batch_free).argmax(1)
 
-    @usual_settings()
+    @undisturbed()
     def get_normalized_expression(
         self,
         adata: AnnData | None = None,
@@ -175,7 +175,7 @@ class AnswersOfCells(FoundClusters):
         )
         return pd.DataFrame(values, index=cells.cell_names, columns=self.gene_names[genes])
 
-    @usual_settings()
+    @undisturbed()
     def posterior_predictive_sample(
         self,
         adata: AnnData | None = None,
@@ -192,17 +192,17 @@ class AnswersOfCells(FoundClusters):
         counts = replicate(self._evaluation, x, covariates, genes=self._genes(gene_list), num_samples=n_samples)
         return (counts[..., 0] if n_samples == 1 else counts).astype(np.float32)
 
-    @usual_settings()
+    @undisturbed()
     def get_elbo(self, adata: AnnData | None = None, indices: Any = None) -> float:
         """Mean ELBO in nats a cell (higher is better), from one posterior sample each."""
         return float(self._evaluation.log_ratios(*self._some_cells(adata, indices))[0].mean())
 
-    @usual_settings()
+    @undisturbed()
     def get_reconstruction_error(self, adata: AnnData | None = None, indices: Any = None) -> float:
         """Mean of ``-E_q[log p(x | z)]`` in nats a cell, from one posterior sample each."""
         return -float(self._evaluation.log_ratios(*self._some_cells(adata, indices))[1].mean())
 
-    @usual_settings()
+    @undisturbed()
     def get_marginal_ll(self, adata: AnnData | None = None, indices: Any = None, n_mc_samples: int = 100) -> float:
         """Mean importance-weighted ``log p(x)`` in nats a cell, from ``n_mc_samples`` posterior samples each."""
         n_mc_samples = check_whole_number(n_mc_samples, "n_mc_samples")

@@ -45,7 +45,7 @@ from pyro_vmm.option_checks import (
 from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import PRIOR_WEIGHT, Prior
 from pyro_vmm.process_lock import PROCESS_LOCK
-from pyro_vmm.process_settings import single_precision, usual_settings
+from pyro_vmm.process_settings import single_precision, undisturbed, usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.random_states import draw_seed, is_generator
 from pyro_vmm.single_cell import annotation, storage
@@ -368,7 +368,8 @@ class SingleCellVMM(AnswersOfCells):
         pyro_vmm.infer.NonFiniteError
             If a loss, a gradient or a running statistic ceases to be finite.
         KeyboardInterrupt
-            For a second Ctrl-C, and for one before the first step is made.
+            For a second Ctrl-C, and for one before the first step is made. Also for one after the last step; what was learned is
+            kept then.
 
         Warns
         -----
@@ -485,16 +486,17 @@ class SingleCellVMM(AnswersOfCells):
             if resume is not None:
                 resume_training(trainer, as_folder(resume, "resume"))
             trainer.run()
-            clusters = self._clusters_of(Evaluation(module, guide), self.options)
-        # A checkpoint has its whole history with it.
-        history = self._history(trainer.history_so_far(), None if resume is not None else self.history or None)
-        with PROCESS_LOCK:
-            self._take_over(module, guide)
-            self.validation_indices, self.history, self.clusters_ = validation_indices, history, clusters
-            self.trainer_finished_, self.interrupted_ = trainer.progress.finished, trainer.interrupted
-            sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
-            self.batch_shares_ = sizes / sizes.sum()
-            self.is_trained_, self.stability_ = True, None
+            with trainer.kept_whole():
+                clusters = self._clusters_of(Evaluation(module, guide), self.options)
+                # A checkpoint has its whole history with it.
+                history = self._history(trainer.history_so_far(), None if resume is not None else self.history or None)
+                with PROCESS_LOCK:
+                    self._take_over(module, guide)
+                    self.validation_indices, self.history, self.clusters_ = validation_indices, history, clusters
+                    self.trainer_finished_, self.interrupted_ = trainer.progress.finished, trainer.interrupted
+                    sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
+                    self.batch_shares_ = sizes / sizes.sum()
+                    self.is_trained_, self.stability_ = True, None
         if trainer.progress.finished or trainer.interrupted:
             for bar in bars:
                 bar.tell_clusters(self.n_clusters_)
@@ -557,7 +559,7 @@ class SingleCellVMM(AnswersOfCells):
         latents = evaluation.posterior_mean(x, covariates)
         return Clusters.of(responsibilities, latents, weights, options["merging"], options["evidence_weight"])
 
-    @usual_settings()
+    @undisturbed()
     def rejoin(self, *, merging: Merging | None = None, evidence_weight: float | None = None) -> None:
         """Decide anew which components are one cluster, without another training; clusters get other numbers.
 
@@ -586,14 +588,14 @@ class SingleCellVMM(AnswersOfCells):
 
     # ---- back in scanpy ----------------------------------------------------------------------------------------------
 
-    @usual_settings()
+    @undisturbed()
     def annotate(self, adata: AnnData) -> None:
         """Write embedding and clusters into ``adata``; see :func:`pyro_vmm.single_cell.annotation.annotate`."""
         annotation.annotate(self, adata)
 
     # ---- whether it went well ----------------------------------------------------------------------------------------
 
-    @usual_settings()
+    @undisturbed()
     def diagnose(
         self, adata: AnnData | None = None, labels_key: str | None = None, *, batch_key: str | None = None
     ) -> Diagnosis:
@@ -671,7 +673,7 @@ class SingleCellVMM(AnswersOfCells):
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
-    @usual_settings()
+    @undisturbed()
     def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored.
 

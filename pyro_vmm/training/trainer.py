@@ -4,6 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -187,7 +188,6 @@ class Trainer:
         ------
         KeyboardInterrupt
             For a second Ctrl-C, and for one before the first step is made.
-        ------
         NonFiniteError
             If a number ceases to be finite, with the rows of the data at fault. The last good state is restored, and told
             to the watchers.
@@ -292,6 +292,10 @@ class Trainer:
         assigned = self._assigned()
         row = self._row(sum(len(rows) for rows in self._batches()[: self.progress.batch]), assigned.components)
         return [row | {"clusters_in_use": self._clusters_in_use(assigned)}]
+
+    def kept_whole(self) -> AbstractContextManager[None]:
+        """Around what makes a fit of the trained state: a first Ctrl-C waits for its end; after an interrupted training, none."""
+        return nullcontext() if self.interrupted else interrupts_held()
 
     def what_is_kept(self) -> str:
         """Say in two sentences what came of an interrupted training."""

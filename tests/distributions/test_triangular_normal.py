@@ -155,3 +155,15 @@ def test_inference_mode() -> None:
         torch.testing.assert_close(mine.log_prob(z), MultivariateNormal(loc, scale_tril=factor).log_prob(z))
     z = of_inference.sample()
     torch.testing.assert_close(of_inference.log_prob(z), MultivariateNormal(loc, scale_tril=factor).log_prob(z))
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_the_gradient_by_a_draw_that_is_made_a_leaf(fixed: bool) -> None:
+    wanted = tuple(parameter.detach() if fixed else parameter for parameter in parameters())
+    mine = TriangularNormal(wanted[0], scale_tril=wanted[1])
+    z = mine.sample().requires_grad_()
+    given = (z,) if fixed else (z, *wanted)
+    torchs = MultivariateNormal(wanted[0], scale_tril=wanted[1])
+    ours, theirs = (torch.autograd.grad(each.log_prob(z).sum(), given) for each in (mine, torchs))
+    for found, expected in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(found.tril() if found.ndim == 3 else found, expected)

@@ -178,6 +178,18 @@ def test_enumerated_assignments_in_a_batch_are_the_summed_ones(build_model, make
     assert losses[0] == pytest.approx(losses[1], rel=1e-10)
 
 
+def test_a_story_of_one_component_has_no_sticks(make_data):
+    model = LatentMixtureModel(GaussianMixture(2, 1), torch.nn.Linear(2, 5), Normal(0.5))
+    x, story = make_data(6), partial(model, assignments="summed")
+    assert torch.isfinite(torch.tensor(SVI(story, AutoNormal(story), adam(), Trace_ELBO()).step(x)))
+    pyro.clear_param_store()
+    drawn = Predictive(model, num_samples=3, parallel=True)(num_observations=5)
+    assert drawn["x"].shape == (3, 5, 5)
+    assert "sticks" not in drawn
+    fixed = sample_sites(pyro.condition(story, data=model.prior.site_values()), x=x)
+    torch.testing.assert_close(fixed["z"]["log_prob"], model.prior.log_prob(fixed["z"]["value"]))
+
+
 # ---- centres that the encoder gives ----------------------------------------------------------------------------------
 
 

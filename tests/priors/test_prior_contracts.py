@@ -203,6 +203,17 @@ def test_a_mixture_that_draws_its_own_components(test):
     getattr(Contract(), test)()
 
 
+def test_draws_that_there_are_not_are_refused():
+    prior = GaussianMixture(2, 3)
+    for component in (1.5, True, "1"):
+        with pytest.raises(UserError, match=f"component {component!r} does not exist"):
+            prior.sample(4, component=component)
+    for number in (-2, 2.5):
+        with pytest.raises(UserError, match=f"num_samples is {number}"):
+            prior.sample(number)
+    assert len(prior.sample(0, component=torch.tensor(1))) == 0
+
+
 def test_draws_of_a_component_that_cannot_be_known_are_refused():
     prior = OpaqueStudentMixture()
     assert prior.sample(3).shape == (3, DIM)
