@@ -71,6 +71,6 @@ def test_the_command_says_so_and_reports_what_there_is(tmp_path: Path, capsys: p
     assert main(command) == 0
     captured = capsys.readouterr()
     assert captured.err.count("54 components are used.") == 1
-    assert "of 54 components" in captured.out
+    assert "in use of 54; results" in captured.out
     assert main(["report", output]) == 0
     assert "of 54 components" in (tmp_path / "fit" / "report.html").read_text()

@@ -246,7 +246,7 @@ def test_what_anndata_does_not_write_is_left_out_with_a_warning(
 def test_an_ordinary_file_loses_nothing(inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     adata = anndata.read_h5ad(inputs / "cells.h5ad")
     adata.obs["text"] = pd.array(["a", None] * (adata.n_obs // 2), dtype="string")
-    adata.obs["cell/type"] = pd.Categorical(["a", "b"] * (adata.n_obs // 2))
+    adata.obs["cell type"] = pd.Categorical(["a", "b"] * (adata.n_obs // 2))
     adata.obs["count"] = pd.array([1, None] * (adata.n_obs // 2), dtype="Int64")
     adata.uns["nested"] = {"array": np.arange(3), "none": None, "text": ["a", "b"]}
     adata.raw = adata

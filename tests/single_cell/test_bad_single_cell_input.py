@@ -276,7 +276,7 @@ def test_a_checkpoint_of_another_model_or_of_other_data(cells: anndata.AnnData, 
     going_on = {"max_epochs": 3, "resume": tmp_path}
     assert fit(cells, train=going_on).history["step"]["step"].iloc[-1] == 15
     for options in ({"n_latent": 2}, {"num_components": 5}, {"prior": "standard-normal"}, {"gene_likelihood": "nb"}):
-        with pytest.raises(UserError, match=r"made with another model: .* Resume with the same options"):
+        with pytest.raises(UserError, match=r"training was begun with .*: resume with the same options"):
             fit(cells, train=going_on, **options)
     others = cells.copy()
     others.X.data += 1

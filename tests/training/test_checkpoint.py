@@ -246,3 +246,12 @@ def test_a_checkpoint_without_a_checksum_of_its_facts_is_read(folder: Path) -> N
     del header["facts_sha256"]
     (folder / "state-0000000020.json").write_text(json.dumps(header))
     assert read_checkpoint(folder)[1]["steps_taken"] == 20
+
+
+def test_a_state_of_another_model_is_refused(build_svi: Any, make_data: Any) -> None:
+    """Where nobody says what a training was begun with, the shapes of its parameters do."""
+    begun = Trainer(build_svi("gaussian-mixture"), make_data(40), max_epochs=1, batch_size=20)
+    begun.run()
+    other = Trainer(build_svi("standard-normal"), make_data(40), max_epochs=2, batch_size=20)
+    with pytest.raises(UserError, match=r"made with another model: model\.prior\..* Resume with the same options"):
+        other.load_state_dict(*begun.state_dict())
