@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pyro_vmm import UserError
 from pyro_vmm.atomic_writing import write_atomically
-from pyro_vmm.training import read_checkpoint, write_checkpoint
+from pyro_vmm.training import Trainer, read_checkpoint, write_checkpoint
 
 FACTS = {"history": [{"elbo": -0.1, "validation_elbo": float("nan")}], "best": -float("inf"), "seed": 3}
 
