@@ -310,9 +310,20 @@ class EmpiricalBayesSVI:
         return functools.partial(self.model.fitted, assignments="sampled") if enumerates else self.model.fitted
 
     def sample_latents(self, x: Tensor, **covariates: Tensor) -> Tensor:
-        """``z_n ~ q(z | x_n)`` from the encoder in evaluation mode, ``[B, D]``, without gradients."""
+        """``z_n ~ q(z | x_n)`` from the encoder in evaluation mode, ``[B, D]``, without gradients.
+
+        Raises
+        ------
+        NonFiniteError
+            If the encoder gives scales that are not numbers.
+        """
         with torch.no_grad(), evaluation_mode(self.guide):
-            return self.guide.posterior(x, **covariates).sample()
+            try:
+                return self.guide.posterior(x, **covariates).sample()
+            except RuntimeError as error:
+                if "std >= 0" not in str(error):  # torch.normal's word on a scale that is NaN
+                    raise
+                raise self._non_finite(NonFiniteError, "scale of q(z | x)", "is not a number") from error
 
     def _set_learning_rates(self) -> None:
         factor = self.learning_rate_schedule(self.steps_taken)
