@@ -128,7 +128,7 @@ def _why_not(scratch: "h5py.File", key: Any, value: Any) -> str | None:
     if not isinstance(key, str):
         return f"its name is no text but of type {type(key).__name__}"
     if {"", "."} & set(key.split("/")):
-        return "its name cannot be told from a path in the file"
+        return "its name is also a path in the file"
     try:
         anndata.io.write_elem(scratch, "trial", {key: value})
     except Exception as error:  # a dozen kinds of errors

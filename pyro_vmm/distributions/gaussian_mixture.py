@@ -30,7 +30,7 @@ class GaussianMixture(TorchDistribution):
     scale_tril
         ``[..., K, D, D]`` lower factors of the covariances, or
     precision_cholesky
-        ``[..., K, D, D]`` lower factors of the precisions, exactly one of the two; or, beside ``precision_cholesky``,
+        ``[..., K, D, D]`` lower factors of the precisions, exactly one of the two; or, with ``precision_cholesky``,
     extra_scale
         ``[..., K, D, D]`` factors ``S_k`` of a second covariance ``S_k S_k^T`` that is added to the inverse precision, as when
         centres are integrated out.
