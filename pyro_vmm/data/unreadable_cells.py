@@ -144,7 +144,7 @@ def _of_another_version(path: Path, reason: str, key: str | None) -> str | None:
 def _of_compression(path: Path, reason: str, key: str | None) -> str | None:
     """Filters and codecs that are not installed."""
     if path.is_dir():
-        codec = re.search(r"(?:Unknown codec|codec not available)[:\s'\"]*([\w.]+)", reason)
+        codec = re.search(r"(?:Unknown codec|codec not available|implementation for codec)[:\s'\"]*([\w.]+)", reason)
         if codec is None:
             return None
         return (

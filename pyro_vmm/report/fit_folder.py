@@ -98,18 +98,11 @@ def _history_so_far(directory: Path) -> pd.DataFrame:
 
 def _read_table(path: Path, columns: tuple[str, ...], text: tuple[str, ...] = ()) -> pd.DataFrame:
     numbers = [column for column in columns if column not in text]
-    empty = ["", "nan"]
     try:
         # Only numbers may be missing: an observation may well be called NA.
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(text, str),
-            keep_default_na=False,
-            float_precision="round_trip",
-            na_values=dict.fromkeys(numbers, empty) if text else empty,
-        )
-        for column in numbers:
-            table[column] = pd.to_numeric(table[column])
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for column in [*numbers, *(name for name in table if name not in columns)]:
+            table[column] = _numbers(table[column])
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {WRITTEN_AGAIN}.") from None
     except (OSError, ValueError, KeyError):
@@ -117,6 +110,14 @@ def _read_table(path: Path, columns: tuple[str, ...], text: tuple[str, ...] = ()
     if "cluster" in columns and not (np.isfinite(table["probability"]).all() and (table["cluster"] >= 0).all()):
         raise UserError(f"{path} is damaged: {WRITTEN_AGAIN}.")
     return table
+
+
+def _numbers(texts: pd.Series) -> pd.Series:
+    """Numbers as Python reads them, to the last digit; empty ones are NaN."""
+    try:
+        return texts.map(int).astype(np.int64)
+    except ValueError:
+        return texts.map(lambda text: float(text or "nan")).astype(np.float64)
 
 
 def _read_latent(path: Path) -> NDArray[np.float32]:
