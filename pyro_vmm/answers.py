@@ -14,9 +14,8 @@ from torch import Tensor
 from pyro_vmm.clustering import Criterion, FoundClusters, MergeTree, Merging, merge_tree, weight_of_evidence
 from pyro_vmm.data import validate_array
 from pyro_vmm.errors import UserError
-from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
+from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.guides import AmortizedNormal
-from pyro_vmm.infer import EmpiricalBayesSVI
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.option_checks import check_boolean, check_whole_number
@@ -40,9 +39,6 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
     def _observations(self, X: Any) -> Tensor:
         """Observations ``[N, F]`` as the model takes them; raises for what cannot be read."""
-        raise NotImplementedError
-
-    def _svi(self) -> EmpiricalBayesSVI:
         raise NotImplementedError
 
     @undisturbed()
@@ -197,10 +193,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean ELBO per observation, in nats (a one-sample estimate each)."""
         x = self._observations(X)
-        evaluation, svi = self._evaluation, self._svi()
-        with evaluation.own_noise():
-            losses = [svi.evaluate_loss(block.to(evaluation.device)) * len(block) for block in x.split(ROWS_AT_ONCE)]
-        return -sum(losses) / len(x)
+        return self._evaluation.elbo(x).elbo
 
     @undisturbed()
     def score_samples(self, X: ArrayLike, num_samples: int = 100) -> NDArray[np.float64]:

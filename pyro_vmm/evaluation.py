@@ -1,6 +1,6 @@
 """What a fitted model says of observations, a block of rows at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,12 +9,13 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_vmm.guides import AmortizedNormal
+from pyro_vmm.infer.elbo import EstimatedElbo, estimated_elbo
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.observations import Observations, Rows, as_observations, in_order
 from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers, RandomNumbers
-from pyro_vmm.training.sparse_rows import Covariate, Rows, dense_rows
 
 ROWS_AT_ONCE = 1024
 
@@ -56,46 +57,55 @@ class Evaluation:
     def by_rows(
         self,
         function: Callable[..., Tensor],
-        x: Rows,
-        covariates: Mapping[str, Covariate] | None = None,
+        observations: Observations | Rows,
         rows_at_once: int = ROWS_AT_ONCE,
         own_noise: bool = True,
     ) -> NDArray[np.float64]:
-        """Apply ``function`` to blocks of ``x [N, F]`` and of the covariates, and put the results one below the other.
+        """Apply ``function`` to blocks of observations ``[N, F]`` and of their covariates, and put the results below each other.
 
         ``own_noise=False`` is for draws that are themselves the answer: they come from the caller's stream.
         """
-        given = covariates or {}
         blocks = []
         noise = self.own_noise() if own_noise else RandomNumbers(self.device)
         with noise, usual_settings(), torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model):
-            for rows in torch.arange(len(x)).split(rows_at_once):
-                beside = {name: dense_rows(values, rows, self.device) for name, values in given.items()}
-                blocks.append(function(dense_rows(x, rows, self.device), **beside).double().cpu())
+            for x, covariates in in_order(as_observations(observations), rows_at_once, self.device):
+                blocks.append(function(x, **covariates).double().cpu())
         return torch.cat(blocks).numpy()
 
-    def posterior_mean(self, x: Rows, covariates: Mapping[str, Covariate] | None = None) -> NDArray[np.float32]:
-        """Posterior means of the latents of ``x [N, F]``, as ``[N, D]``."""
+    def posterior_mean(self, observations: Observations | Rows) -> NDArray[np.float32]:
+        """Posterior means of the latents of N observations, as ``[N, D]``."""
 
-        def of_block(block: Tensor, **beside: Tensor) -> Tensor:
-            return self.guide.posterior(block, **beside).mean
+        def of_block(x: Tensor, **covariates: Tensor) -> Tensor:
+            return self.guide.posterior(x, **covariates).mean
 
-        return self.by_rows(of_block, x, covariates).astype(np.float32)
+        return self.by_rows(of_block, observations).astype(np.float32)
 
-    def responsibilities(
-        self, x: Rows, num_samples: int = 0, covariates: Mapping[str, Covariate] | None = None
-    ) -> NDArray[np.float64]:
+    def responsibilities_at(self, latents: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Responsibilities ``[N, K]`` at latents ``[N, D]``; no network is asked."""
+
+        def of_block(z: Tensor) -> Tensor:
+            return self.model.prior.responsibilities(z)
+
+        return self.by_rows(of_block, torch.from_numpy(latents).to(self.dtype))
+
+    def responsibilities(self, observations: Observations | Rows, num_samples: int = 0) -> NDArray[np.float64]:
         """Responsibilities ``[N, K]`` at the posterior mean, or averaged over ``num_samples`` posterior samples."""
         prior = self.model.prior
 
-        def of_block(block: Tensor, **beside: Tensor) -> Tensor:
-            posterior = self.guide.posterior(block, **beside)
+        def of_block(x: Tensor, **covariates: Tensor) -> Tensor:
+            posterior = self.guide.posterior(x, **covariates)
             if not num_samples:
                 return prior.responsibilities(posterior.mean)
             drawn = (prior.responsibilities(posterior.sample()).double() for _ in range(num_samples))
             return torch.stack(list(drawn)).mean(0)
 
-        return self.by_rows(of_block, x, covariates)
+        return self.by_rows(of_block, observations)
+
+    def elbo(self, observations: Observations | Rows) -> EstimatedElbo:
+        """The ELBO of training's own objective, in nats an observation, by one draw from each posterior."""
+        minibatches = in_order(as_observations(observations), ROWS_AT_ONCE, self.device)
+        with self.own_noise(), usual_settings():
+            return estimated_elbo(self.model, self.guide, minibatches)
 
     def log_evidence(self, x: Tensor, num_samples: int) -> NDArray[np.float64]:
         """Importance-weighted ``log p(x)``, ``[N]`` nats, with the guide's posterior as proposal.
@@ -117,7 +127,7 @@ class Evaluation:
         return self.by_rows(of_block, x, rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
 
     def log_ratios(
-        self, x: Rows, covariates: Mapping[str, Covariate] | None = None, num_samples: int = 1
+        self, observations: Observations | Rows, num_samples: int = 1
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """``log p(x, latents) - log q(latents | x)`` and ``log p(x | latents)`` at draws from the guide, ``[N, S]`` each.
 
@@ -125,12 +135,12 @@ class Evaluation:
         log-mean-exp the importance-weighted ``log p(x)``.
         """
 
-        def of_block(block: Tensor, **beside: Tensor) -> Tensor:
+        def of_block(x: Tensor, **covariates: Tensor) -> Tensor:
             draws = []
             for _ in range(num_samples):
-                guide_trace = poutine.trace(self.guide.forward).get_trace(block, **beside)
+                guide_trace = poutine.trace(self.guide.forward).get_trace(x, **covariates)
                 story = poutine.replay(self.model.fitted, trace=guide_trace)
-                model_trace = poutine.trace(story).get_trace(block, **beside)
+                model_trace = poutine.trace(story).get_trace(x, **covariates)
                 guide_trace.compute_log_prob()
                 model_trace.compute_log_prob()
                 likelihood = model_trace.nodes["x"]["log_prob"]
@@ -141,5 +151,5 @@ class Evaluation:
                 draws.append(torch.stack((ratio.double(), likelihood.double()), -1))
             return torch.stack(draws, 1)
 
-        both = self.by_rows(of_block, x, covariates)
+        both = self.by_rows(of_block, observations)
         return both[..., 0], both[..., 1]

@@ -39,6 +39,7 @@ from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.low_precision import lower_precision, warn_where_it_is_slow
+from pyro_vmm.observations import InMemory
 from pyro_vmm.option_checks import (
     as_folder,
     check_boolean,
@@ -67,7 +68,7 @@ from pyro_vmm.training import (
 from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
 from pyro_vmm.training.standard_normal_start import make_ready_for_standard_normal
-from pyro_vmm.training.trainer import checked_watchers
+from pyro_vmm.training.watchers import checked_watchers
 
 SEQUENCES = ("hidden", "image_shape", "pseudo_input_domain")
 """Options that are tuples; lists are taken, too."""
@@ -379,8 +380,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
             warnings.warn(too_short, stacklevel=3)
         trainer = Trainer(
             svi,
-            resident(x[training], device),
-            resident(x[validation], device) if len(validation) else None,
+            InMemory(resident(x[training], device)),
+            InMemory(resident(x[validation], device)) if len(validation) else None,
             batch_size=int(self.batch_size),
             max_epochs=self._max_epochs(len(training)),
             early_stopping=EarlyStopping(self.patience),
@@ -473,10 +474,11 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     def _number_components(self, x: Tensor) -> None:
         """Number components by how many observations they own, so that clusters are 0, 1, ... without gaps."""
-        responsibilities = self._evaluation.responsibilities(x)
+        latents = self._evaluation.posterior_mean(x)
+        responsibilities = self._evaluation.responsibilities_at(latents)
         self.clusters_ = Clusters.of(
             responsibilities,
-            self._evaluation.posterior_mean(x),
+            latents,
             self._prior_weights,
             self.merging,
             self.evidence_weight,

@@ -40,7 +40,7 @@ class StopOnValidationNMI:
         self.since_best += 1
         if nmi > self.best_nmi:
             self.best_nmi, self.best_epoch, self.since_best = nmi, len(trainer.history), 0
-            self.best_state = {name: tensor.detach().clone() for name, tensor in trainer._tensors().items()}
+            self.best_state = {name: tensor.detach().clone() for name, tensor in trainer.tensors().items()}
         trainer.stop_requested = self.since_best >= self.patience
 
 

@@ -14,6 +14,7 @@ from pyro_vmm.diagnosis.questions import of_clusters, of_observations, of_traini
 from pyro_vmm.diagnosis.sampled_rows import sampled_rows
 from pyro_vmm.diagnosis.unstable import unstable
 from pyro_vmm.errors import UserError
+from pyro_vmm.observations import InMemory
 
 if TYPE_CHECKING:
     from pyro_vmm.vmm import VMM
@@ -45,7 +46,7 @@ def _findings(model: VMM, X: Any) -> Iterator[Finding]:
     x = model._observations(X)
     if len(x) < FEWEST_ROWS:
         raise UserError(f"X has {len(x)} observations: give at least {FEWEST_ROWS} to diagnose a fit by.")
-    looked_at, evaluation = x[sampled_rows(len(x), MOST_ROWS)], model._evaluation
+    looked_at, evaluation = InMemory(x).subset(sampled_rows(len(x), MOST_ROWS)), model._evaluation
     if model.model_.prior.num_components > 1:
         yield shared_observations(model.clusters_.arrange(evaluation.responsibilities(looked_at)))
-    yield from of_observations(evaluation, looked_at, {}, Posteriors.of(evaluation, looked_at), sizes, len(x))
+    yield from of_observations(evaluation, looked_at, Posteriors.of(evaluation, looked_at), sizes, len(x))

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pyro_vmm.data.cell_covariates import read_categories
 from pyro_vmm.diagnosis.batch_effect import batch_effect
@@ -21,7 +19,6 @@ from pyro_vmm.diagnosis.sampled_rows import sampled_rows
 from pyro_vmm.diagnosis.unstable import unstable
 from pyro_vmm.errors import UserError
 from pyro_vmm.history_frames import as_elbos
-from pyro_vmm.training.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,15 +48,9 @@ def _findings(
     if number < FEWEST_CELLS:
         raise UserError(f"There are {number} cells: give at least {FEWEST_CELLS} to diagnose a fit by.")
     rows = sampled_rows(number, MOST_CELLS)
-    x, evaluation = SparseRows(cells.counts).subset(torch.from_numpy(rows)), model._evaluation
-    covariates = {name: values[rows] for name, values in model.encoding.tensors(cells).items()}
-    posteriors = Posteriors.of(evaluation, x, covariates)
-
-    def of_block(loc: Tensor) -> Tensor:
-        return model.module.prior.responsibilities(loc)
-
-    responsibilities = evaluation.by_rows(of_block, torch.from_numpy(posteriors.loc).float())
-    responsibilities = model.clusters_.arrange(responsibilities)
+    observations, evaluation = model.encoding.observations(cells).subset(rows), model._evaluation
+    posteriors = Posteriors.of(evaluation, observations)
+    responsibilities = model.clusters_.arrange(evaluation.responsibilities_at(posteriors.loc.astype(np.float32)))
     clusters = responsibilities.argmax(1)
     sizes = np.bincount(clusters)
     yield from of_clusters(sizes, model.merge_tree_, model.module.prior.num_components)
@@ -70,7 +61,7 @@ def _findings(
         yield unstable(model.stability_)
     near = slice(MOST_ROWS)
     few = Posteriors(posteriors.loc[near], posteriors.scale_tril[near])
-    yield from of_observations(evaluation, x, covariates, few, sizes, number)
+    yield from of_observations(evaluation, observations, few, sizes, number)
     codes, names = cells.batch, tuple(cells.batch_categories)
     if batch_key is not None and adata is not None:
         codes, names = read_categories(adata.obs, batch_key, role="batch_key")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from pyro_vmm.diagnosis.finding import Finding
 from pyro_vmm.diagnosis.posteriors import Posteriors
 from pyro_vmm.diagnosis.sampled_rows import told
 from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.training.sparse_rows import Covariate, Rows
+from pyro_vmm.observations import Observations, Rows
 
 INFORMATION, RECONSTRUCTION = "information in the embedding", "reconstruction"
 TWO_HALVES = math.log(2)
@@ -57,19 +56,19 @@ def information_in_embedding(posteriors: Posteriors, sizes: ArrayLike, num_obser
     return Finding(INFORMATION, "fine", sentence, value=nats)
 
 
-def reconstruction_gain(evaluation: Evaluation, x: Rows, covariates: Mapping[str, Covariate] | None = None) -> float:
-    """``log p(x | own latent) - log p(x | another observation's latent)`` in nats, the mean over ``x [M, F]`` in random order.
+def reconstruction_gain(evaluation: Evaluation, observations: Observations | Rows) -> float:
+    """``log p(x | own latent) - log p(x | another observation's latent)`` in nats, the mean over M of them in random order.
 
     Only ``z`` is exchanged: covariates and library size stay the observation's own. About zero for a model that ignores
     ``z``.
     """
 
-    def of_block(block: Tensor, **beside: Tensor) -> Tensor:
-        guide_trace = poutine.trace(evaluation.guide.forward).get_trace(block, **beside)
+    def of_block(x: Tensor, **covariates: Tensor) -> Tensor:
+        guide_trace = poutine.trace(evaluation.guide.forward).get_trace(x, **covariates)
 
         def log_likelihood() -> Tensor:
             story = poutine.replay(evaluation.model.fitted, trace=guide_trace)
-            trace = poutine.trace(story).get_trace(block, **beside)
+            trace = poutine.trace(story).get_trace(x, **covariates)
             trace.compute_log_prob()
             value: Tensor = trace.nodes["x"]["log_prob"]
             return value
@@ -78,7 +77,7 @@ def reconstruction_gain(evaluation: Evaluation, x: Rows, covariates: Mapping[str
         guide_trace.nodes["z"]["value"] = guide_trace.nodes["z"]["value"].roll(1, 0)
         return torch.stack((own, log_likelihood()), -1)
 
-    both = evaluation.by_rows(of_block, x, covariates)
+    both = evaluation.by_rows(of_block, observations)
     return float(np.mean(both[:, 0] - both[:, 1]))
 
 

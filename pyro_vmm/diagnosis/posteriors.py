@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.training.sparse_rows import Covariate, Rows
+from pyro_vmm.observations import Observations, Rows
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -35,14 +34,14 @@ class Posteriors:
     scale_tril: NDArray[np.float64]
 
     @classmethod
-    def of(cls, evaluation: Evaluation, x: Rows, covariates: Mapping[str, Covariate] | None = None) -> Posteriors:
-        """Encode ``x [M, F]``."""
+    def of(cls, evaluation: Evaluation, observations: Observations | Rows) -> Posteriors:
+        """Encode M observations."""
 
-        def of_block(block: Tensor, **beside: Tensor) -> Tensor:
-            loc, scale_tril = evaluation.guide.location_and_scale_tril(block, **beside)
+        def of_block(x: Tensor, **covariates: Tensor) -> Tensor:
+            loc, scale_tril = evaluation.guide.location_and_scale_tril(x, **covariates)
             return torch.cat((loc.unsqueeze(-1), scale_tril), -1)
 
-        both = evaluation.by_rows(of_block, x, covariates)
+        both = evaluation.by_rows(of_block, observations)
         return cls(both[..., 0], both[..., 1:])
 
     def __len__(self) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from pyro_vmm.clustering import MergeTree
 from pyro_vmm.diagnosis.convergence import convergence, falling_clusters
@@ -24,8 +22,8 @@ from pyro_vmm.diagnosis.posteriors import Posteriors
 from pyro_vmm.diagnosis.small_clusters import small_clusters
 from pyro_vmm.diagnosis.truncation import truncation
 from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.observations import Observations
 from pyro_vmm.priors import StandardNormal
-from pyro_vmm.training.sparse_rows import Covariate, Rows
 
 ROWS_FOR_RECONSTRUCTION = 1000
 
@@ -59,8 +57,7 @@ def of_clusters(sizes: ArrayLike, tree: MergeTree, num_components: int) -> Itera
 
 def of_observations(
     evaluation: Evaluation,
-    x: Rows,
-    covariates: Mapping[str, Covariate],
+    observations: Observations,
     posteriors: Posteriors,
     sizes: ArrayLike,
     num_observations: int,
@@ -71,8 +68,8 @@ def of_observations(
     ----------
     evaluation
         Model and guide.
-    x, covariates
-        Observations ``[M, F]`` in random order.
+    observations
+        M of them in random order.
     posteriors
         Of the same observations.
     sizes
@@ -83,14 +80,11 @@ def of_observations(
     standard = isinstance(evaluation.model.prior, StandardNormal)
     yield posterior_collapse(posteriors, num_observations, standard_normal=standard)
     yield information_in_embedding(posteriors, sizes, num_observations)
-    few, beside = first_rows(x, covariates, ROWS_FOR_RECONSTRUCTION)
-    yield reconstruction(reconstruction_gain(evaluation, few, beside), len(few), num_observations)
-    few, beside = first_rows(x, covariates, ROWS_FOR_RATIOS)
-    yield guide_quality(evaluation.log_ratios(few, beside, num_samples=DRAWS)[0], num_observations)
+    few = _first_rows(observations, ROWS_FOR_RECONSTRUCTION)
+    yield reconstruction(reconstruction_gain(evaluation, few), len(few), num_observations)
+    few = _first_rows(observations, ROWS_FOR_RATIOS)
+    yield guide_quality(evaluation.log_ratios(few, num_samples=DRAWS)[0], num_observations)
 
 
-def first_rows(x: Rows, covariates: Mapping[str, Covariate], number: int) -> tuple[Rows, dict[str, Covariate]]:
-    """The first ``number`` observations with their covariates."""
-    rows = torch.arange(min(number, len(x)))
-    few = x[rows] if isinstance(x, Tensor) else x.subset(rows)
-    return few, {name: values[: len(rows)] for name, values in covariates.items()}
+def _first_rows(observations: Observations, number: int) -> Observations:
+    return observations.subset(np.arange(min(number, len(observations))))

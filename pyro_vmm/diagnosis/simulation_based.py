@@ -13,11 +13,11 @@ from torch import Tensor
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.observations.sparse_rows import Covariate
 from pyro_vmm.option_checks import check_seed, check_whole_number
 from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.random_numbers import CPU, OwnRandomNumbers
-from pyro_vmm.training.sparse_rows import Covariate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,11 +18,12 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE, Evaluation
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
+from pyro_vmm.observations import Covariate, InMemory, Rows, SparseRows
+from pyro_vmm.observations.sparse_rows import dense_rows
 from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.single_cell import SingleCellVMM
-from pyro_vmm.training.sparse_rows import Covariate, Rows, SparseRows, dense_rows
 from pyro_vmm.vmm import VMM
 
 Source: TypeAlias = Literal["posterior", "prior"]
@@ -151,7 +152,7 @@ class ObservedFit:
 
         def clusters() -> NDArray[np.int64]:
             _check_guide(guide, "by='cluster'")
-            return Evaluation(model, guide).responsibilities(x, covariates=covariates).argmax(1)
+            return Evaluation(model, guide).responsibilities(InMemory(x, covariates)).argmax(1)
 
         return cls(
             model,

@@ -18,13 +18,12 @@ from pyro_vmm.data.arrays import listed
 from pyro_vmm.data.cell_covariates import category_text
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.observations import InMemory, OneHotRows
 from pyro_vmm.option_checks import check_boolean, check_whole_number, is_number
 from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import undisturbed, usual_settings
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
-from pyro_vmm.training import OneHotRows, SparseRows
-from pyro_vmm.training.sparse_rows import Covariate
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -65,14 +64,14 @@ class AnswersOfCells(FoundClusters):
             Before :meth:`train`, and for cells that the model cannot read. So everywhere below.
         """
         give_mean = check_boolean(give_mean, "give_mean")
-        x, covariates = self._cells(adata, indices)
+        cells = self._cells(adata, indices)
         if give_mean:
-            return self._evaluation.posterior_mean(x, covariates)
+            return self._evaluation.posterior_mean(cells)
 
         def draw(block: Tensor, **given: Tensor) -> Tensor:
             return self.guide.posterior(block, **given).sample()
 
-        return self._evaluation.by_rows(draw, x, covariates, own_noise=False).astype(np.float32)
+        return self._evaluation.by_rows(draw, cells, own_noise=False).astype(np.float32)
 
     @undisturbed()
     def predict_proba(
@@ -104,15 +103,15 @@ class AnswersOfCells(FoundClusters):
         """
         num_samples = check_whole_number(num_samples, "num_samples", least=0)
         batch_free = check_boolean(batch_free, "batch_free")
-        x, covariates = self._cells(adata, indices, batch_free=batch_free)
+        cells = self._cells(adata, indices, batch_free=batch_free)
         evaluation = self._evaluation
-        if batch_free and "batch" in covariates:
-            responsibilities = np.zeros((len(x), self.module.prior.num_components))
+        if batch_free and "batch" in cells.covariates:
+            responsibilities = np.zeros((len(cells), self.module.prior.num_components))
             for batch, share in enumerate(self.batch_shares_):
-                as_of = OneHotRows(torch.full((len(x),), batch), len(self.batch_categories))
-                responsibilities += share * evaluation.responsibilities(x, num_samples, covariates | {"batch": as_of})
+                as_of = OneHotRows(torch.full((len(cells),), batch), len(self.batch_categories))
+                responsibilities += share * evaluation.responsibilities(cells.with_covariates(batch=as_of), num_samples)
         else:
-            responsibilities = evaluation.responsibilities(x, num_samples, covariates)
+            responsibilities = evaluation.responsibilities(cells, num_samples)
         return self.clusters_.arrange(responsibilities, num_clusters)
 
     def predict(
@@ -166,8 +165,7 @@ class AnswersOfCells(FoundClusters):
         genes = self._genes(gene_list)
         values = normalized_expression(
             self._evaluation,
-            SparseRows(cells.counts),
-            self.encoding.tensors(cells),
+            self.encoding.observations(cells),
             genes=genes,
             batches=self._batches(transform_batch),
             library_size=library_size,
@@ -188,25 +186,25 @@ class AnswersOfCells(FoundClusters):
         Other ones at every call; ``torch.manual_seed`` fixes them.
         """
         n_samples = check_whole_number(n_samples, "n_samples")
-        x, covariates = self._cells(adata, indices)
-        counts = replicate(self._evaluation, x, covariates, genes=self._genes(gene_list), num_samples=n_samples)
+        cells = self._cells(adata, indices)
+        counts = replicate(self._evaluation, cells, genes=self._genes(gene_list), num_samples=n_samples)
         return (counts[..., 0] if n_samples == 1 else counts).astype(np.float32)
 
     @undisturbed()
     def get_elbo(self, adata: AnnData | None = None, indices: Any = None) -> float:
         """Mean ELBO in nats a cell (higher is better), from one posterior sample each."""
-        return float(self._evaluation.log_ratios(*self._some_cells(adata, indices))[0].mean())
+        return self._evaluation.elbo(self._some_cells(adata, indices)).elbo
 
     @undisturbed()
     def get_reconstruction_error(self, adata: AnnData | None = None, indices: Any = None) -> float:
         """Mean of ``-E_q[log p(x | z)]`` in nats a cell, from one posterior sample each."""
-        return -float(self._evaluation.log_ratios(*self._some_cells(adata, indices))[1].mean())
+        return -self._evaluation.elbo(self._some_cells(adata, indices)).reconstruction
 
     @undisturbed()
     def get_marginal_ll(self, adata: AnnData | None = None, indices: Any = None, n_mc_samples: int = 100) -> float:
         """Mean importance-weighted ``log p(x)`` in nats a cell, from ``n_mc_samples`` posterior samples each."""
         n_mc_samples = check_whole_number(n_mc_samples, "n_mc_samples")
-        ratios = self._evaluation.log_ratios(*self._some_cells(adata, indices), num_samples=n_mc_samples)[0]
+        ratios = self._evaluation.log_ratios(self._some_cells(adata, indices), num_samples=n_mc_samples)[0]
         return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())
 
     @property
@@ -249,17 +247,14 @@ class AnswersOfCells(FoundClusters):
         return cells if indices is None else cells.subset(indices)
 
     @usual_settings()
-    def _cells(
-        self, adata: AnnData | None, indices: Any, *, batch_free: bool = False
-    ) -> tuple[SparseRows, dict[str, Covariate]]:
-        cells = self._read(adata, indices, batch_free=batch_free)
-        return SparseRows(cells.counts), self.encoding.tensors(cells)
+    def _cells(self, adata: AnnData | None, indices: Any, *, batch_free: bool = False) -> InMemory:
+        return self.encoding.observations(self._read(adata, indices, batch_free=batch_free))
 
-    def _some_cells(self, adata: AnnData | None, indices: Any) -> tuple[SparseRows, dict[str, Covariate]]:
-        x, covariates = self._cells(adata, indices)
-        if not len(x):
+    def _some_cells(self, adata: AnnData | None, indices: Any) -> InMemory:
+        cells = self._cells(adata, indices)
+        if not len(cells):
             raise UserError("indices choose no cell, and a mean needs one: give at least one row, or None for all.")
-        return x, covariates
+        return cells
 
     def _genes(self, gene_list: Sequence[str] | None) -> NDArray[np.int64]:
         gene_list = plain(gene_list)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from pyro_vmm.data import CellCounts
 from pyro_vmm.data.cell_covariates import mean_and_scale, standardize
-from pyro_vmm.training import OneHotRows
-from pyro_vmm.training.sparse_rows import Covariate
+from pyro_vmm.observations import Covariate, Groups, InMemory, OneHotRows, SparseRows
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,14 @@ class CovariateEncoding:
         if self.size_factor_unit is None or cells.size_factor is None:
             return torch.from_numpy(cells.library_size)
         return torch.from_numpy(cells.size_factor) * self.size_factor_unit
+
+    def observations(self, cells: CellCounts) -> InMemory:
+        """Counts with their covariates; batches and other categories are groups, too, by tensor name."""
+        groups = {} if cells.setup.batch_key is None else {"batch": Groups(cells.batch, cells.batch_categories)}
+        for place, key in enumerate(cells.setup.categorical_keys):
+            codes = cells.categorical_covariates[key]
+            groups[f"categorical_{place}"] = Groups(codes, cells.covariate_categories[key])
+        return InMemory(SparseRows(cells.counts), self.tensors(cells), groups)
 
     def tensors(self, cells: CellCounts) -> dict[str, Covariate]:
         """Covariates by tensor name, float32, ``[N, width]`` each; and ``"library_size"``, ``[N]``, where observed.

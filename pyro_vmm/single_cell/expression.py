@@ -10,16 +10,14 @@ from torch import Tensor
 
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.models import LatentMixtureModel
-from pyro_vmm.training import SparseRows
-from pyro_vmm.training.sparse_rows import Covariate
+from pyro_vmm.observations import Observations
 
 LibrarySize = float | Literal["latent"]
 
 
 def normalized_expression(
     evaluation: Evaluation,
-    x: SparseRows,
-    covariates: Mapping[str, Covariate],
+    observations: Observations,
     *,
     genes: NDArray[np.int64],
     batches: Sequence[int | None] = (None,),
@@ -32,7 +30,7 @@ def normalized_expression(
     ----------
     evaluation
         The fitted model and guide.
-    x, covariates
+    observations
         Cells and their covariates by tensor name.
     genes
         Columns to return.
@@ -61,7 +59,7 @@ def normalized_expression(
         mean = total / (len(z) * len(batches))
         return mean * (own.unsqueeze(-1) if own is not None else float(library_size))
 
-    return evaluation.by_rows(of_block, x, covariates)
+    return evaluation.by_rows(of_block, observations)
 
 
 def shares(model: LatentMixtureModel, z: Tensor, covariates: Mapping[str, Tensor]) -> Tensor:
@@ -81,8 +79,7 @@ def cell_library(evaluation: Evaluation, x: Tensor, covariates: Mapping[str, Ten
 
 def replicate(
     evaluation: Evaluation,
-    x: SparseRows,
-    covariates: Mapping[str, Covariate],
+    observations: Observations,
     *,
     genes: NDArray[np.int64],
     num_samples: int,
@@ -103,4 +100,4 @@ def replicate(
             draws.append(evaluation.model.observation(z, **decoded).sample()[:, columns])
         return torch.stack(draws, -1)
 
-    return evaluation.by_rows(of_block, x, covariates, own_noise=False)
+    return evaluation.by_rows(of_block, observations, own_noise=False)

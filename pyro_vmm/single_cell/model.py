@@ -59,7 +59,6 @@ from pyro_vmm.training import (
     EarlyStopping,
     InterruptedWarning,
     ProgressBar,
-    SparseRows,
     Trainer,
     Watcher,
     num_minibatches,
@@ -69,7 +68,7 @@ from pyro_vmm.training import (
 from pyro_vmm.training.history import COLUMNS
 from pyro_vmm.training.length import default_epochs
 from pyro_vmm.training.standard_normal_start import make_ready_for_standard_normal
-from pyro_vmm.training.trainer import checked_watchers
+from pyro_vmm.training.watchers import checked_watchers
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -465,14 +464,12 @@ class SingleCellVMM(AnswersOfCells):
                 standard_normal_steps=standard_normal_steps or 0,
                 prior_rest_steps=prior_rest_steps,
             )
-            x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
+            cells = self.encoding.observations(self.cells)
             bars = [ProgressBar()] if enable_progress_bar else []
             trainer = Trainer(
                 svi,
-                x.subset(torch.from_numpy(training)),
-                x.subset(torch.from_numpy(held_out)) if len(held_out) else None,
-                covariates={name: values[training] for name, values in covariates.items()},
-                validation_covariates={name: values[held_out] for name, values in covariates.items()},
+                cells.subset(training),
+                cells.subset(held_out) if len(held_out) else None,
                 batch_size=batch_size,
                 max_epochs=max_epochs,
                 early_stopping=EarlyStopping(patience if early_stopping else None),
@@ -553,10 +550,9 @@ class SingleCellVMM(AnswersOfCells):
         return Clusters.of(responsibilities, latents, weights, merging, evidence_weight).number
 
     def _clusters_of(self, evaluation: Evaluation, options: Mapping[str, Any]) -> Clusters:
-        x, covariates = SparseRows(self.cells.counts), self.encoding.tensors(self.cells)
-        responsibilities = evaluation.responsibilities(x, covariates=covariates)
+        latents = evaluation.posterior_mean(self.encoding.observations(self.cells))
+        responsibilities = evaluation.responsibilities_at(latents)
         weights = evaluation.model.prior.weights.detach().double().cpu().numpy()
-        latents = evaluation.posterior_mean(x, covariates)
         return Clusters.of(responsibilities, latents, weights, options["merging"], options["evidence_weight"])
 
     @undisturbed()

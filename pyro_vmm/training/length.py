@@ -1,6 +1,6 @@
 """How long to train where nobody says."""
 
-from pyro_vmm.training.minibatches import num_minibatches
+from pyro_vmm.observations.orders import num_minibatches
 
 ENOUGH_STEPS = 5_000
 ENOUGH_OBSERVATIONS = 8_000_000

@@ -85,7 +85,7 @@ def test_a_facade_calls_rows_what_the_user_calls_them(monkeypatch: pytest.Monkey
         return loss(self, x, **covariates) * torch.where((x == 0.123).all(1).any(), math.nan, 1.0)
 
     monkeypatch.setattr(EmpiricalBayesSVI, "elbo_loss", spoilt)
-    monkeypatch.setattr(Trainer, "_finite_alone", lambda self, row: not bool((self.x[row] == 0.123).all()))
+    monkeypatch.setattr(Trainer, "_finite_alone", lambda self, row: not bool((self.x.x[row] == 0.123).all()))
     vmm = VMM(latent_dim=2, num_components=4, hidden=(8,), batch_size=8, max_epochs=2, device="cpu", random_state=0)
     with pytest.raises(NonFiniteLossError) as raised:
         vmm.fit(x)

@@ -11,12 +11,12 @@ from torch.nn.functional import one_hot
 
 from pyro_vmm import SingleCellVMM
 from pyro_vmm.evaluation import ROWS_AT_ONCE as ROWS_AT_ONCE_IN_EVALUATION
+from pyro_vmm.observations.fingerprint import ROWS_AT_ONCE, fingerprint
+from pyro_vmm.observations.sparse_rows import dense_rows
 from pyro_vmm.ppc import check
 from pyro_vmm.single_cell import simulate_cells
 from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.training import OneHotRows, SparseRows
-from pyro_vmm.training.fingerprint import ROWS_AT_ONCE, fingerprint
-from pyro_vmm.training.sparse_rows import dense_rows
 
 CPU = torch.device("cpu")
 CODES = torch.tensor([2, 0, 1, 2, 2])
@@ -81,8 +81,8 @@ def _fitted(expanded: bool) -> SingleCellVMM:
 
 def test_codes_and_one_hot_rows_give_the_same_fit_and_answers() -> None:
     codes, rows = _fitted(False), _fitted(True)
-    assert isinstance(codes._cells(None, None)[1]["batch"], OneHotRows)
-    assert isinstance(rows._cells(None, None)[1]["batch"], torch.Tensor)
+    assert isinstance(codes._cells(None, None).covariates["batch"], OneHotRows)
+    assert isinstance(rows._cells(None, None).covariates["batch"], torch.Tensor)
     for mine, theirs in zip(codes.module.state_dict().values(), rows.module.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
     for answer in (
@@ -99,7 +99,8 @@ def test_codes_and_one_hot_rows_give_the_same_fit_and_answers() -> None:
 
 def test_guide_and_model_take_the_covariates_as_they_are() -> None:
     model = _fitted(False)
-    x, covariates = model._cells(None, None)
+    cells = model._cells(None, None)
+    x, covariates = cells.x, cells.covariates
     model.guide.eval()
     with torch.no_grad():
         mean = model.guide.posterior(dense_rows(x, torch.arange(len(x)), CPU), **covariates).mean
@@ -115,7 +116,7 @@ def test_the_rows_of_all_cells_are_never_made_at_once(monkeypatch: pytest.Monkey
         return to(self, *args, **kwargs)
 
     monkeypatch.setattr(OneHotRows, "to", watched)
-    monkeypatch.setattr("pyro_vmm.training.fingerprint.ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr("pyro_vmm.observations.fingerprint.ROWS_AT_ONCE", 1000)
     number = 1300
     adata = simulate_cells(number, 5, num_groups=2, num_batches=3, seed=1)
     SingleCellVMM.setup_anndata(adata, batch_key="batch")
@@ -124,7 +125,7 @@ def test_the_rows_of_all_cells_are_never_made_at_once(monkeypatch: pytest.Monkey
     model.predict(adata, batch_free=True)
     model.get_normalized_expression(transform_batch="batch 1")
     model.get_elbo()
-    x, covariates = model._cells(adata, None)
-    fingerprint(x, covariates)
+    cells = model._cells(adata, None)
+    cells.fingerprint()
     assert max(made) <= ROWS_AT_ONCE_IN_EVALUATION < number
-    assert covariates["batch"].codes.untyped_storage().nbytes() == 8 * number
+    assert cells.covariates["batch"].codes.untyped_storage().nbytes() == 8 * number

@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
+from pyro_vmm.observations.sparse_rows import dense_rows
 from pyro_vmm.training import SparseRows
-from pyro_vmm.training.sparse_rows import dense_rows
 
 DENSE = np.random.default_rng(0).poisson(0.3, size=(20, 7)).astype(np.float32)
 

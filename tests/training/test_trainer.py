@@ -16,6 +16,8 @@ from torch import Tensor
 
 from pyro_vmm import UserError
 from pyro_vmm.infer import CosineDecay, LinearWarmup
+from pyro_vmm.infer.elbo import EstimatedElbo
+from pyro_vmm.observations import InMemory
 from pyro_vmm.training import (
     CheckpointWriter,
     EarlyStopping,
@@ -186,7 +188,7 @@ def test_the_best_state_survives_a_stop(make_trainer: Any, tmp_path: Path) -> No
 
     def trainer(**options: Any) -> Trainer:
         made = make_trainer(network=NETWORKS["noisy"], **options)
-        made.validation_elbo = lambda: script[len(made.history)]
+        made.validation = lambda: EstimatedElbo(script[len(made.history)], 0.0)
         return made
 
     stopped = trainer(watchers=[StopAt((12,)), diary])
@@ -224,7 +226,9 @@ class Keeper:
         pass
 
 
-@pytest.mark.parametrize(("option", "value"), [("seed", 1), ("batch_size", 17), ("x", torch.zeros(71, 5))])
+@pytest.mark.parametrize(
+    ("option", "value"), [("seed", 1), ("batch_size", 17), ("observations", InMemory(torch.zeros(71, 5)))]
+)
 def test_a_state_of_another_training_is_refused(option: str, value: Any, make_trainer: Any) -> None:
     state = make_trainer().state_dict()
     other = make_trainer()
@@ -286,15 +290,19 @@ def test_validation_leaves_training_as_it_is(mixture_kind: str, make_trainer: An
 
 
 def test_validation_is_repeatable_and_uses_every_row_once(make_trainer: Any) -> None:
-    trainer = make_trainer(network=NETWORKS["noisy"], batch_size=2)
+    trainer = make_trainer(network=NETWORKS["noisy"], batch_size=7)
     before, stream = parameters(trainer), torch.get_rng_state()
     value = trainer.validation_elbo()
     assert trainer.validation_elbo() == value
     assert torch.equal(torch.get_rng_state(), stream)
     assert same(before, parameters(trainer))
-    # A data set of equal rows, in batches of unequal size, has the mean of its rows.
-    trainer.svi.evaluate_loss = lambda x: -float(x[:, 0].mean())
-    assert trainer.validation_elbo() == pytest.approx(float(trainer.validation_x[:, 0].mean()), rel=1e-5)
+    # The mean over rows, in minibatches of unequal size.
+    seen = []
+    fitted = trainer.svi.model.fitted
+    trainer.svi.model.fitted = lambda x, **options: (seen.append(x), fitted(x, **options))[1]
+    trainer.validation_elbo()
+    assert torch.equal(torch.cat(seen), trainer.validation_x)
+    assert len({len(x) for x in seen}) == 2
 
 
 def test_early_stopping_waits_for_the_warm_up_then_restores_the_best(make_trainer: Any) -> None:
@@ -309,7 +317,7 @@ def test_early_stopping_waits_for_the_warm_up_then_restores_the_best(make_traine
     #           warm-up           counted from step 15
     script = [-1.0, -2.0, *(-9.0, -5.0, -6.0, -7.0, -4.0, -4.0, -4.5, -4.0), 100.0]
     remaining = iter(script)
-    trainer.validation_elbo = lambda: next(remaining)
+    trainer.validation = lambda: EstimatedElbo(next(remaining), 0.0)
     trainer.run()
     assert [row["validation_elbo"] for row in trainer.history] == script[:10]
     assert trainer.progress.finished
@@ -442,7 +450,7 @@ def test_both_elbos_are_split_into_reconstruction_and_kl(make_trainer: Any, loss
         with torch.random.fork_rng([]), torch.no_grad():
             torch.manual_seed(trainer.seed)
             likelihoods = [model.log_likelihood(x, guide(x)) for x in trainer.validation_x.split(trainer.batch_size)]
-        assert trainer._validation_reconstruction == pytest.approx(torch.cat(likelihoods).mean().item(), rel=1e-5)
+        assert row["validation_reconstruction"] == pytest.approx(torch.cat(likelihoods).mean().item(), rel=1e-5)
     assert math.isfinite(value)
 
 

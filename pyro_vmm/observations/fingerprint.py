@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pyro_vmm.training.one_hot_rows import OneHotRows
-from pyro_vmm.training.sparse_rows import Covariate, Rows, SparseRows
+from pyro_vmm.observations.one_hot_rows import OneHotRows
+from pyro_vmm.observations.sparse_rows import Covariate, Rows, SparseRows
 
 ROWS_AT_ONCE = 4096
 """Rows that are made one-hot at a time."""

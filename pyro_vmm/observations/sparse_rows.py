@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vmm.training.one_hot_rows import OneHotRows
+from pyro_vmm.observations.one_hot_rows import OneHotRows
 
 
 class SparseRows:

@@ -1,0 +1,23 @@
+"""Where data lie: one protocol, and what implements it."""
+
+from pyro_vmm.observations.base import Groups, Minibatch, Observations, in_order
+from pyro_vmm.observations.in_memory import InMemory, as_observations
+from pyro_vmm.observations.one_hot_rows import OneHotRows
+from pyro_vmm.observations.orders import minibatches, num_minibatches, split_rows
+from pyro_vmm.observations.sparse_rows import Covariate, Rows, SparseRows
+
+__all__ = [
+    "Covariate",
+    "Groups",
+    "InMemory",
+    "Minibatch",
+    "Observations",
+    "OneHotRows",
+    "Rows",
+    "SparseRows",
+    "as_observations",
+    "in_order",
+    "minibatches",
+    "num_minibatches",
+    "split_rows",
+]
