@@ -406,7 +406,7 @@ CLUSTERING = [
     ),
     Fault("clustering/valleys.py", "counted / number", "1.0", "clustering/test_valleys.py"),
     Fault(
-        "clustering/merge_tree.py",
+        "clustering/criteria/valleys.py",
         "> 0.0:\n                self",
         "> 9e9:\n                self",
         "clustering/test_valleys.py",
@@ -418,7 +418,7 @@ CLUSTERING = [
         "clustering/test_evidence.py",
     ),
     Fault(
-        "clustering/merge_tree.py",
+        "clustering/criteria/misclassification.py",
         "generated = self._confusion.sum(axis=1, keepdims=True)",
         "generated = self._confusion.sum(axis=0, keepdims=True)",
         "clustering/test_merge_tree.py",
@@ -430,7 +430,7 @@ CLUSTERING = [
         "clustering/test_merge_tree.py",
     ),
     Fault(
-        "clustering/merge_tree.py",
+        "clustering/criteria/pair_matrix.py",
         "    matrix[:, kept] += matrix[:, absorbed]\n",
         "",
         "clustering/test_merge_tree.py",
@@ -463,27 +463,27 @@ SINGLE_CELL = [
         "single_cell/test_single_cell_vmm.py",
     ),
     Fault(
-        "clustering/clusters.py",
-        "_join(representatives, tree, 0.0)",
+        "clustering/merging.py",
+        "_join(representatives, tree, rule.joined_below)",
         "_join(representatives, tree, np.inf)",
         "clustering/test_clusters.py",
     ),
     Fault(
-        "clustering/clusters.py",
+        "clustering/merging.py",
         "(total[clusters != name] < most[clusters != name]).all()",
         "(total[clusters != name] < np.inf).all()",
         "clustering/test_clusters.py",
     ),
     Fault(
-        "clustering/clusters.py",
+        "clustering/merging.py",
         "_TAKEN_FOR_ANOTHER = 0.05",
         "_TAKEN_FOR_ANOTHER = 0.95",
         "clustering/test_clusters.py",
     ),
     Fault(
-        "clustering/clusters.py",
-        "return np.inf if merging",
-        "return 100.0 if merging",
+        "clustering/merging.py",
+        "evidence_weight=np.inf)",
+        "evidence_weight=100.0)",
         "clustering/test_clusters.py",
     ),
     Fault(

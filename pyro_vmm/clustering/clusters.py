@@ -4,76 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.clustering.merge_tree import Criterion, MergeTree, merge_tree
+from pyro_vmm.clustering.merge_tree import MergeTree
+from pyro_vmm.clustering.merging import Merging, join_components
 from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.errors import UserError
-from pyro_vmm.option_checks import check_positive
 from pyro_vmm.plain_values import plain
-
-Merging = Literal["misclassification", "valleys", "evidence", "none"]
-
-_TAKEN_FOR_ANOTHER = 0.05
-"""Share of a cluster's members that the mixture takes for another's from which ``"misclassification"`` joins the two."""
-
-
-def check_merging(merging: object, evidence_weight: float | None) -> None:
-    """Refuse options of :meth:`Clusters.of` that cannot be, before a fit rather than after it.
-
-    Raises
-    ------
-    UserError
-        For an unknown rule or a weight that is not positive.
-    """
-    if not isinstance(merging, str) or merging not in get_args(Merging):
-        raise UserError(f"is {merging!r}: choose one of {', '.join(map(repr, get_args(Merging)))}.", option="merging")
-    if evidence_weight is not None:
-        check_positive(evidence_weight, "evidence_weight", "number of observations, or None", finite=False)
-
-
-def weight_of_evidence(merging: Merging, evidence_weight: float | None) -> float | None:
-    """``evidence_weight`` where it is given; or else without end after misclassification, and what the tree's own rule says.
-
-    Few observations are made of many so that no class needs to be a Gaussian. Where the pieces of a class have been joined
-    already, that is not needed, and would cost small clusters.
-    """
-    return np.inf if merging == "misclassification" and evidence_weight is None else evidence_weight
-
-
-def _join(representatives: NDArray[np.int64], tree: MergeTree, cost: float) -> NDArray[np.int64]:
-    """Join what costs less; components that are nobody's likeliest stay as they are.
-
-    Added to a neighbour, the mass of one could make that everybody's.
-    """
-    names = np.arange(len(representatives))
-    used = list(tree.utilised)
-    names[used] = tree.joined_below(cost)[used]
-    return names[representatives]
-
-
-def _join_unused(representatives: NDArray[np.int64], responsibilities: NDArray[np.float64], tree: MergeTree) -> None:
-    """Let components that are nobody's likeliest stand for the cluster they are most like, where no observation changes its own.
-
-    A duplicate of another component takes half of its responsibilities and may own no observation; the cluster's certainty is
-    that of both. Where the sum would make the cluster that of others' observations, the component goes on standing alone, and so
-    does one that explains less than an observation: it lies where the data are not.
-    """
-    sums = joined(responsibilities, representatives)
-    clusters, most = sums.argmax(1), sums.max(1)
-    names, masses = tree.joined_below(0.0), np.asarray(tree.masses)
-    unused = np.setdiff1d(np.flatnonzero(masses >= 1.0), tree.utilised)
-    for component in unused[np.argsort(-masses[unused], kind="stable")]:
-        name = names[component]
-        total = sums[:, name] + responsibilities[:, component]
-        if (total[clusters != name] < most[clusters != name]).all():
-            representatives[component] = name
-            sums[:, name], sums[:, component] = total, 0.0
-            most = sums.max(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,18 +66,8 @@ class Clusters:
         merging, evidence_weight
             See :class:`pyro_vmm.VMM`.
         """
-        representatives = np.arange(len(weights))
-        first = None
-        if merging == "misclassification":
-            first = merge_tree(responsibilities, criterion="misclassification")
-            representatives = _join(representatives, first, 1.0 - _TAKEN_FOR_ANOTHER)
-        sums = joined(responsibilities, representatives)
-        criterion: Criterion = "evidence" if merging == "evidence" else "valleys"
-        counted = weight_of_evidence(merging, evidence_weight)
-        tree = merge_tree(sums, criterion=criterion, latents=latents, evidence_weight=counted)
-        if merging != "none":
-            representatives = _join(representatives, tree, 0.0)
-            _join_unused(representatives, responsibilities, tree)
+        joining = join_components(responsibilities, latents, merging, evidence_weight)
+        representatives = joining.representatives
         sums = joined(responsibilities, representatives)
         masses = np.bincount(representatives, weights, minlength=len(weights))
         order = component_order(sums, masses)
@@ -145,8 +76,8 @@ class Clusters:
             order=order,
             weights=masses[order].astype(np.float64),
             number=int(sums[:, order].argmax(1).max()) + 1,
-            merge_tree=tree.above(-np.inf if merging == "none" else 0.0, order),
-            component_tree=tree if first is None else first.followed_by(tree, 1.0 - _TAKEN_FOR_ANOTHER),
+            merge_tree=joining.tree.above(joining.joined_below, order),
+            component_tree=joining.component_tree,
         )
 
     def arrange(self, responsibilities: NDArray[np.float64], num_clusters: int | None = None) -> NDArray[np.float64]:

@@ -8,27 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, Protocol, cast, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyro_vmm.clustering.evidence import NormalWishart
+from pyro_vmm.clustering.agglomeration import agglomerate
+from pyro_vmm.clustering.criteria import CRITERIA, Criterion, check_criterion
 from pyro_vmm.clustering.probabilities import as_probabilities
-from pyro_vmm.clustering.valleys import valley
+from pyro_vmm.clustering.utilised_components import UtilisedComponents
 from pyro_vmm.errors import UserError
-from pyro_vmm.option_checks import check_positive
 from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import usual_settings
-
-Criterion = Literal["overlap", "misclassification", "evidence", "valleys"]
-
-# By agreement between fits with different learning rates and by simulated truth: benchmarks/README.md, "Joining components".
-EVIDENCE_WEIGHT: Final = 2000.0
-EVIDENCE_WEIGHT_PER_DIMENSION: Final = 200.0
-
-# Rows read at a time where float32 responsibilities are widened to float64: bounds the extra memory at K = 100 to 6 MB.
-_ROWS_AT_A_TIME = 8192
 
 
 @dataclass(frozen=True)
@@ -267,7 +258,7 @@ class MergeTree:
         """
         try:
             tree = cls(
-                criterion=_known_criterion(values["criterion"]),
+                criterion=check_criterion(values["criterion"]),
                 representatives=tuple(int(component) for component in values["representatives"]),
                 masses=tuple(float(mass) for mass in values["masses"]),
                 merges=tuple(
@@ -351,252 +342,19 @@ def merge_tree(
     ----------
     C. Hennig (2010), "Methods for merging Gaussian mixture components", Advances in Data Analysis and Classification 4.
     """
-    criterion = _known_criterion(criterion)
-    array = _checked_responsibilities(responsibilities)
-    masses = array.sum(axis=0, dtype=np.float64)
-    assigned = array.argmax(axis=1)
-    utilised = np.unique(assigned)
-    gram = _gram_matrix(array)
-    representatives = _attach_unused(gram, masses, utilised)
-    # membership[k, u] = 1 where component k's mass belongs to the u-th utilised component.
-    membership = (representatives[:, None] == utilised).astype(np.float64)
-    pairs: _Pairs
-    if criterion == "overlap":
-        pairs = _Overlap(membership.T @ gram @ membership)
-    elif criterion == "misclassification":
-        pairs = _Misclassification(np.ascontiguousarray((array @ membership.astype(array.dtype)).T))
-    else:
-        z = _checked_latents(latents, len(array))
-        if evidence_weight is None:
-            evidence_weight = max(EVIDENCE_WEIGHT, EVIDENCE_WEIGHT_PER_DIMENSION * z.shape[1])
-        evidence_weight = check_positive(
-            evidence_weight, "evidence_weight", "number of observations, or None", finite=False
-        )
-        positions = np.searchsorted(utilised, assigned)
-        prior = NormalWishart(z, positions, len(utilised), evidence_weight)
-        pairs = _Evidence(prior) if criterion == "evidence" else _Valleys(prior, positions, evidence_weight)
+    criterion = check_criterion(criterion)
+    components = UtilisedComponents.of(responsibilities, latents, evidence_weight)
+    if CRITERIA[criterion].reads_latents and latents is None:
+        readers = " and ".join(f"criterion={name!r}" for name, kind in CRITERIA.items() if kind.reads_latents)
+        raise UserError(f"{readers} compare clusters of the latents: give latents=, their posterior means.")
+    names = components.utilised.tolist()
+    joinings = agglomerate(CRITERIA[criterion](components), len(names))
     return MergeTree(
         criterion=criterion,
-        representatives=tuple(representatives.tolist()),
-        masses=tuple(masses.tolist()),
-        merges=_merge_all(pairs, utilised),
+        representatives=tuple(components.representatives.tolist()),
+        masses=tuple(components.masses.tolist()),
+        merges=tuple(
+            MergeStep(names[kept], names[absorbed], cost, num_clusters=len(names) - joined)
+            for joined, (kept, absorbed, cost) in enumerate(joinings, start=1)
+        ),
     )
-
-
-class _Pairs(Protocol):
-    """What it costs to join two of the clusters of the moment, updated as they merge."""
-
-    def costs(self) -> NDArray[np.float64]:
-        """``[U, U]``, symmetric; rows and columns of absorbed clusters hold anything finite."""
-        ...
-
-    def merge(self, kept: int, absorbed: int) -> None:
-        """Add cluster ``absorbed`` to cluster ``kept`` (positions among the U utilised components)."""
-        ...
-
-
-class _Overlap:
-    """Cosine of responsibilities, from their Gram matrix ``[U, U]`` alone."""
-
-    def __init__(self, gram: NDArray[np.float64]) -> None:
-        self._gram = gram
-
-    def costs(self) -> NDArray[np.float64]:
-        norms = np.sqrt(np.diagonal(self._gram))
-        products = np.outer(norms, norms)
-        cosine = np.divide(self._gram, products, out=np.zeros_like(products), where=products > 0.0)
-        return np.clip(1.0 - cosine, 0.0, 1.0)
-
-    def merge(self, kept: int, absorbed: int) -> None:
-        _add_row_and_column(self._gram, kept, absorbed)
-
-
-class _Misclassification:
-    """Hennig's directly estimated misclassification probability.
-
-    ``confusion[i, j]`` sums ``r_ni`` over the observations assigned to j. A merge changes the arg-max only of
-    observations that the union wins, so only their columns are read again.
-
-    Parameters
-    ----------
-    responsibilities : numpy.ndarray, ``[U, N]``
-        One row for each cluster, so that a cluster's values lie together; overwritten.
-    """
-
-    def __init__(self, responsibilities: NDArray[np.floating[Any]]) -> None:
-        self._responsibilities = responsibilities
-        self._assigned = responsibilities.argmax(axis=0)
-        self._largest = responsibilities.max(axis=0)
-        self._confusion = np.zeros((len(responsibilities), len(responsibilities)))
-        for cluster in np.unique(self._assigned):
-            self._confusion[:, cluster] = self._total(self._assigned == cluster)
-
-    def _total(self, observations: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return self._responsibilities[:, observations].sum(axis=1, dtype=np.float64)
-
-    def costs(self) -> NDArray[np.float64]:
-        generated = self._confusion.sum(axis=1, keepdims=True)
-        probability = np.divide(self._confusion, generated, out=np.zeros_like(self._confusion), where=generated > 0.0)
-        return np.clip(1.0 - np.maximum(probability, probability.T), 0.0, 1.0)
-
-    def merge(self, kept: int, absorbed: int) -> None:
-        self._responsibilities[kept] += self._responsibilities[absorbed]
-        self._responsibilities[absorbed] = 0.0
-        _add_row_and_column(self._confusion, kept, absorbed)
-        self._assigned[self._assigned == absorbed] = kept
-        union = self._responsibilities[kept]
-        won = (self._assigned != kept) & (union > self._largest)
-        for loser in np.unique(self._assigned[won]):
-            moved = self._total(won & (self._assigned == loser))
-            # Taking sums away again leaves rounding error of either sign where nothing should be left.
-            self._confusion[:, loser] = np.maximum(self._confusion[:, loser] - moved, 0.0)
-            self._confusion[:, kept] += moved
-        self._assigned[won] = kept
-        np.copyto(self._largest, union, where=self._assigned == kept)
-
-
-class _Evidence:
-    """Log Bayes factors for two clusters against one."""
-
-    def __init__(self, prior: NormalWishart) -> None:
-        self._prior, self._clusters = prior, prior.moments
-        self._log_evidence = prior.log_evidence(self._clusters)
-        number = len(self._log_evidence)
-        self._alive = np.ones(number, dtype=bool)
-        self._costs = np.zeros((number, number))
-        for cluster in range(number):
-            self._compare(cluster, np.arange(cluster, number))
-
-    def _compare(self, cluster: int, others: NDArray[np.int64]) -> None:
-        unions = self._prior.log_evidence(self._clusters[others] + self._clusters[[cluster]])
-        costs = self._log_evidence[others] + self._log_evidence[cluster] - unions
-        self._costs[cluster, others] = self._costs[others, cluster] = costs
-
-    def costs(self) -> NDArray[np.float64]:
-        return self._costs
-
-    def merge(self, kept: int, absorbed: int) -> None:
-        # The absorbed one keeps its moments: it is never asked for again.
-        for mine, theirs in (
-            (self._clusters.count, self._clusters.count[absorbed]),
-            (self._clusters.total, self._clusters.total[absorbed]),
-            (self._clusters.products, self._clusters.products[absorbed]),
-        ):
-            mine[kept] += theirs
-        self._log_evidence[kept] = self._prior.log_evidence(self._clusters[[kept]])[0]
-        self._alive[absorbed] = False
-        self._compare(kept, np.flatnonzero(self._alive))
-
-
-class _Valleys(_Evidence):
-    """The same, but nats for two modes where a valley is found and these are more.
-
-    A valley is looked for only between two clusters that would be joined next.
-    """
-
-    def __init__(self, prior: NormalWishart, assigned: NDArray[np.int64], evidence_weight: float) -> None:
-        super().__init__(prior)
-        number = len(self._costs)
-        self._members = [np.flatnonzero(assigned == cluster) for cluster in range(number)]
-        self._evidence_weight = evidence_weight
-        self._impossible = np.tril(np.ones((number, number), dtype=bool))
-        self._looked_at = np.zeros((number, number), dtype=bool)
-
-    def costs(self) -> NDArray[np.float64]:
-        self._costs[self._impossible] = np.inf
-        while True:
-            first, second = np.unravel_index(self._costs.argmin(), self._costs.shape)
-            if self._looked_at[first, second]:
-                return self._costs
-            mine, theirs = (self._prior.whitened[self._members[cluster]] for cluster in (first, second))
-            if (nats := valley(mine, theirs, self._evidence_weight)) > 0.0:
-                self._costs[first, second] = max(self._costs[first, second], nats)
-            self._looked_at[first, second] = True
-
-    def merge(self, kept: int, absorbed: int) -> None:
-        super().merge(kept, absorbed)
-        self._members[kept] = np.union1d(self._members[kept], self._members[absorbed])
-        self._looked_at[kept] = self._looked_at[:, kept] = False
-        self._impossible[absorbed] = self._impossible[:, absorbed] = True
-
-
-def _add_row_and_column(matrix: NDArray[np.float64], kept: int, absorbed: int) -> None:
-    matrix[kept] += matrix[absorbed]
-    matrix[:, kept] += matrix[:, absorbed]
-    matrix[absorbed] = 0.0
-    matrix[:, absorbed] = 0.0
-
-
-def _merge_all(pairs: _Pairs, utilised: NDArray[np.int64]) -> tuple[MergeStep, ...]:
-    alive = np.ones(len(utilised), dtype=bool)
-    upper = np.triu(np.ones((len(utilised), len(utilised)), dtype=bool), k=1)
-    steps = []
-    for num_clusters in range(len(utilised) - 1, 0, -1):
-        candidates = np.where(upper & alive[:, None] & alive, pairs.costs(), np.inf)
-        kept, absorbed = (int(position) for position in np.unravel_index(candidates.argmin(), candidates.shape))
-        cost = float(candidates[kept, absorbed])
-        steps.append(MergeStep(int(utilised[kept]), int(utilised[absorbed]), cost, num_clusters))
-        pairs.merge(kept, absorbed)
-        alive[absorbed] = False
-    return tuple(steps)
-
-
-def _gram_matrix(responsibilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    gram = np.zeros((responsibilities.shape[1],) * 2)
-    for start in range(0, len(responsibilities), _ROWS_AT_A_TIME):
-        rows = responsibilities[start : start + _ROWS_AT_A_TIME].astype(np.float64)
-        gram += rows.T @ rows
-    return gram
-
-
-def _attach_unused(
-    gram: NDArray[np.float64], masses: NDArray[np.float64], utilised: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    representatives = np.arange(len(masses))
-    heaviest = utilised[masses[utilised].argmax()]
-    # The unused component's own norm scales its whole row alike, so it is left out: no division by zero.
-    similarity = gram[:, utilised] / np.sqrt(np.diagonal(gram)[utilised])
-    for component in np.setdiff1d(representatives, utilised):
-        row = similarity[component]
-        representatives[component] = utilised[row.argmax()] if row.any() else heaviest
-    return representatives
-
-
-def _known_criterion(criterion: object) -> Criterion:
-    if not isinstance(criterion, str) or criterion not in get_args(Criterion):
-        raise UserError(f"criterion is {criterion!r}: give one of {', '.join(get_args(Criterion))}.")
-    return cast(Criterion, criterion)
-
-
-def _checked_latents(latents: ArrayLike | None, number: int) -> NDArray[np.float64]:
-    if latents is None:
-        raise UserError(
-            "criterion='evidence' and criterion='valleys' compare clusters of the latents: give latents=, their posterior means."
-        )
-    try:
-        array = np.asarray(latents, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise UserError("latents are no table of numbers: give [N, D], the posterior means of a fit.") from None
-    if array.ndim != 2 or len(array) != number or not array.shape[1]:
-        raise UserError(
-            f"latents have shape {list(array.shape)}: give [{number}, D], a row for each of responsibilities."
-        )
-    if not np.isfinite(array).all():
-        raise UserError("latents are not finite everywhere: give the posterior means of a sound fit.")
-    return array
-
-
-def _checked_responsibilities(responsibilities: ArrayLike) -> NDArray[np.floating[Any]]:
-    array = np.asarray(responsibilities)
-    if array.ndim != 2 or 0 in array.shape:
-        raise UserError(f"responsibilities have shape {list(array.shape)}: give [N, K], with at least one of each.")
-    if array.dtype not in (np.float32, np.float64):
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise UserError(f"responsibilities have dtype {array.dtype}: give probabilities.") from None
-    sums = array.sum(axis=1, dtype=np.float64)
-    # Half a percent is far above float32 rounding and far below what log-probabilities or counts would show.
-    if not (np.abs(sums - 1.0) < 5e-3).all() or array.min() < 0.0:
-        raise UserError("responsibilities must be finite, non-negative and sum to one in each row: give probabilities.")
-    return array

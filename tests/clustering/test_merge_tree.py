@@ -1,9 +1,13 @@
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from pyro_vmm.clustering import MergeTree, component_order, joined, merge_tree
+from pyro_vmm.clustering import Criterion, MergeTree, Merging, component_order, joined, merge_tree
+from pyro_vmm.clustering import criteria as criteria_of_joining
+from pyro_vmm.clustering.criteria import PairCosts
+from pyro_vmm.clustering.merging import RULES
 from pyro_vmm.errors import UserError
 
 CRITERIA = ["overlap", "misclassification"]
@@ -236,6 +240,41 @@ def test_unknown_criterion_and_wrong_number_of_columns_are_refused():
         merge_tree(responsibilities, criterion="entropy")
     with pytest.raises(UserError, match=r"\[N, 4\]"):
         merge_tree(responsibilities).merge_responsibilities(responsibilities[:, :3], 2)
+
+
+def test_the_names_that_type_checkers_know_are_those_of_the_tables():
+    assert get_args(Criterion) == tuple(criteria_of_joining.CRITERIA)
+    assert get_args(Merging) == tuple(RULES)
+
+
+def test_a_criterion_is_a_class_and_an_entry_in_the_table(monkeypatch):
+    class DistanceOfMeans(PairCosts):
+        """Distance of the means, each weighted by its number of observations."""
+
+        reads_latents = True
+
+        def __init__(self, components):
+            masses = components.summed.sum(0)
+            self.sums, self.masses = components.summed.T @ components.latents, masses
+
+        def costs(self):
+            means = self.sums / self.masses[:, None]
+            return np.linalg.norm(means[:, None] - means, axis=-1)
+
+        def merge(self, kept, absorbed):
+            self.sums[kept] += self.sums[absorbed]
+            self.masses[kept] += self.masses[absorbed]
+
+    monkeypatch.setitem(criteria_of_joining.CRITERIA, "distance", DistanceOfMeans)
+    z = np.array([0.0, 1.0, 5.0, 11.0])[np.arange(40) % 4, None]
+    tree = merge_tree(np.eye(4)[np.arange(40) % 4], criterion="distance", latents=z)
+    assert [(step.kept, step.absorbed) for step in tree.merges] == [(0, 1), (0, 2), (0, 3)]
+    np.testing.assert_allclose(tree.costs, [1.0, 4.5, 9.0])
+    assert MergeTree.from_dict(tree.to_dict()) == tree
+    with pytest.raises(UserError, match=r"criterion='valleys' and criterion='distance' compare .*: give latents="):
+        merge_tree(np.eye(4), criterion="distance")
+    with pytest.raises(UserError, match="evidence, valleys, distance"):
+        merge_tree(np.eye(4), criterion="entropy")
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
