@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.data.counts import DataWarning
+from pyro_vmm.data.data_warning import DataWarning
 from pyro_vmm.data.rounding import NOISE, merged_values
 from pyro_vmm.errors import UserError
 
