@@ -367,7 +367,7 @@ INFERENCE = [
         "infer/test_empirical_bayes_svi.py",
     ),
     Fault(
-        "infer/empirical_bayes_svi.py",
+        "infer/scaled_site.py",
         'msg["scale"] * self.factor',
         'msg["scale"] * self.factor**2',
         "infer/test_empirical_bayes_svi.py",

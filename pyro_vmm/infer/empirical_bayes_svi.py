@@ -2,18 +2,14 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from pyro.infer.elbo import ELBO
-from pyro.optim import PyroOptim
-from pyro.optim.lr_scheduler import PyroLRScheduler
-from pyro.poutine.messenger import Messenger
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.guides import AmortizedNormal
@@ -26,8 +22,10 @@ from pyro_vmm.infer.non_finite import (
     total_norm,
 )
 from pyro_vmm.infer.objectives import check_objective, differentiable_loss, evaluated_loss
+from pyro_vmm.infer.optimizers import OptimizerChoice, make_optimizer, make_prior_optimizer, prior_choice
 from pyro_vmm.infer.partition import ParameterSwitch, Partition, partition_parameters
 from pyro_vmm.infer.recorded_site import RecordedSite
+from pyro_vmm.infer.scaled_site import ScaleSite
 from pyro_vmm.infer.schedules import Constant, Schedule
 from pyro_vmm.interrupts import SecondInterrupt, interrupts_held
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
@@ -39,15 +37,7 @@ from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.process_settings import gradients_on
 
-OptimizerFactory: TypeAlias = Callable[[Iterable[nn.Parameter]], Optimizer]
-OptimizerChoice: TypeAlias = float | OptimizerFactory | PyroOptim
 Latents: TypeAlias = Literal["auto", "reused", "fresh"]
-PRIOR_RATE = 0.3
-"""The prior's learning rate, by default, as a share of the networks'.
-
-A component that dies early takes its observations to a neighbour, right or wrong, and none comes back; what lives too long is
-joined after the fit. Held-out ELBOs are mostly better than at equal rates (benchmarks/README.md, "Rate of the prior").
-"""
 OBJECTIVES = {"elbo": "ELBO", "prior": "empirical-Bayes objective"}
 
 
@@ -58,22 +48,6 @@ class StepLosses(NamedTuple):
     """Negative ELBO of the minibatch, before the update."""
     empirical_bayes: float
     """Empirical-Bayes objective of the minibatch, before its update; NaN where the prior has none."""
-
-
-def _prior_choice(optim: OptimizerChoice) -> OptimizerChoice:
-    return PRIOR_RATE * optim if isinstance(optim, int | float) else optim
-
-
-class ScaleSite(Messenger):
-    """Multiplies the log-density of the sample site ``name`` (in model and guide alike) by ``factor``."""
-
-    def __init__(self, name: str, factor: float) -> None:
-        super().__init__()
-        self.name, self.factor = name, factor
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] == self.name:
-            msg["scale"] = msg["scale"] * self.factor
 
 
 class EmpiricalBayesSVI:
@@ -113,9 +87,9 @@ class EmpiricalBayesSVI:
         What :class:`~pyro_vmm.guides.AmortizedNormal` offers: a call that samples ``z``, and ``posterior``.
     optim, prior_optim
         Each a learning rate for Adam, a function from parameters to a torch optimiser, or a ``pyro.optim`` object.
-        ``prior_optim`` defaults to ``optim``, where that is a learning rate to :data:`PRIOR_RATE` times it. Their learning
-        rates follow ``learning_rate_schedule`` alone: a decay that an optimiser has of its own (``lrd`` of Pyro's
-        ``ClippedAdam``) has no effect.
+        ``prior_optim`` defaults to ``optim``, where that is a learning rate to :data:`~pyro_vmm.infer.PRIOR_RATE` times
+        it. Their learning rates follow ``learning_rate_schedule`` alone: a decay that an optimiser has of its own
+        (``lrd`` of Pyro's ``ClippedAdam``) has no effect.
     weight_rate
         Learning rate of the mixture weights and their concentration, as a multiple of ``prior_optim``'s where that is a
         number: above 1, duplicated components die sooner, while centres and precisions keep the encoder's pace.
@@ -177,10 +151,9 @@ class EmpiricalBayesSVI:
         self.partition = partition_parameters(model, guide)
         self.optimizers = {"elbo": make_optimizer(optim, self.partition.elbo.values())}
         if self.partition.prior:
-            choice = _prior_choice(optim) if prior_optim is None else prior_optim
-            self.optimizers["prior"] = make_optimizer(choice, self.partition.prior.values())
-            if weight_rate != 1.0:
-                self._quicken_weights(choice, weight_rate)
+            choice = prior_choice(optim) if prior_optim is None else prior_optim
+            self.optimizers["prior"], prior = make_prior_optimizer(choice, self.partition.prior, weight_rate)
+            self.partition = Partition(elbo=self.partition.elbo, prior=prior)
         self.base_learning_rates = {
             name: [float(group["lr"]) for group in optimizer.param_groups]
             for name, optimizer in self.optimizers.items()
@@ -201,25 +174,6 @@ class EmpiricalBayesSVI:
     def __repr__(self) -> str:
         """Show the objective and the partition."""
         return f"{type(self).__name__}({type(self.loss).__name__}, {self.steps_taken} steps taken)\n{self.partition}"
-
-    def _quicken_weights(self, choice: OptimizerChoice, rate: float) -> None:
-        """Give the mixture weights a learning rate of their own, ``rate`` times the prior's."""
-        if not isinstance(choice, int | float) or not 0.0 < rate < float("inf"):
-            raise UserError(
-                f"weight_rate={rate!r} needs to be a positive number, and prior_optim a learning rate: set the rates of your "
-                "own optimiser's groups instead."
-            )
-        named = self.partition.prior
-        weights = {name: parameter for name, parameter in named.items() if name.startswith("prior.mixture_weights.")}
-        others = {name: parameter for name, parameter in named.items() if name not in weights}
-        groups: list[dict[str, Any]] = [
-            {"params": list(members.values()), "lr": float(choice) * factor}
-            for members, factor in ((others, 1.0), (weights, rate))
-            if members
-        ]
-        self.optimizers["prior"] = torch.optim.Adam(groups, fused=True)
-        # In the optimiser's order, by which a checkpoint names its state.
-        self.partition = Partition(elbo=self.partition.elbo, prior=others | weights)
 
     def step(self, x: Tensor, **covariates: Tensor) -> StepLosses:
         """One ELBO update and one empirical-Bayes update on a minibatch ``[B, F]``.
@@ -385,31 +339,3 @@ def _check_pair(model: object, guide: object) -> None:
                 f"{name} is a {type(given).__name__}: give the {kind} itself. A function, or one inside a handler such as "
                 "pyro.condition, is trained by pyro.infer.SVI(model.fitted, guide, optim, loss)."
             )
-
-
-def make_optimizer(choice: OptimizerChoice, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Build a torch optimiser from a learning rate (Adam, fused), a factory or a ``pyro.optim`` object.
-
-    Raises
-    ------
-    UserError
-        For a learning rate that is not positive, a ``pyro.optim`` object with per-parameter arguments, gradient clipping
-        or a scheduler (which live in Pyro's own training loop), or something else altogether.
-    """
-    parameters = list(parameters)
-    if isinstance(choice, PyroOptim):
-        if callable(choice.pt_optim_args) or choice.pt_clip_args or isinstance(choice, PyroLRScheduler):
-            raise UserError(
-                "optim: a pyro.optim object can be used with one dictionary of arguments and without clip_args or "
-                "scheduler: give a function from parameters to a torch optimiser, and learning_rate_schedule."
-            )
-        return choice.pt_optim_constructor(parameters, **choice.pt_optim_args)
-    if callable(choice):
-        optimizer = choice(parameters)
-        if isinstance(optimizer, Optimizer):
-            return optimizer
-    if isinstance(choice, int | float) and 0.0 < choice < float("inf"):
-        return torch.optim.Adam(parameters, lr=float(choice), fused=True)
-    raise UserError(
-        f"optim={choice!r}: give a positive learning rate or a function from parameters to a torch optimiser."
-    )
