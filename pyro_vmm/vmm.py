@@ -27,8 +27,9 @@ from pyro_vmm.clustering import (
     check_merging,
 )
 from pyro_vmm.data import check_range, validate_array
-from pyro_vmm.data.arrays import check_is_table, check_whole_numbers, without_values
+from pyro_vmm.data.arrays import check_is_table, without_values
 from pyro_vmm.data.standardization import FAR_OUTLIERS, moments, warn_of_merged_values
+from pyro_vmm.data.supports import check_whole_numbers
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.diagnosis import Diagnosis, Stability
 from pyro_vmm.diagnosis.arrays import diagnose_arrays

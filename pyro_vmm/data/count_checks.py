@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.data.arrays import MAXIMUM_COUNT, listed
+from pyro_vmm.data.arrays import listed
 from pyro_vmm.data.sparse_structure import check_sparse_structure
+from pyro_vmm.data.supports import MAXIMUM_COUNT
 from pyro_vmm.errors import Option, UserError
 
 if TYPE_CHECKING:
