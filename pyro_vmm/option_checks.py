@@ -1,14 +1,15 @@
-"""Whether an option is what it has to be; a message names it. NumPy's and torch's scalars count as Python's."""
+"""Whether an option is what it has to be; a message names it. NumPy's and torch's scalars count as Python's.
+
+The command line reads the table of options and its checks without NumPy and torch, which take a second: they are imported
+when an option is checked.
+"""
 
 import math
 import os
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from torch import Tensor
+from typing import Any, Literal
 
 from pyro_vmm.errors import InPython, UserError
 from pyro_vmm.plain_values import plain
@@ -28,6 +29,9 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     UserError
         For an array of two or more dimensions, which no option takes.
     """
+    import numpy as np
+    from torch import Tensor
+
     own = {name: plain(value) for name, value in options.items()}
     for name, value in own.items():
         if isinstance(value, np.ndarray | Tensor):
@@ -70,8 +74,10 @@ def check_whole_number(value: Any, name: str, *, least: int = 1, most: int = LAR
     return int(value)
 
 
-def check_positive(value: Any, name: str, noun: str = "number", *, finite: bool = True) -> Any:
+def check_positive(value: Any, name: str, noun: str = "number", *, finite: bool = True, or_none: bool = False) -> Any:
     """Return ``value`` as Python's own if it is a positive number, called ``noun``, and finite where ``finite``.
+
+    None is taken, too, where ``or_none``.
 
     Raises
     ------
@@ -79,8 +85,25 @@ def check_positive(value: Any, name: str, noun: str = "number", *, finite: bool 
         If it is anything else.
     """
     value = plain(value)
+    if value is None and or_none:
+        return None
     if not (is_number(value) and value > 0 and (math.isfinite(value) or not finite)):
         raise UserError(f"is {value!r}: it must be a positive {noun}.", option=name)
+    return value
+
+
+def check_share(value: Any, name: str, *, may_be: Literal["none", "all"]) -> Any:
+    """Return ``value`` as Python's own if it is a share: 0 and not 1 where it ``may_be`` none, 1 and not 0 where all.
+
+    Raises
+    ------
+    UserError
+        If it is anything else.
+    """
+    value = plain(value)
+    if not is_number(value) or not (0.0 <= value < 1.0 if may_be == "none" else 0.0 < value <= 1.0):
+        bounds = "at least 0 and below 1" if may_be == "none" else "above 0 and at most 1"
+        raise UserError(f"is {value!r}: it must be {bounds}.", option=name)
     return value
 
 
@@ -101,6 +124,12 @@ def check_boolean(value: Any, name: str) -> bool:
 def is_number(value: Any) -> bool:
     """Whether ``value`` is a real number and not NaN, Python's or NumPy's; Booleans are none."""
     return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def as_tuple(value: Any, name: str) -> Any:
+    """``value`` as Python's own, a tuple where it is a list; what is made of the option checks the rest."""
+    value = plain(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_seed(value: Any, name: str) -> int:

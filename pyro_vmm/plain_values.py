@@ -2,10 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 
 def plain(value: Any) -> Any:
     """``value`` as Python's own, if it is a scalar, a one-dimensional array or a device of NumPy or torch.
@@ -13,6 +9,13 @@ def plain(value: Any) -> Any:
     An array becomes a tuple, and what lists, tuples and dictionaries hold is converted alike. Anything else is returned as
     it is, and so is what is plain already.
     """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    # The command line reads the table of options without NumPy and torch, which take a second.
+    import numpy as np
+    import torch
+    from torch import Tensor
+
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray | Tensor) and value.ndim == 0:

@@ -21,6 +21,7 @@ LAYERS = [
     ["errors", "process_lock", "interrupts", "atomic_writing"],
     ["local_module", "process_settings", "random_numbers"],
     ["option_checks"],
+    ["options"],
     ["networks"],
     ["distributions"],
     ["priors", "likelihoods"],
@@ -81,6 +82,11 @@ def imports_of(path):
 def test_import_is_quick():
     heavy = {"torch", "pyro", "numpy", "scipy", "torchvision"} | FOREIGN
     assert not loaded_by("import pyro_vmm") & heavy
+
+
+def test_the_command_shows_its_help_without_numpy_and_torch():
+    loaded = loaded_by("from pyro_vmm.command_line.main import parser\nparser().format_help()")
+    assert not loaded & ({"torch", "pyro", "numpy", "scipy"} | FOREIGN)
 
 
 def test_the_method_needs_no_tables_files_or_plots():

@@ -14,6 +14,7 @@ import torch
 
 from pyro_vmm.command_line.determinism import determinism
 from pyro_vmm.command_line.fit_cells import FOR_CELLS, check_same_data, fit_cells, refuse
+from pyro_vmm.command_line.flags import given
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder, in_words
 from pyro_vmm.command_line.printing import say
@@ -23,6 +24,7 @@ from pyro_vmm.data import Dataset, load_input
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.data.other_formats import check_format
 from pyro_vmm.errors import UserError
+from pyro_vmm.options import COMMON, OF_ARRAYS
 from pyro_vmm.persistence import storable_options
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.training import CheckpointWriter, InterruptedWarning
@@ -40,29 +42,8 @@ MNIST = {"kl_warmup_steps": 5_000, "prior_rest_steps": 5_000, "max_epochs": 60}
 DEFAULTS: dict[str, dict[str, Any]] = {"digits": DIGITS, "mnist": MNIST, "fashion-mnist": MNIST | {"latent_dim": 30}}
 MOST_THREADS = max(256, os.cpu_count() or 1)
 """More than a process may start crash it."""
-OPTIONS = (
-    "prior",
-    "prior_inference",
-    "weights",
-    "responsibility_gradient",
-    "centre_uncertainty",
-    "likelihood",
-    "num_components",
-    "latent_dim",
-    "prior_weight",
-    "merging",
-    "evidence_weight",
-    "learning_rate",
-    "prior_learning_rate",
-    "learning_rate_schedule",
-    "kl_warmup_steps",
-    "prior_rest_steps",
-    "standard_normal_steps",
-    "weight_rate",
-    "batch_size",
-    "max_epochs",
-    "patience",
-)
+OPTIONS = tuple(entry for entry in (*COMMON, *OF_ARRAYS) if entry.part != "process")
+"""Those that are left to the estimator where they are not given."""
 
 
 def demo(options: argparse.Namespace) -> bool:
@@ -141,16 +122,14 @@ def _fit_arrays(arguments: argparse.Namespace) -> bool:
 def _options(arguments: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     options: dict[str, Any] = {"likelihood": dataset.likelihood, "device": arguments.device}
     options |= DEFAULTS.get(str(arguments.input), {})
-    given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
-    if "likelihood" in given:
+    told = given(arguments, OPTIONS)
+    if "likelihood" in told:
         options.pop("likelihood_options", None)
-        if given["likelihood"] == "bernoulli" and str(arguments.input) == "digits":
+        if told["likelihood"] == "bernoulli" and str(arguments.input) == "digits":
             options["likelihood_options"] = DIGITS["likelihood_options"]
-    options |= given
+    options |= told
     if dataset.image_shape is not None:
         options["image_shape"] = dataset.image_shape
     else:
         options["standardize"] = options["likelihood"] in ("normal", "student-t")
-    if arguments.network is not None:
-        options |= {"encoder": arguments.network, "decoder": arguments.network}
-    return options | {"low_precision": arguments.low_precision}
+    return options

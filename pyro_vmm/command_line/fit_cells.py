@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import inspect
 import json
 import os
 import shlex
@@ -17,6 +16,7 @@ import torch
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from pyro_vmm import persistence
+from pyro_vmm.command_line.flags import as_flag, given, names_of_flags
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder, in_words
 from pyro_vmm.command_line.printing import say, warn
@@ -27,6 +27,7 @@ from pyro_vmm.data.cell_files import read_cells, write_cells
 from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
 from pyro_vmm.history_frames import as_elbos
+from pyro_vmm.options import COMMON, OF_ARRAYS, OF_COUNTS, SINGLE_CELL, WHERE_COUNTS_ARE, by_name, defaults
 from pyro_vmm.single_cell import SingleCellVMM, storage
 from pyro_vmm.single_cell.annotation import write_annotation
 from pyro_vmm.training import CheckpointWriter
@@ -34,46 +35,14 @@ from pyro_vmm.training import CheckpointWriter
 if TYPE_CHECKING:
     from anndata import AnnData
 
-OF_MODEL = {
-    "prior": "prior",
-    "prior_inference": "prior_inference",
-    "weights": "weights",
-    "responsibility_gradient": "responsibility_gradient",
-    "centre_uncertainty": "centre_uncertainty",
-    "likelihood": "gene_likelihood",
-    "num_components": "num_components",
-    "latent_dim": "n_latent",
-    "prior_weight": "prior_weight",
-    "dispersion": "dispersion",
-    "merging": "merging",
-    "evidence_weight": "evidence_weight",
-}
-"""Options of the command by their names in :class:`pyro_vmm.SingleCellVMM`; those of ``train`` follow."""
-OF_TRAINING = {
-    "learning_rate": "learning_rate",
-    "prior_learning_rate": "prior_learning_rate",
-    "weight_rate": "weight_rate",
-    "learning_rate_schedule": "learning_rate_schedule",
-    "kl_warmup_steps": "kl_warmup_steps",
-    "standard_normal_steps": "standard_normal_steps",
-    "prior_rest_steps": "prior_rest_steps",
-    "batch_size": "batch_size",
-    "max_epochs": "max_epochs",
-    "patience": "patience",
-    "device": "accelerator",
-}
-FOR_ARRAYS = ("network", "label_column", "data_root")
-"""Options that mean nothing here."""
-FOR_CELLS = (
-    "layer",
-    "batch_key",
-    "covariates",
-    "size_factor_key",
-    "dispersion",
-    "infer_library_size",
-    "allow_non_counts",
-)
-"""Options that mean nothing elsewhere."""
+OF_MODEL = tuple(entry for entry in (*COMMON, *OF_COUNTS) if entry.part in ("model", "clusters"))
+"""Options of :class:`pyro_vmm.SingleCellVMM`."""
+OF_TRAINING = (*(entry for entry in COMMON if entry.part == "training"), by_name("device", COMMON))
+"""Options of its ``train``."""
+FOR_ARRAYS = (*names_of_flags(OF_ARRAYS), "label_column", "data_root")
+"""Arguments that mean nothing here."""
+FOR_CELLS = names_of_flags((*WHERE_COUNTS_ARE, *OF_COUNTS))
+"""Arguments that mean nothing elsewhere."""
 
 
 def fit_cells(arguments: argparse.Namespace) -> bool:
@@ -86,7 +55,7 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
         raise UserError(f"--output {arguments.output} would write over the input {path}: give another folder.")
     adata = read_cells(path)
     model = _model_of(adata, path, arguments)
-    training = _given(arguments, OF_TRAINING)
+    training = given(arguments, OF_TRAINING, SINGLE_CELL)
     facts = {
         "input": str(path),
         "num_observations": len(model.cells.cell_names),
@@ -131,9 +100,9 @@ def fit_cells(arguments: argparse.Namespace) -> bool:
 
 def refuse(arguments: argparse.Namespace, names: Sequence[str], why: str) -> None:
     """Raise :class:`UserError` if any of these options was given."""
-    given = ["--" + name.replace("_", "-") for name in names if getattr(arguments, name) not in (None, False)]
-    if given:
-        raise UserError(f"{' and '.join(given)} {why} ({arguments.input}): leave {'them' if given[1:] else 'it'} out.")
+    names = [as_flag(name) for name in names if getattr(arguments, name) not in (None, False)]
+    if names:
+        raise UserError(f"{' and '.join(names)} {why} ({arguments.input}): leave {'them' if names[1:] else 'it'} out.")
 
 
 def check_same_data(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
@@ -158,9 +127,7 @@ def cells_sha256(cells: CellCounts) -> str:
 
 def _model_of(adata: "AnnData", path: Path, arguments: argparse.Namespace) -> SingleCellVMM:
     categorical, continuous = _covariates_by_kind(adata.obs, arguments.covariates or ())
-    options = _given(arguments, OF_MODEL) | {"random_state": arguments.seed, "low_precision": arguments.low_precision}
-    if arguments.infer_library_size:
-        options["use_observed_lib_size"] = False
+    options = given(arguments, OF_MODEL, SINGLE_CELL) | {"random_state": arguments.seed}
     try:
         SingleCellVMM.setup_anndata(
             adata,
@@ -187,13 +154,8 @@ def _covariates_by_kind(obs: pd.DataFrame, columns: Sequence[str]) -> tuple[list
     return [column for column in columns if column not in continuous], continuous
 
 
-def _given(arguments: argparse.Namespace, names: dict[str, str]) -> dict[str, Any]:
-    return {theirs: getattr(arguments, ours) for ours, theirs in names.items() if getattr(arguments, ours) is not None}
-
-
 def _defaults_of_training() -> dict[str, Any]:
-    parameters = inspect.signature(SingleCellVMM.train).parameters
-    return {name: parameters[name].default for name in OF_TRAINING.values()}
+    return defaults((entry for entry in OF_TRAINING if entry.flag), SINGLE_CELL)
 
 
 def _write_results(

@@ -12,10 +12,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pyro_vmm import __version__
 from pyro_vmm.command_line.failures import failure
+from pyro_vmm.command_line.flags import add_flags, in_the_commands_words
 from pyro_vmm.command_line.printing import printing, tell
 from pyro_vmm.command_line.results import ResultsMissing
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.errors import UserError
+from pyro_vmm.options import COMMON, OF_ARRAYS, OF_COUNTS, WHERE_COUNTS_ARE
 
 FAILED, USER_MISTAKE, INTERRUPTED = 1, 2, 130
 THE_SAME_COMMAND = "the same command with --resume"
@@ -53,80 +55,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--output", type=_folder, required=True, metavar="DIR")
     fit.add_argument("--data-root", type=Path, metavar="DIR", help="where torchvision finds or puts its images")
     fit.add_argument("--label-column", metavar="COLUMN", help="a column of the file that is a label, not a feature")
-    fit.add_argument("--prior", help="vamp-mixture (default), gaussian-mixture, vamp-prior or standard-normal")
-    fit.add_argument("--prior-inference", help="map-dp (default), map or mle")
-    fit.add_argument("--weights", help="stick-breaking (default) or dirichlet")
-    fit.add_argument("--responsibility-gradient", help="stopped (default) or differentiated")
-    fit.add_argument(
-        "--centre-uncertainty",
-        help="how the encoder's uncertainty of the mixture's centres enters: none (default; centres are points), integrated, or "
-        "expected, as published",
-    )
-    fit.add_argument(
-        "--likelihood",
-        help="bernoulli, continuous-bernoulli, normal, student-t or, for raw counts, poisson, nb or zinb; "
-        "the default depends on the input (zinb for single cells)",
-    )
-    fit.add_argument("--network", help="mlp (default) or conv")
-    fit.add_argument("--num-components", type=int, metavar="K")
-    fit.add_argument("--latent-dim", type=int, metavar="D")
-    fit.add_argument("--prior-weight", type=float, metavar="M")
-    fit.add_argument(
-        "--merging",
-        help="which components are joined to clusters: those that one Gaussian describes better and no valley of the density "
-        "separates (valleys, default), the same without looking for valleys (evidence), the same after components that "
-        "share more than one observation in twenty (misclassification), or none (none)",
-    )
-    fit.add_argument(
-        "--evidence-weight",
-        type=float,
-        metavar="N",
-        help="upper limit on the effective sample size in the merge test: larger gives more clusters (default: no limit with "
-        "misclassification, otherwise 200 per latent dimension, at least 2000)",
-    )
-    fit.add_argument("--learning-rate", type=float)
-    fit.add_argument(
-        "--prior-learning-rate",
-        type=float,
-        help="learning rate of the mixture (default 0.3 times that of the networks)",
-    )
-    fit.add_argument("--learning-rate-schedule", help="constant (default) or cosine, to zero at the last epoch")
-    fit.add_argument(
-        "--kl-warmup-steps", type=int, metavar="STEPS", help="steps in which the weight of the KL term rises to 1"
-    )
-    fit.add_argument(
-        "--prior-rest-steps",
-        type=int,
-        metavar="STEPS",
-        help="the prior is not updated in the first STEPS steps",
-    )
-    fit.add_argument(
-        "--standard-normal-steps",
-        type=int,
-        metavar="STEPS",
-        help="train under a standard normal prior first, to join batches (default 0; for cells with batches or covariates "
-        "500, at most half of all)",
-    )
-    fit.add_argument(
-        "--weight-rate",
-        type=float,
-        help="learning rate of the mixture weights, as a multiple of the prior's (default 1)",
-    )
-    fit.add_argument("--batch-size", type=int, metavar="B")
-    fit.add_argument("--max-epochs", type=int, metavar="E")
-    fit.add_argument(
-        "--patience",
-        type=int,
-        metavar="P",
-        help="stop after this number of epochs without a rise of the validation ELBO",
-    )
-    fit.add_argument("--seed", type=int, default=0)
-    fit.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
-    fit.add_argument(
-        "--low-precision",
-        action="store_true",
-        help="multiply in bfloat16 in wide layers: faster on GPUs and on processors that can",
-    )
+    add_flags(fit, (*COMMON, *OF_ARRAYS))
     fit.add_argument("--threads", type=int, help="processor threads; torch's own choice by default")
     fit.add_argument(
         "--deterministic",
@@ -140,27 +69,12 @@ def parser() -> argparse.ArgumentParser:
         help="a crash loses at most this much work (default 60; 0: a checkpoint after every step)",
     )
     fit.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
-    fit.add_argument("--quiet", action="store_true", help="no progress bar")
 
     # What no option sets: see ``demo`` and ``stability``.
     fit.set_defaults(overwrite=False, data_sha256=None, how_to_go_on=THE_SAME_COMMAND)
 
     cells = fit.add_argument_group("single cells (.h5ad, .zarr)", "raw counts and what else is known of the cells")
-    cells.add_argument("--layer", metavar="NAME", help="layer of the counts; X by default, and 'raw' for the raw X")
-    cells.add_argument("--batch-key", metavar="COLUMN", help="column of obs with each cell's batch (donor, technology)")
-    cells.add_argument(
-        "--covariates",
-        nargs="+",
-        metavar="COLUMN",
-        help="further columns of obs to hold apart from the biology: text, Boolean and categorical ones by category, "
-        "numbers (whole ones, too) as continuous; make a numeric column categorical to have it taken by category",
-    )
-    cells.add_argument("--size-factor-key", metavar="COLUMN", help="column of obs with size factors, for total counts")
-    cells.add_argument("--dispersion", help="gene (default) or gene-batch: a dispersion for each gene in each batch")
-    cells.add_argument(
-        "--infer-library-size", action="store_true", help="infer library sizes rather than take total counts"
-    )
-    cells.add_argument("--allow-non-counts", action="store_true", help="fit values that are not whole")
+    add_flags(cells, (*WHERE_COUNTS_ARE, *OF_COUNTS))
 
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")
     score.add_argument("directory", type=Path, metavar="DIR")
@@ -255,8 +169,6 @@ def _run(arguments: list[str]) -> int:
         with warnings_in_one_line(options):
             return _command(options)
     except UserError as error:
-        from pyro_vmm.command_line.flags import in_the_commands_words
-
         tell(in_the_commands_words(error, options))
         return USER_MISTAKE
     except (ArithmeticError, ImportError, OSError, MemoryError, RuntimeError, ResultsMissing) as error:

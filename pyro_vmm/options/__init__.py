@@ -1,0 +1,36 @@
+"""Every option, written once: its name, default, check, meaning and flag.
+
+The signatures and docstrings of the faces, and the flags of the command, are held against these tables by a test. Nothing here
+imports NumPy or torch, so that the command can show its help at once.
+"""
+
+from pyro_vmm.options.arrays import OF_ARRAYS
+from pyro_vmm.options.counts import OF_COUNTS, WHERE_COUNTS_ARE
+from pyro_vmm.options.entry import ARRAYS, SINGLE_CELL, Check, Entry, Flag, Otherwise, Part
+from pyro_vmm.options.every_modality import COMMON
+from pyro_vmm.options.faces import by_name, canonical, checked, defaults, may_differ, of_earlier_versions, of_face
+
+ALL = (*COMMON, *OF_ARRAYS, *OF_COUNTS, *WHERE_COUNTS_ARE)
+"""The options of all modalities of the package."""
+
+__all__ = [
+    "ALL",
+    "ARRAYS",
+    "COMMON",
+    "OF_ARRAYS",
+    "OF_COUNTS",
+    "SINGLE_CELL",
+    "WHERE_COUNTS_ARE",
+    "Check",
+    "Entry",
+    "Flag",
+    "Otherwise",
+    "Part",
+    "by_name",
+    "canonical",
+    "checked",
+    "defaults",
+    "may_differ",
+    "of_earlier_versions",
+    "of_face",
+]
