@@ -17,7 +17,7 @@ class Fitted:
     embedding
         ``[N, D]``, where it is to be scored as well.
     versions
-        Of packages that gave it and that :func:`pyro_vmm.persistence.versions` does not name.
+        Of packages that gave it and that :func:`pyro_vmm.fit.config.versions` does not name.
     """
 
     clusters: Any = None

@@ -1,7 +1,8 @@
 """Deep latent variable models with a Dirichlet-process VampPrior mixture prior (VMM), in Pyro.
 
-``VMM`` fits arrays in scikit-learn's manners, ``SingleCellVMM`` an AnnData of counts in scverse's; ``models``, ``guides``,
-``priors``, ``likelihoods`` and ``infer`` are the pieces to build one's own from. Everything is imported when first used.
+``VMM`` fits arrays in scikit-learn's manners, ``SingleCellVMM`` an AnnData of counts in scverse's: two faces of a ``fit``, whose
+data are told by ``modalities`` and ``observations``. ``models``, ``guides``, ``priors``, ``likelihoods`` and ``infer`` are the
+pieces to build one's own from. Everything is imported when first used.
 """
 
 from importlib import import_module
@@ -12,11 +13,15 @@ if TYPE_CHECKING:
         clustering,
         diagnosis,
         distributions,
+        fit,
         guides,
         infer,
         likelihoods,
+        modalities,
         models,
         networks,
+        observations,
+        options,
         plotting,
         ppc,
         priors,
@@ -35,11 +40,15 @@ __all__ = [
     "clustering",
     "diagnosis",
     "distributions",
+    "fit",
     "guides",
     "infer",
     "likelihoods",
+    "modalities",
     "models",
     "networks",
+    "observations",
+    "options",
     "plotting",
     "ppc",
     "priors",

@@ -1,6 +1,8 @@
 """The one kind of error that is the caller's to fix, and how its message names options."""
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +72,19 @@ class UserError(Message, ValueError):
         # An error inside poutine.trace is raised anew, with the shapes of all sites below its message.
         plain = (re.sub(r"\n\s*Trace Shapes:.*", "", p, flags=re.DOTALL) if isinstance(p, str) else p for p in parts)
         super().__init__(*plain, option=option)
+
+
+@contextmanager
+def options_called(names: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block, errors name options as a face does: ``names`` has what it calls them, by their own names."""
+    try:
+        yield
+    except UserError as error:
+        error.args = tuple(
+            Option(names.get(part.name, part.name), part.value) if isinstance(part, Option) else part
+            for part in error.args
+        )
+        raise
 
 
 class OptionWarning(Message, UserWarning):

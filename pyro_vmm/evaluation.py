@@ -107,7 +107,7 @@ class Evaluation:
         with self.own_noise(), usual_settings():
             return estimated_elbo(self.model, self.guide, minibatches)
 
-    def log_evidence(self, x: Tensor, num_samples: int) -> NDArray[np.float64]:
+    def log_evidence(self, observations: Observations | Rows, num_samples: int) -> NDArray[np.float64]:
         """Importance-weighted ``log p(x)``, ``[N]`` nats, with the guide's posterior as proposal.
 
         All observations share the same standard normal draws, so that an observation's estimate does not depend on which
@@ -124,7 +124,7 @@ class Evaluation:
             log_ratio = self.model.log_likelihood(block, z) + self.model.prior.log_prob(z) - log_proposal
             return torch.logsumexp(log_ratio.double(), 0) - np.log(num_samples)
 
-        return self.by_rows(of_block, x, rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
+        return self.by_rows(of_block, observations, rows_at_once=max(1, 2 * ROWS_AT_ONCE // num_samples))
 
     def log_ratios(
         self, observations: Observations | Rows, num_samples: int = 1

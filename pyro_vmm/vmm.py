@@ -3,76 +3,38 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pyro.infer import TraceMeanField_ELBO
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
-from pyro_vmm import persistence
 from pyro_vmm.answers import AnswersOfArrays
-from pyro_vmm.assembly import NUM_COMPONENTS, Assembly, enough_components
-from pyro_vmm.clustering import (
-    Clusters,
-    Merging,
-    check_merging,
-)
-from pyro_vmm.data import check_range, validate_array
+from pyro_vmm.clustering import Merging, check_merging
+from pyro_vmm.data import validate_array
 from pyro_vmm.data.arrays import check_is_table, without_values
-from pyro_vmm.data.standardization import FAR_OUTLIERS, moments, warn_of_merged_values
-from pyro_vmm.data.supports import check_whole_numbers
-from pyro_vmm.devices import choose_device, resident
-from pyro_vmm.diagnosis import Diagnosis, Stability
-from pyro_vmm.diagnosis.arrays import diagnose_arrays
-from pyro_vmm.diagnosis.refits import refit_arrays
-from pyro_vmm.errors import Option, OptionWarning, UserError
-from pyro_vmm.guides import AmortizedNormal
-from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
+from pyro_vmm.errors import UserError
+from pyro_vmm.fit import Fit
+from pyro_vmm.fit.fitting import train
+from pyro_vmm.fit.storage import load
 from pyro_vmm.likelihoods import Likelihood
-from pyro_vmm.models import LatentMixtureModel
-from pyro_vmm.networks.low_precision import lower_precision, warn_where_it_is_slow
-from pyro_vmm.observations import InMemory
-from pyro_vmm.option_checks import (
-    as_folder,
-    check_boolean,
-    check_names,
-    check_positive,
-    check_whole_number,
-    is_number,
-    plain_options,
-)
-from pyro_vmm.plain_values import plain
+from pyro_vmm.modalities.arrays import Arrays
+from pyro_vmm.observations import Observations
+from pyro_vmm.option_checks import as_folder, check_names
+from pyro_vmm.options import checked
 from pyro_vmm.priors import PRIOR_WEIGHT, Prior
 from pyro_vmm.process_lock import PROCESS_LOCK
-from pyro_vmm.process_settings import undisturbed, usual_settings
-from pyro_vmm.random_numbers import OwnRandomNumbers
-from pyro_vmm.random_states import check_state, draw_seed
-from pyro_vmm.training import (
-    EarlyStopping,
-    InterruptedWarning,
-    ProgressBar,
-    Trainer,
-    Watcher,
-    num_minibatches,
-    resume_training,
-    split_rows,
-)
-from pyro_vmm.training.history import COLUMNS
-from pyro_vmm.training.length import default_epochs
-from pyro_vmm.training.standard_normal_start import make_ready_for_standard_normal
-from pyro_vmm.training.watchers import checked_watchers
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.training import Watcher
 
-SEQUENCES = ("hidden", "image_shape", "pseudo_input_domain")
-"""Options that are tuples; lists are taken, too."""
+FEATURES = frozenset({"n_features_in_", "feature_names_in_"})
+"""What scikit-learn's check of the observations notes."""
 
 
 class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEstimator):
@@ -212,10 +174,13 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     (1797, 100)
     """
 
+    modality_class: ClassVar[type[Arrays]] = Arrays
+    """What reads the observations and builds the model."""
+
     def __init__(
         self,
         latent_dim: int = 10,
-        num_components: int = NUM_COMPONENTS,
+        num_components: int = 100,
         prior: str | Prior = "vamp-mixture",
         prior_inference: str = "map-dp",
         weights: str = "stick-breaking",
@@ -323,281 +288,42 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         -----
         An earlier fit is replaced when this one is whole. An error leaves it as it was.
         """
-        self._make_options_plain()
-        # Half a fit would be taken for a whole one.
-        fit = copy.copy(self)
-        for name in fit._fitted_names():
-            delattr(fit, name)
-        bars = [ProgressBar()] if self.verbose else []
-        with usual_settings():
-            trainer, x = fit._fit(X, (*bars, *checked_watchers(watchers)), resume)
-            with trainer.kept_whole():
-                fit._note(trainer, x)
-                with PROCESS_LOCK:
-                    self.__dict__.update({name: vars(fit)[name] for name in fit._fitted_names()})
-                    for name in set(self._fitted_names()) - set(fit._fitted_names()):
-                        delattr(self, name)
-        if trainer.progress.finished or trainer.interrupted:
-            for bar in bars:
-                bar.tell_clusters(self.n_clusters_)
-        if trainer.interrupted:
-            warnings.warn(f"{trainer.what_is_kept()} Call fit again for a whole fit.", InterruptedWarning, stacklevel=2)
+        modality, observations, noted = self._learn(X)
+
+        def take(fit: Fit) -> None:
+            for name in FEATURES.intersection(vars(self)):
+                delattr(self, name)
+            self.__dict__.update(noted)
+            self.fit_ = fit
+
+        advice = "Call fit again for a whole fit."
+        train(modality, observations, take, watchers=watchers, resume=resume, advice=advice)
         return self
-
-    def _fitted_names(self) -> list[str]:
-        return [name for name in vars(self) if name.endswith("_")]
-
-    def _fit(self, X: ArrayLike, watchers: Sequence[Watcher], resume: str | Path | None) -> tuple[Trainer, Tensor]:
-        """Train model and guide; the observations ``[N, F]`` are returned with what has trained them."""
-        self._check_options()
-        x = self._observations(X, fitting=True)
-        device = choose_device(self.device)
-        if self.low_precision:
-            warn_where_it_is_slow(device, stacklevel=3)
-        seed = draw_seed(self.random_state)
-        training, validation = split_rows(len(x), self.validation_fraction, seed)
-        # The caller's own stream of random numbers is left where it was.
-        numbers = OwnRandomNumbers(seed, device)
-        with numbers:
-            self.model_, self.guide_ = self._build(x[training])
-        if self.standard_normal_steps and isinstance(self.prior, str):
-            make_ready_for_standard_normal(self.model_.prior)
-        self.model_.to(device)
-        self.guide_.to(device)
-        total_steps = self._max_epochs(len(training)) * num_minibatches(len(training), self.batch_size)
-        svi = self._svi(total_steps)
-        if svi.settled_at >= total_steps:
-            too_short = OptionWarning(
-                f"Training ends after {total_steps:,} steps, and ",
-                Option("kl_warmup_steps"),
-                ", ",
-                Option("prior_rest_steps"),
-                " or ",
-                Option("standard_normal_steps"),
-                f" last for {svi.settled_at:,}: raise ",
-                Option("max_epochs"),
-                ", or lower these (0 for none).",
-            )
-            warnings.warn(too_short, stacklevel=3)
-        trainer = Trainer(
-            svi,
-            InMemory(resident(x[training], device)),
-            InMemory(resident(x[validation], device)) if len(validation) else None,
-            batch_size=int(self.batch_size),
-            max_epochs=self._max_epochs(len(training)),
-            early_stopping=EarlyStopping(self.patience),
-            row_numbers=training,
-            seed=seed,
-            number_of_clusters=self._number_of_clusters,
-            random_numbers=numbers,
-            options=persistence.storable_options(self),
-            watchers=watchers,
-        )
-        if resume is not None:
-            resume_training(trainer, as_folder(resume, "resume"))
-        self.validation_rows_: NDArray[np.int64] | None = validation
-        trainer.run()
-        return trainer, x
-
-    def _note(self, trainer: Trainer, x: Tensor) -> None:
-        """What is asked of a trained fit: its history, and the clusters of ``x [N, F]``."""
-        history = trainer.history_so_far()
-        self.trainer_finished_, self.interrupted_ = trainer.progress.finished, trainer.interrupted
-        self.stability_: Stability | None = None
-        self.history_ = pd.DataFrame(history, columns=list(COLUMNS))
-        self.n_iter_ = len(history)
-        self._number_components(x)
-
-    def _make_options_plain(self) -> None:
-        """NumPy's and torch's numbers among the options become Python's, equal to them: they are stored as JSON."""
-        for name, value in plain_options(self.get_params(deep=False)).items():
-            setattr(self, name, tuple(value) if name in SEQUENCES and isinstance(value, list) else value)
-
-    def _check_options(self) -> None:
-        """Those that are no part of the model, which looks after its own."""
-        for name, meaning in (("max_epochs", "for enough"), ("patience", "to train to the last epoch")):
-            check_whole_number(getattr(self, name), name, or_none=meaning)
-        check_whole_number(self.batch_size, "batch_size")
-        for name in ("kl_warmup_steps", "prior_rest_steps", "standard_normal_steps"):
-            check_whole_number(getattr(self, name), name, least=0)
-        check_positive(self.weight_rate, "weight_rate", "multiple of the prior's learning rate")
-        check_positive(self.learning_rate, "learning_rate", "learning rate")
-        if self.prior_learning_rate is not None:
-            check_positive(self.prior_learning_rate, "prior_learning_rate", "learning rate")
-        if not is_number(self.validation_fraction) or not 0.0 <= self.validation_fraction < 1.0:
-            raise UserError(f"validation_fraction is {self.validation_fraction!r}: it must be at least 0 and below 1.")
-        check_state(self.random_state)
-        check_merging(self.merging, self.evidence_weight)
-        for name in ("standardize", "low_precision"):
-            check_boolean(getattr(self, name), name)
-
-    def _max_epochs(self, num_observations: int) -> int:
-        if self.max_epochs is not None:
-            return self.max_epochs
-        return default_epochs(num_observations, self.batch_size, least=40, most=400)
-
-    def _build(self, x: Tensor) -> tuple[LatentMixtureModel, AmortizedNormal]:
-        """Model and guide that are about to be fitted to ``x [N, F]``."""
-        number = enough_components(self.num_components, self.prior, len(x), "observations", stacklevel=4)
-        return self._assembled(Assembly(x.shape[1], **self._assembly_options() | {"num_components": number}), x)
-
-    def _build_anew(self, num_features: int, num_components: int) -> tuple[LatentMixtureModel, AmortizedNormal]:
-        """Model and guide that are about to be given stored weights."""
-        return self._assembled(
-            Assembly(num_features, **self._assembly_options() | {"num_components": num_components}), None
-        )
-
-    def _assembled(self, assembly: Assembly, x: Tensor | None) -> tuple[LatentMixtureModel, AmortizedNormal]:
-        model, guide = replace(assembly, **persistence.with_copies(vars(assembly))).build(x)
-        if self.low_precision:
-            lower_precision(guide.encoder, spare_the_last=True)
-            lower_precision(model.decoder)
-        return model, guide
-
-    def _svi(self, total_steps: int = 1) -> EmpiricalBayesSVI:
-        return EmpiricalBayesSVI(
-            self.model_,
-            self.guide_,
-            optim=self.learning_rate,
-            prior_optim=self.prior_learning_rate,
-            loss=TraceMeanField_ELBO(),
-            kl_schedule=LinearWarmup(self.kl_warmup_steps) if self.kl_warmup_steps else None,
-            learning_rate_schedule=named_schedule(self.learning_rate_schedule, total_steps),
-            prior_rest_steps=self.prior_rest_steps,
-            standard_normal_steps=self.standard_normal_steps,
-            weight_rate=self.weight_rate,
-        )
-
-    def _number_of_clusters(
-        self, responsibilities: NDArray[np.float64], latents: NDArray[np.float32], weights: NDArray[np.float64]
-    ) -> int:
-        return Clusters.of(responsibilities, latents, weights, self.merging, self.evidence_weight).number
-
-    def _number_components(self, x: Tensor) -> None:
-        """Number components by how many observations they own, so that clusters are 0, 1, ... without gaps."""
-        latents = self._evaluation.posterior_mean(x)
-        responsibilities = self._evaluation.responsibilities_at(latents)
-        self.clusters_ = Clusters.of(
-            responsibilities,
-            latents,
-            self._prior_weights,
-            self.merging,
-            self.evidence_weight,
-        )
-        self.labels_ = self.clusters_.arrange(responsibilities).argmax(1)
 
     def fit_predict(self, X: ArrayLike, y: Any = None, **kwargs: Any) -> NDArray[np.int64]:
         """Fit, and return ``labels_``."""
         return self.fit(X, y, **kwargs).labels_
-
-    @undisturbed()
-    def rejoin(self, X: ArrayLike, *, merging: Merging | None = None, evidence_weight: float | None = None) -> VMM:
-        """Decide anew which components are one cluster, without a refit; clusters get other numbers.
-
-        Replaces ``labels_`` and ``clusters_``, and forgets what :meth:`stability` found of the earlier clusters.
-
-        Parameters
-        ----------
-        X
-            The observations fitted, ``[N, F]``, or others of their kind; ``labels_`` are theirs then.
-        merging, evidence_weight
-            As at the start. Without ``merging``, None leaves either as it is; a rule that is given comes with the weight that
-            is given with it, or its own.
-
-        Returns
-        -------
-        VMM
-            Itself.
-
-        Raises
-        ------
-        UserError
-            For a rule that does not exist, a weight that is not positive, or observations that cannot be read.
-        """
-        x = self._observations(X)
-        evidence_weight = plain(evidence_weight)
-        if merging is None:
-            merging = self.merging
-            evidence_weight = self.evidence_weight if evidence_weight is None else evidence_weight
-        check_merging(merging, evidence_weight)
-        self.merging, self.evidence_weight = merging, evidence_weight
-        self._number_components(x)
-        self.stability_ = None
-        return self
-
-    # ---- whether it went well ----------------------------------------------------------------------------------------
-
-    @undisturbed()
-    def diagnose(self, X: Any = None) -> Diagnosis:
-        """Say in words whether the fit went well, in some seconds; ``print`` it.
-
-        Clusters and history are looked at always; posteriors, reconstruction and guide on at most 3,000 observations of
-        ``X``, drawn at random; agreement between seeds after :meth:`stability`.
-
-        Parameters
-        ----------
-        X
-            Observations ``[N, F]``: those fitted, or better, others of their kind.
-
-        Raises
-        ------
-        UserError
-            For observations that cannot be read, or fewer than ten.
-        """
-        check_is_fitted(self)
-        return diagnose_arrays(self, X)
-
-    @usual_settings()
-    def stability(self, X: ArrayLike, num_seeds: int = 5) -> Stability:
-        """Fit again with other seeds and compare the clusters of ``X``; takes as long as ``num_seeds - 1`` fits.
-
-        Parameters
-        ----------
-        X
-            The observations fitted, ``[N, F]``.
-        num_seeds
-            Runs in all, this fit the first of them.
-
-        Raises
-        ------
-        UserError
-            If ``num_seeds`` is below 2, and as :meth:`fit`.
-        """
-        check_is_fitted(self)
-        found = refit_arrays(self, X, num_seeds)
-        self.stability_ = found
-        return found
-
-    # ---- storing -----------------------------------------------------------------------------------------------------
-
-    @undisturbed()
-    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder.
-
-        Parameters
-        ----------
-        directory
-            Made if absent.
-        overwrite
-            Replace the model that the folder holds, if it holds one.
-
-        Raises
-        ------
-        UserError
-            If the folder holds a model and ``overwrite`` is False, or cannot be written.
-        """
-        check_is_fitted(self)
-        folder = as_folder(directory)
-        if not check_boolean(overwrite, "overwrite"):
-            persistence.refuse_to_overwrite(folder)
-        persistence.save(self, folder)
 
     @classmethod
     @usual_settings()
     def load(cls, directory: str | Path, **objects: Any) -> VMM:
         """Read what :meth:`save` wrote; ``objects`` gives again what cannot be stored (modules of one's own), by name."""
         check_names(objects, cls._get_param_names(), "VMM")
-        return persistence.load(cls, as_folder(directory), objects)
+        fit = load(as_folder(directory), objects, Arrays.name)
+        return cls._of(fit)
+
+    @classmethod
+    def _of(cls, fit: Fit) -> VMM:
+        """The face of a fit of arrays."""
+        vmm, modality = (
+            cls(**{name: fit.options[name] for name in cls._get_param_names() if name in fit.options}),
+            fit.modality,
+        )
+        assert isinstance(modality, Arrays)
+        vmm.fit_, vmm.n_features_in_ = fit, modality.num_features
+        if modality.names is not None:
+            vmm.feature_names_in_ = np.asarray(modality.names, dtype=object)
+        return vmm
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is a model: checked data alone leave attributes behind."""
@@ -616,20 +342,37 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
     def _n_features_out(self) -> int:
         return self.latent_dim
 
+    def _learn(self, X: Any) -> tuple[Arrays, Observations, dict[str, Any]]:
+        """What the observations teach, these themselves, and what scikit-learn's check notes of their features."""
+        options = self._checked_options()
+        check_merging(self.merging, self.evidence_weight)
+        # Noted in the estimator itself only once the fit is whole.
+        another = copy.copy(self)
+        for name in FEATURES.intersection(vars(another)):
+            delattr(another, name)
+        with usual_settings():
+            x = another._as_scikit_learn_checks(X, fitting=True)
+            noted = {name: vars(another)[name] for name in FEATURES.intersection(vars(another))}
+            return *self.modality_class.learn(x, options, noted.get("feature_names_in_")), noted
+
+    def _checked_options(self) -> dict[str, Any]:
+        """All options; numbers of NumPy and torch among them become Python's, equal to them, as they are stored."""
+        # A subclass may have other parameters than these.
+        options = checked({entry.name: getattr(self, entry.name) for entry in Arrays.entries()}, Arrays.entries())
+        for name, value in options.items():
+            setattr(self, name, value)
+        return options
+
     @usual_settings()
-    def _observations(self, X: Any, *, fitting: bool = False) -> Tensor:
-        if not fitting:
-            check_is_fitted(self)
-        minimum = 2 if fitting else 1
-        # None: float64 where float32 would make close values equal, so that they are centred before they are rounded.
-        dtype = self.feature_mean_.dtype.type if self.standardize and not fitting else None
+    def _as_scikit_learn_checks(self, X: Any, *, fitting: bool = False) -> Any:
+        """``X`` after scikit-learn's own check, which has its wording of shapes and types and looks after feature names."""
+        minimum, dtype = (2, None) if fitting else (1, self._modality.read_as)
         check_is_table(X)
         if isinstance(X, Tensor | np.ma.MaskedArray):
             X = validate_array(X, minimum_observations=minimum, dtype=dtype)  # scikit-learn would drop the mask
         table = isinstance(X, pd.DataFrame)
         if table:
             validate_array(X, minimum_observations=minimum, dtype=dtype)  # names the columns at fault
-        # scikit-learn's own check has its wording of shapes and types, and looks after feature names.
         try:
             with PROCESS_LOCK:  # it changes the filters of warnings
                 checked = validate_data(
@@ -643,44 +386,4 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
                 )
         except ValueError as error:
             raise UserError(without_values(str(error))) from None
-        x = validate_array(X if table else checked, minimum_observations=minimum, dtype=dtype)
-        likelihood = self.model_.likelihood if not fitting else self._likelihood(x.shape[1])
-        likelihood_name = self.likelihood if isinstance(self.likelihood, str) else type(likelihood).__name__
-        if self.standardize and (likelihood.whole_numbers or likelihood.encoder_sees == "log1p"):
-            raise UserError(
-                "standardize=True would turn counts into fractions, but ",
-                Option("likelihood", likelihood_name),
-                " is for counts: leave it False.",
-            )
-        if fitting:
-            features = x.shape[1]
-            self.feature_mean_, self.feature_scale_ = (
-                moments(x) if self.standardize else (np.zeros(features, np.float32), np.ones(features, np.float32))
-            )
-        names = getattr(self, "feature_names_in_", None)
-        if self.standardize:
-            standardized = (x.astype(np.float64, copy=False) - self.feature_mean_) / self.feature_scale_
-            if x.dtype == np.float64:
-                warn_of_merged_values(standardized, names, FAR_OUTLIERS, stacklevel=4)
-            x = standardized.astype(np.float32)
-        elif x.dtype == np.float64:
-            given, x = x, validate_array(x, minimum_observations=minimum)
-            warn_of_merged_values(given, names, _centred(likelihood), stacklevel=4)
-        check_range(x, *likelihood.data_range, likelihood_name=likelihood_name, whole_numbers=likelihood.whole_numbers)
-        if likelihood.whole_numbers:
-            check_whole_numbers(x, likelihood_name)
-        # torch warns of memory that it must not write to, though nothing here would.
-        return torch.from_numpy(x if x.flags.writeable else x.copy())
-
-    def _assembly_options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in Assembly.__dataclass_fields__ if name != "num_features"}
-
-    def _likelihood(self, num_features: int) -> Likelihood:
-        return Assembly(num_features, **self._assembly_options()).make_likelihood()
-
-
-def _centred(likelihood: Likelihood) -> str:
-    """What to do about values that float32 makes equal."""
-    if likelihood.data_range == (-np.inf, np.inf):
-        return "subtract the column's mean first, as standardize=True does"
-    return "rescale the column"
+        return X if table else checked

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import pyro
 import pytest
+import shape_checks  # noqa: F401 - before anything that it checks
 import torch
 from torch import Tensor, nn
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from pyro_vmm.persistence import with_copies
+from pyro_vmm.fit.own_objects import with_copies
 
 
 def test_modules_that_share_a_part_share_its_copy():

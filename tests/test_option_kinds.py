@@ -158,7 +158,7 @@ def test_options_of_cells(kind: Kind, tmp_path: Path) -> None:
         assert model.options == expected[0]
         np.testing.assert_array_equal(latents, expected[1])
     configs = [json.loads((tmp_path / name / "config.json").read_text()) for name in ("0", "1")]
-    assert configs[0]["estimator"] == configs[1]["estimator"]
+    assert configs[0]["options"] == configs[1]["options"]
 
 
 @kinds

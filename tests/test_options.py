@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pyro_vmm import VMM, SingleCellVMM, UserError
-from pyro_vmm.command_line.flags import add_flags, given
+from pyro_vmm.command_line.flags import add_flags, given, with_flags
 from pyro_vmm.command_line.main import parser
 from pyro_vmm.option_checks import as_tuple
 from pyro_vmm.options import (
@@ -49,8 +49,6 @@ NO_OPTIONS = {"self", "adata", "watchers", "resume"}
 OF_THE_COMMAND = {
     "input",
     "output",
-    "data_root",
-    "label_column",
     "threads",
     "deterministic",
     "checkpoint_seconds",
@@ -125,7 +123,7 @@ def test_the_command_has_the_flag(entry: Entry) -> None:
 
 
 def test_the_command_has_no_flag_that_is_no_option() -> None:
-    others = ACTIONS.keys() - OF_THE_COMMAND - {entry.flag_name for entry in ALL if entry.flag}
+    others = ACTIONS.keys() - OF_THE_COMMAND - {entry.flag_name for entry in with_flags()}
     assert not others, f"pyro-vmm fit has flags without an entry in pyro_vmm.options: {sorted(others)}"
 
 
@@ -259,10 +257,11 @@ def test_one_flag_may_stand_for_several_options_or_for_the_opposite_of_one() -> 
 
 
 def test_what_stored_models_do_not_name_is_as_it_was() -> None:
-    assert of_earlier_versions(ALL) == {
+    of_version_0_1 = {
         "low_precision": False,
         "centre_uncertainty": "expected",
         "prior_rest_steps": 0,
         "weight_rate": 1.0,
         "standard_normal_steps": 0,
     }
+    assert of_version_0_1.items() <= of_earlier_versions(ALL).items()

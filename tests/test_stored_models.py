@@ -15,6 +15,7 @@ import torch
 from stored_models.make_stored_models import EPOCHS, cells, digits, tiny_cells, tiny_vmm
 
 from pyro_vmm import VMM, SingleCellVMM, UserError
+from pyro_vmm.fit import Fit
 from pyro_vmm.training import CheckpointWriter, read_checkpoint
 
 RELEASES = sorted(path.parent for path in (Path(__file__).parent / "stored_models").glob("*/expected.json"))
@@ -44,6 +45,13 @@ def test_a_stored_model_of_cells_predicts_what_it_did(release: Path) -> None:
     model, stored = SingleCellVMM.load(release / "cells", cells(release)), expected(release, "cells")
     np.testing.assert_allclose(model.predict_proba()[:10], stored["predict_proba"], atol=1e-4)
     np.testing.assert_allclose(model.get_latent_representation()[:10], stored["latent"], atol=1e-4)
+
+
+def test_a_fit_of_cells_that_version_01_stored_is_diagnosed_on_cells() -> None:
+    release = next(path for path in RELEASES if path.name.startswith("0.1"))
+    with pytest.raises(UserError, match="give cells, diagnose"):
+        Fit.load(release / "cells").diagnose()
+    assert Fit.load(release / "cells").diagnose(cells(release))["small clusters"].severity
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name)

@@ -15,6 +15,7 @@ from pyro.poutine import runtime
 
 from pyro_vmm import VMM
 from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.modalities.arrays import Arrays
 from pyro_vmm.process_lock import PROCESS_LOCK, ProcessLock
 
 X = np.random.default_rng(0).normal(size=(90, 4))
@@ -137,6 +138,25 @@ def test_a_query_is_of_one_fit_throughout(face: str, request: Any, monkeypatch: 
     assert waits == [True], "the fit was replaced in the middle of a query"
     other.join()
     assert model.clusters_ is not clusters
+
+
+def test_what_is_observed_is_of_one_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    vmm = fitted(0)
+    first, read = vmm.fit_, Arrays.read
+    other, waits = threading.Thread(target=lambda: vmm.fit(X)), []
+
+    def found_meanwhile(self: Arrays, data: Any) -> Any:
+        assert self is first.modality
+        other.start()
+        other.join(0.8)
+        waits.append(other.is_alive())
+        return read(self, data)
+
+    monkeypatch.setattr(Arrays, "read", found_meanwhile)
+    assert vmm.observe(X).fit is first
+    assert waits == [True], "the fit was replaced between the fit and its reading"
+    other.join()
+    assert vmm.fit_ is not first
 
 
 def test_a_fit_in_a_thread_takes_no_draws_from_the_others() -> None:

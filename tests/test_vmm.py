@@ -58,7 +58,17 @@ def test_separated_blobs_are_told_apart(fitted: VMM, blobs: tuple[np.ndarray, np
 def test_the_prior_learns_slower_than_the_networks(
     blobs: tuple[np.ndarray, np.ndarray], given: float | None, rate: float
 ) -> None:
-    optimizers = VMM(**OPTIONS | {"prior_learning_rate": given, "max_epochs": 1}).fit(blobs[0])._svi().optimizers
+    made = []
+
+    class Optimizers:
+        def step_ended(self, trainer: Any) -> None:
+            made.append(trainer.svi.optimizers)
+
+        def epoch_ended(self, trainer: Any) -> None:
+            """Nothing more."""
+
+    VMM(**OPTIONS | {"prior_learning_rate": given, "max_epochs": 1}).fit(blobs[0], watchers=[Optimizers()])
+    optimizers = made[0]
     rates = [optimizers[name].param_groups[0]["lr"] for name in ("elbo", "prior")]
     assert rates == pytest.approx([1e-2, rate])
 
@@ -81,7 +91,7 @@ def test_probabilities_sum_to_one_however_they_are_asked_for(fitted: VMM, blobs:
         assert proba.max() <= 1.0
     averaged, at_mean = fitted.predict_proba(blobs[0], num_samples=1000), fitted.predict_proba(blobs[0])
     with torch.no_grad():
-        latents = fitted.guide_.posterior(fitted._observations(blobs[0])).sample((1000,))
+        latents = fitted.guide_.posterior(fitted.observe(blobs[0]).observations.x).sample((1000,))
         drawn = fitted.clusters_.arrange(fitted.model_.prior.responsibilities(latents).mean(0).numpy())
     assert np.abs(averaged - drawn).max() < 0.5 * np.abs(at_mean - drawn).max()
 
@@ -174,7 +184,7 @@ def test_a_cluster_shows_one_component_everywhere(fitted: VMM, blobs: tuple[np.n
         order = vmm.clusters_.order.copy()
         places = np.flatnonzero(order == name), np.flatnonzero(order == vmm.clusters_.order[column])
         order[places[0]], order[places[1]] = order[places[1]], order[places[0]]
-        vmm.clusters_ = replace(vmm.clusters_, joined=joined, order=order)
+        vmm.fit_.clusters = replace(vmm.clusters_, joined=joined, order=order)
         assert vmm.component_order_[column] == heaviest
         assert sorted(vmm.component_order_) == list(range(10))
         with torch.no_grad():
@@ -332,7 +342,7 @@ def test_a_damaged_or_foreign_model_is_refused(fitted: VMM, tmp_path: Path) -> N
     config.write_text(json.dumps(facts | {"version": 99}))
     with pytest.raises(UserError, match="newer pyro-vmm"):
         VMM.load(tmp_path)
-    config.write_text(json.dumps(facts | {"estimator": facts["estimator"] | {"latent_dim": 3}}))
+    config.write_text(json.dumps(facts | {"options": facts["options"] | {"latent_dim": 3}}))
     with pytest.raises(UserError, match="do not fit the options"):
         VMM.load(tmp_path)
 
@@ -442,6 +452,24 @@ def test_before_fitting_nothing_can_be_asked(blobs: tuple[np.ndarray, np.ndarray
     ):
         with pytest.raises(NotFittedError):
             ask(VMM(**OPTIONS))
+
+
+class Chosen(VMM):
+    """Has a parameter of its own, and chooses most others."""
+
+    def __init__(self, latent_dim: int = 2, name: str = "") -> None:
+        super().__init__(**OPTIONS | {"latent_dim": latent_dim, "max_epochs": 2})
+        self.name = name
+
+
+def test_a_subclass_may_have_other_parameters(blobs: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    x = blobs[0]
+    chosen = clone(Chosen(3, name="three")).fit(x)
+    assert chosen.name == "three"
+    chosen.save(tmp_path)
+    loaded = Chosen.load(tmp_path)
+    assert isinstance(loaded, Chosen)
+    np.testing.assert_array_equal(loaded.transform(x), chosen.transform(x))
 
 
 def test_a_clone_is_unfitted_and_equal(fitted: VMM) -> None:

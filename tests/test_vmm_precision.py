@@ -1,12 +1,15 @@
 """Values far from zero and close together: what float32 would make equal stays apart."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy.sparse import csr_array
 from sklearn.metrics import adjusted_rand_score
 
 from pyro_vmm import VMM, ppc
@@ -61,6 +64,14 @@ def test_a_few_rows_are_centred_as_all_were(fitted: VMM, groups: tuple[np.ndarra
     np.testing.assert_allclose(fitted.transform(far[:1]), fitted.transform(far)[:1], atol=1e-6)
     with_an_outlier = np.vstack([far[:3], [[0.0, 0.0]]])
     np.testing.assert_allclose(fitted.transform(with_an_outlier)[:3], fitted.transform(far)[:3], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.from_numpy, np.ma.MaskedArray, pd.DataFrame, csr_array])
+def test_one_row_of_any_kind_is_centred_as_an_array(
+    fitted: VMM, groups: tuple[np.ndarray, np.ndarray], kind: Callable[[np.ndarray], Any]
+) -> None:
+    row = groups[0][:1] + OFFSET
+    np.testing.assert_array_equal(fitted.transform(kind(row)), fitted.transform(row))
 
 
 def test_samples_keep_their_digits(fitted: VMM) -> None:

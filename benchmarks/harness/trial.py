@@ -164,7 +164,7 @@ def facts(device: str) -> dict[str, Any]:
     import torch
 
     from benchmarks.source_digest import source_digest
-    from pyro_vmm.persistence import versions
+    from pyro_vmm.fit.config import versions
 
     return {
         "versions": versions(),

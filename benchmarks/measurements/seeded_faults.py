@@ -439,25 +439,25 @@ CLUSTERING = [
 
 SINGLE_CELL = [
     Fault(
-        "single_cell/expression.py",
+        "modalities/count_expression.py",
         "mean = total / (len(z) * len(batches))",
         "mean = total / len(z)",
         "single_cell/test_single_cell_vmm.py",
     ),
     Fault(
-        "single_cell/expression.py",
+        "modalities/count_expression.py",
         'decoded["batch"][:, batch] = 1.0',
         'decoded["batch"][:, 0] = 1.0',
         "single_cell/test_single_cell_vmm.py",
     ),
     Fault(
-        "single_cell/starting_values.py",
+        "modalities/count_starting_values.py",
         "squares - 2.0 * shares * crossed",
         "squares - shares * crossed",
         "single_cell/test_single_cell_vmm.py single_cell/test_recovery.py",
     ),
     Fault(
-        "single_cell/covariates.py",
+        "modalities/count_covariates.py",
         "cells.library_size.mean(dtype=np.float64) / factor.mean()",
         "cells.library_size.mean(dtype=np.float64) * factor.mean()",
         "single_cell/test_single_cell_vmm.py",

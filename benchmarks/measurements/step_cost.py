@@ -35,10 +35,11 @@ from torch.nn import functional
 
 from benchmarks.fitted import Fitted
 from benchmarks.run import Run
-from pyro_vmm.assembly import Assembly
 from pyro_vmm.guides.amortized_normal import MINIMUM_SCALE
 from pyro_vmm.infer import EmpiricalBayesSVI
+from pyro_vmm.modalities.arrays import Arrays
 from pyro_vmm.networks import Linear
+from pyro_vmm.observations import InMemory
 from pyro_vmm.priors.bounded import LOG_CONCENTRATION_LIMIT, LOG_PRECISION_SCALE_LIMIT, LOGIT_LIMIT
 from pyro_vmm.priors.mixture import PRIOR_WEIGHT
 
@@ -211,7 +212,9 @@ class PlainPyro(Networks):
 def our_svi(x: Tensor, latents: str = "auto") -> EmpiricalBayesSVI:
     """Model, guide and loop as ``pyro_vmm.VMM`` makes them."""
     torch.manual_seed(0)
-    model, guide = Assembly(NUM_PIXELS, LATENT_DIM, NUM_COMPONENTS).build(x)
+    options = Arrays.with_defaults({"latent_dim": LATENT_DIM, "num_components": NUM_COMPONENTS})
+    modality = Arrays(options, np.zeros(NUM_PIXELS), np.ones(NUM_PIXELS))
+    model, guide = modality.build(InMemory(x), NUM_COMPONENTS)
     return EmpiricalBayesSVI(
         model, guide, optim=LEARNING_RATE, prior_optim=LEARNING_RATE, loss=TraceMeanField_ELBO(), latents=latents
     )

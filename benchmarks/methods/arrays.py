@@ -40,7 +40,7 @@ def fit_vmm(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     ).fit(x, watchers=run.watchers, resume=run.resume)
     numbers = numbers_of(estimator)
     if "surgery" in options:
-        unseen = estimator._observations(x[estimator.validation_rows_]).to(estimator._evaluation.device)
+        unseen = estimator.observe(x[estimator.validation_rows_]).tensor()
         parts = elbo_surgery(estimator.model_, estimator.guide_, unseen, num_samples=options["surgery"]).as_dict()
         numbers |= {f"surgery_{name}": value for name, value in parts.items()}
     if "afterwards" in options:

@@ -6,7 +6,10 @@ import pyro
 from torch import Tensor
 
 from pyro_vmm import VMM, SingleCellVMM
+from pyro_vmm.modalities.arrays import Arrays
+from pyro_vmm.modalities.counts import Counts
 from pyro_vmm.models import LatentMixtureModel
+from pyro_vmm.observations import Observations
 
 
 def optimise_jointly(model: LatentMixtureModel) -> None:
@@ -25,19 +28,33 @@ def optimise_jointly(model: LatentMixtureModel) -> None:
     model.fitted = with_hyper_prior
 
 
+class JointArrays(Arrays):
+    """Arrays whose model is optimised jointly."""
+
+    def build(self, observations: Observations | None, num_components: int) -> Any:
+        """As there, and then optimised jointly."""
+        model, guide = super().build(observations, num_components)
+        optimise_jointly(model)
+        return model, guide
+
+
+class JointCounts(Counts):
+    """Counts whose model is optimised jointly."""
+
+    def build(self, observations: Observations | None, num_components: int) -> Any:
+        """As there, and then optimised jointly."""
+        model, guide = super().build(observations, num_components)
+        optimise_jointly(model)
+        return model, guide
+
+
 class JointVMM(VMM):
     """``VMM`` without the alternation."""
 
-    def _build(self, *arguments: Any, **options: Any) -> Any:
-        model, guide = super()._build(*arguments, **options)
-        optimise_jointly(model)
-        return model, guide
+    modality_class = JointArrays
 
 
 class JointSingleCellVMM(SingleCellVMM):
     """``SingleCellVMM`` without the alternation."""
 
-    def _build(self, training: Any) -> Any:
-        module, guide = super()._build(training)
-        optimise_jointly(module)
-        return module, guide
+    modality_class = JointCounts

@@ -15,8 +15,8 @@ from benchmarks.fitted import Fitted
 from benchmarks.methods.arrays import VALIDATION_FRACTION, numbers_of
 from benchmarks.run import Run
 from pyro_vmm import VMM
-from pyro_vmm.command_line.score import seed_of
 from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.random_states import draw_seed
 from pyro_vmm.training import Trainer, split_rows
 
 
@@ -66,14 +66,14 @@ def fit_stopping_on_labels(x: np.ndarray, labels: np.ndarray, options: Mapping[s
         random_state=run.seed,
         device=run.device,
     )
-    _, held_out = split_rows(len(x), VALIDATION_FRACTION, seed_of(estimator))
+    _, held_out = split_rows(len(x), VALIDATION_FRACTION, draw_seed(estimator.random_state))
     watcher = StopOnValidationNMI(labels[held_out], options["patience"])
     scaled = (2.0 * x - 1.0).astype(np.float32)
     estimator.fit(scaled, watchers=[watcher])
     for prefix, module in (("model.", estimator.model_), ("guide.", estimator.guide_)):
         kept = {name.removeprefix(prefix): t for name, t in watcher.best_state.items() if name.startswith(prefix)}
         module.load_state_dict(kept)
-    estimator._number_components(torch.from_numpy(scaled))
+    estimator.rejoin(scaled)
     numbers = numbers_of(estimator) | {
         "validation_elbo": float(estimator.history_["validation_elbo"].iloc[watcher.best_epoch - 1]),
         "best_epoch": float(watcher.best_epoch),

@@ -9,10 +9,10 @@ import torch
 from benchmarks.fitted import Fitted
 from benchmarks.methods.arrays import VALIDATION_FRACTION, epochs_for
 from benchmarks.run import Run
-from pyro_vmm.assembly import Assembly
 from pyro_vmm.devices import choose_device, resident
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.infer import EmpiricalBayesSVI
+from pyro_vmm.modalities.arrays import Arrays
 from pyro_vmm.models import VaDE, VaDEObjective
 from pyro_vmm.training import EarlyStopping, Trainer, resume_training, split_rows
 
@@ -38,9 +38,9 @@ def fit_vade(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fitted:
     rows, held_out = split_rows(len(x), VALIDATION_FRACTION, run.seed)
     values = torch.from_numpy(np.asarray(x, dtype=np.float32))
     torch.manual_seed(run.seed)
-    assembly = Assembly(num_features=x.shape[1], **keywords | {"prior": "gaussian-mixture", "covariance": "diagonal"})
-    pieces, guide = assembly.build()
-    model = VaDE(assembly.latent_dim, assembly.num_components, pieces.decoder, pieces.likelihood).to(on)
+    given = Arrays.with_defaults(keywords | {"prior": "gaussian-mixture", "covariance": "diagonal"})
+    pieces, guide = Arrays(given, np.zeros(x.shape[1]), np.ones(x.shape[1])).build(None, given["num_components"])
+    model = VaDE(given["latent_dim"], given["num_components"], pieces.decoder, pieces.likelihood).to(on)
     guide.to(on)
     seen, unseen = resident(values[rows], on), resident(values[held_out], on)
     if run.resume is None:

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import TSNE
 
 from pyro_vmm import VMM
-from pyro_vmm.command_line.fit import DIGITS
+from pyro_vmm.modalities.array_input import DIGITS
 from pyro_vmm.plotting.palette import cluster_colours
 
 MEMBERS = 8

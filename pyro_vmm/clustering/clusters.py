@@ -15,6 +15,7 @@ from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.errors import UserError
 from pyro_vmm.plain_values import plain
+from pyro_vmm.shapes import Float, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +48,9 @@ class Clusters:
     @classmethod
     def of(
         cls,
-        responsibilities: NDArray[np.float64],
-        latents: NDArray[np.floating[Any]],
-        weights: NDArray[np.float64],
+        responsibilities: Float[NDArray[np.float64], "N K"],
+        latents: Float[NDArray[np.floating[Any]], "N D"],
+        weights: Float[NDArray[np.float64], "K"],
         merging: Merging,
         evidence_weight: float | None = None,
     ) -> Clusters:
@@ -80,7 +81,9 @@ class Clusters:
             component_tree=joining.component_tree,
         )
 
-    def arrange(self, responsibilities: NDArray[np.float64], num_clusters: int | None = None) -> NDArray[np.float64]:
+    def arrange(
+        self, responsibilities: Float[NDArray[np.float64], "N K"], num_clusters: int | None = None
+    ) -> Float[NDArray[np.float64], "N C"]:
         """Responsibilities of components, ``[N, K]``, summed within clusters and numbered as these; rows sum to one.
 
         Parameters
@@ -139,7 +142,7 @@ class Clusters:
             )
         return f"is {num_clusters}, but the mixture uses {most} components: give a number in 1..{most}."
 
-    def shown(self, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    def shown(self, weights: Float[NDArray[np.float64], "K"]) -> Int[NDArray[np.int64], "K"]:
         """The component that each column of :meth:`arrange` is shown by, ``[K]``: the heaviest of its cluster.
 
         Every component occurs once. A column without a cluster of its own shows a component that is part of another.
@@ -157,7 +160,7 @@ class Clusters:
             components[column[[name, heaviest]]] = heaviest, name
         return components
 
-    def members(self, column: int) -> NDArray[np.int64]:
+    def members(self, column: int) -> Int[NDArray[np.int64], "members"]:
         """The components that are one cluster in a column of :meth:`arrange`; one absorbed elsewhere stands for itself."""
         name = self.order[column]
         return np.flatnonzero(self.joined == name) if self.joined[name] == name else np.array([name])

@@ -29,6 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from pyro_vmm.shapes import Float, Int
+
 # Shares of the total variance given to the pooled covariance, so that a direction without any spread within clusters
 # (clusters of one member, a collapsed dimension) has a determinant.
 _RIDGE = 1e-6
@@ -45,7 +47,9 @@ class Moments:
     products: NDArray[np.float64]
 
     @classmethod
-    def of(cls, latents: NDArray[np.float64], assigned: NDArray[np.int64], number: int) -> Moments:
+    def of(
+        cls, latents: Float[NDArray[np.float64], "N D"], assigned: Int[NDArray[np.int64], "N"], number: int
+    ) -> Moments:
         """Of ``latents [N, D]`` in ``number`` clusters, ``assigned [N]``."""
         members = [latents[assigned == cluster] for cluster in range(number)]
         return cls(
@@ -65,7 +69,7 @@ class Moments:
         return Moments(weight * self.count, weight * self.total, weight * self.products)
 
     @property
-    def scatter(self) -> NDArray[np.float64]:
+    def scatter(self) -> Float[NDArray[np.float64], "... D D"]:
         """Sums of outer products about each cluster's own mean, ``[..., D, D]``."""
         mean = self.total / self.count[..., None]
         return self.products - self.total[..., :, None] * mean[..., None, :]
@@ -91,7 +95,11 @@ class NormalWishart:
     """
 
     def __init__(
-        self, latents: NDArray[np.float64], assigned: NDArray[np.int64], number: int, evidence_weight: float = np.inf
+        self,
+        latents: Float[NDArray[np.float64], "N D"],
+        assigned: Int[NDArray[np.int64], "N"],
+        number: int,
+        evidence_weight: float = np.inf,
     ) -> None:
         dim = latents.shape[1]
         centred = latents - latents.mean(0)
@@ -108,7 +116,7 @@ class NormalWishart:
         self.degrees_of_freedom = dim + 2.0
         self.mean_strength = dim / max(between, _RIDGE)
 
-    def log_evidence(self, clusters: Moments) -> NDArray[np.float64]:
+    def log_evidence(self, clusters: Moments) -> Float[NDArray[np.float64], "..."]:
         """Log marginal likelihood and Dirichlet-process factor of each cluster, ``[...]`` nats."""
         n, dim, kappa, nu = clusters.count, self.dim, self.mean_strength, self.degrees_of_freedom
         mean = clusters.total / n[..., None]

@@ -6,12 +6,16 @@ from numpy.typing import NDArray
 from pyro_vmm.clustering.clusters import Clusters
 from pyro_vmm.clustering.merge_tree import MergeTree
 from pyro_vmm.process_settings import undisturbed
+from pyro_vmm.shapes import Float, Int
 
 
 class FoundClusters:
     """Answers of an estimator that leaves its :class:`Clusters` in ``clusters_``; both facades inherit them."""
 
-    clusters_: Clusters
+    @property
+    def clusters_(self) -> Clusters:
+        """Which components are one cluster."""
+        raise NotImplementedError
 
     @property
     def n_clusters_(self) -> int:
@@ -20,7 +24,7 @@ class FoundClusters:
 
     @property
     @undisturbed()
-    def component_order_(self) -> NDArray[np.int64]:
+    def component_order_(self) -> Int[NDArray[np.int64], "K"]:
         """The prior's component that each column of ``predict_proba`` is shown by, ``[K]``.
 
         Of a cluster of several components it is the heaviest. Every component occurs once.
@@ -28,7 +32,7 @@ class FoundClusters:
         return self._found.shown(self._prior_weights)
 
     @property
-    def weights_(self) -> NDArray[np.float64]:
+    def weights_(self) -> Float[NDArray[np.float64], "K"]:
         """Mixture weight of each column, ``[K]``; a cluster of several components has their sum."""
         return self._found.weights
 

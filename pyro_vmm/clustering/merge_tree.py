@@ -20,6 +20,7 @@ from pyro_vmm.clustering.utilised_components import UtilisedComponents
 from pyro_vmm.errors import UserError
 from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.shapes import Float, Int
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ class MergeTree:
         return tuple(sorted(set(self.representatives)))
 
     @property
-    def costs(self) -> NDArray[np.float64]:
+    def costs(self) -> Float[NDArray[np.float64], "merges"]:
         """Cost of each merge in order, ``[U - 1]``."""
         return np.array([step.cost for step in self.merges], dtype=np.float64)
 
-    def cut(self, num_clusters: int) -> NDArray[np.int64]:
+    def cut(self, num_clusters: int) -> Int[NDArray[np.int64], "K"]:
         """Cluster of every component when ``num_clusters`` are kept.
 
         Parameters
@@ -126,7 +127,7 @@ class MergeTree:
         labels[by_mass] = np.arange(num_clusters)
         return labels[names]
 
-    def joined_below(self, cost: float) -> NDArray[np.int64]:
+    def joined_below(self, cost: float) -> Int[NDArray[np.int64], "K"]:
         """The component that stands for each one's cluster when pairs are joined while that costs less than ``cost``.
 
         Joining stops at the first pair that costs as much or more.
@@ -143,7 +144,7 @@ class MergeTree:
             names[names == step.absorbed] = step.kept
         return names
 
-    def above(self, cost: float, order: NDArray[np.int64]) -> MergeTree:
+    def above(self, cost: float, order: Int[NDArray[np.int64], "K"]) -> MergeTree:
         """What is left of the tree when pairs are joined as by :meth:`joined_below`, for columns rearranged.
 
         Parameters
@@ -202,7 +203,9 @@ class MergeTree:
             merges.append(MergeStep(kept, absorbed, each, len(self.utilised) - len(merges) - 1))
         return MergeTree(later.criterion, self.representatives, self.masses, tuple(merges))
 
-    def merge_responsibilities(self, responsibilities: ArrayLike, num_clusters: int) -> NDArray[np.floating[Any]]:
+    def merge_responsibilities(
+        self, responsibilities: ArrayLike, num_clusters: int
+    ) -> Float[NDArray[np.floating[Any]], "N num_clusters"]:
         """Responsibilities of the merged clusters: sums over their components.
 
         The arg-max of the sums may differ from the label of the arg-max component: several weak components of one

@@ -13,6 +13,7 @@ from pyro_vmm.clustering.merge_tree import MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import joined
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
+from pyro_vmm.shapes import Float
 
 Merging = Literal["misclassification", "valleys", "evidence", "none"]
 
@@ -95,8 +96,8 @@ def weight_of_evidence(merging: Merging, evidence_weight: float | None) -> float
 
 
 def join_components(
-    responsibilities: NDArray[np.float64],
-    latents: NDArray[np.floating[Any]],
+    responsibilities: Float[NDArray[np.float64], "N K"],
+    latents: Float[NDArray[np.floating[Any]], "N D"],
     merging: Merging,
     evidence_weight: float | None = None,
 ) -> Joining:

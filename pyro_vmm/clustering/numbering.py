@@ -3,8 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyro_vmm.shapes import Float, Int
 
-def component_order(responsibilities: ArrayLike, weights: ArrayLike) -> NDArray[np.int64]:
+
+def component_order(responsibilities: ArrayLike, weights: ArrayLike) -> Int[NDArray[np.int64], "K"]:
     """Order of the components by how many observations they own, so that clusters are 0, 1, ... without gaps.
 
     Parameters
@@ -24,7 +26,9 @@ def component_order(responsibilities: ArrayLike, weights: ArrayLike) -> NDArray[
     return np.lexsort((-np.asarray(weights), -counts)).astype(np.int64)
 
 
-def joined(responsibilities: NDArray[np.float64], representatives: NDArray[np.int64]) -> NDArray[np.float64]:
+def joined(
+    responsibilities: Float[NDArray[np.float64], "N K"], representatives: Int[NDArray[np.int64], "K"]
+) -> Float[NDArray[np.float64], "N K"]:
     """Responsibilities ``[N, K]`` with those of each component added to its representative's (``[K]``); others are 0."""
     sums = np.zeros_like(responsibilities)
     for component, representative in enumerate(representatives):

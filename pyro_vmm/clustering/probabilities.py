@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.shapes import Float
 
-def as_probabilities(shares: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+
+def as_probabilities(shares: Float[NDArray[np.floating[Any]], "N K"]) -> Float[NDArray[np.float64], "N K"]:
     """Divide each row of ``shares [N, K]`` by its sum, in float64.
 
     A softmax in float32 and sums of its columns miss one by a rounding error of either sign. Afterwards no entry is above

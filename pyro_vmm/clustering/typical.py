@@ -1,14 +1,17 @@
 """The observations that show best what a cluster is."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.shapes import Float
 
 
 def typical_observations(
     x: ArrayLike, latent: ArrayLike, clusters: ArrayLike, wanted: ArrayLike, count: int = 8
-) -> NDArray[np.float32]:
+) -> Float[NDArray[np.floating[Any]], "C T ..."]:
     """The members of each cluster nearest, in their own spread, to the cluster's mean.
 
     They show the cluster as a whole, all of its components. Its pseudo-input and decoded centre show the heaviest one.
@@ -16,7 +19,7 @@ def typical_observations(
     Parameters
     ----------
     x
-        Observations ``[N, F]``.
+        Observations ``[N, F]``, or ``[N, ...]`` of any other shape.
     latent
         Posterior means ``[N, D]``, as ``transform`` gives them.
     clusters
@@ -29,7 +32,7 @@ def typical_observations(
     Returns
     -------
     ndarray
-        ``[C, T, F]``, the nearest first; NaN where a cluster has fewer members.
+        ``[C, T, F]``, or ``[C, T, ...]`` of their shape, the nearest first; NaN where a cluster has fewer members.
 
     Raises
     ------

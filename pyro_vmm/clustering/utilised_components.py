@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.errors import UserError
+from pyro_vmm.shapes import Float, Int
 
 # Rows read at a time where float32 responsibilities are widened to float64: bounds the extra memory at K = 100 to 6 MB.
 _ROWS_AT_A_TIME = 8192
@@ -66,17 +67,17 @@ class UtilisedComponents:
         return cls(array, masses, gram, assigned, utilised, representatives, evidence_weight, latents)
 
     @property
-    def positions(self) -> NDArray[np.int64]:
+    def positions(self) -> Int[NDArray[np.int64], "N"]:
         """The arg-max component of each observation, ``[N]``, by its position in :attr:`utilised`."""
         return np.searchsorted(self.utilised, self.assigned)
 
     @property
-    def membership(self) -> NDArray[np.float64]:
+    def membership(self) -> Float[NDArray[np.float64], "K U"]:
         """``[K, U]``: 1 where a component's mass belongs to the utilised one."""
         return (self.representatives[:, None] == self.utilised).astype(np.float64)
 
     @property
-    def summed(self) -> NDArray[np.floating[Any]]:
+    def summed(self) -> Float[NDArray[np.floating[Any]], "N U"]:
         """Responsibilities of the utilised components with those that go with them, ``[N, U]``."""
         summed: NDArray[np.floating[Any]] = self.responsibilities @ self.membership.astype(self.responsibilities.dtype)
         return summed

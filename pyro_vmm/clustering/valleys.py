@@ -24,6 +24,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.shapes import Float, Int
+
 _BINS = 20
 _MEMBERS_A_BIN = 10
 _FEWEST_BINS = 3
@@ -31,7 +33,9 @@ _FEWEST_BINS = 3
 _TAIL = 0.005
 
 
-def valley(first: NDArray[np.float64], second: NDArray[np.float64], most: float = np.inf) -> float:
+def valley(
+    first: Float[NDArray[np.float64], "n D"], second: Float[NDArray[np.float64], "m D"], most: float = np.inf
+) -> float:
     """Nats for two modes rather than one between two clusters; below 0 where one mode is the better description.
 
     Parameters
@@ -60,7 +64,7 @@ def valley(first: NDArray[np.float64], second: NDArray[np.float64], most: float 
     return gain_of_two_modes(counts) * counted / number - float(np.log(counted))
 
 
-def gain_of_two_modes(counts: NDArray[np.integer]) -> float:
+def gain_of_two_modes(counts: Int[NDArray[np.integer], "bins"]) -> float:
     """Log-likelihood of the best density with at most two modes less that with one, for a histogram ``[bins]``; nats."""
     cuts = range(1, len(counts))
     return max(_one_mode(counts[:cut]) + _one_mode(counts[cut:]) for cut in cuts) - _one_mode(counts)

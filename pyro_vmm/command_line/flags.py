@@ -1,16 +1,16 @@
 """Options as flags of ``pyro-vmm fit``, and what the command calls the options that messages name."""
 
 import argparse
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyro_vmm.errors import InPython, Message, Option
-from pyro_vmm.options import ALL, ARRAYS, Entry
+from pyro_vmm.modalities.registry import from_outside
+from pyro_vmm.options import ALL, Entry
 
-OTHERWISE_NAMED = {name: entry.flag_name for entry in ALL if entry.flag for name in entry.names}
-"""Options of the command by their names in Python."""
-THE_OTHER_WAY_ROUND = {name for entry in ALL if entry.flag and entry.flag.opposite for name in entry.names}
-"""Options that are False in Python where the command has its flag."""
+if TYPE_CHECKING:
+    from pyro_vmm.modalities import Modality
 
 
 class TakesArguments(Protocol):
@@ -21,9 +21,9 @@ class TakesArguments(Protocol):
         ...
 
 
-def add_flags(parser: TakesArguments, entries: Iterable[Entry]) -> None:
-    """Give the parser the flags of these options; what stands for several is one flag."""
-    added: set[str] = set()
+def add_flags(parser: TakesArguments, entries: Iterable[Entry], there: Collection[str] = ()) -> None:
+    """Give the parser the flags of these options; what stands for several is one flag, and those that are ``there`` stay."""
+    added = set(there)
     for entry in entries:
         flag = entry.flag
         if flag is None or entry.flag_name in added:
@@ -37,19 +37,27 @@ def add_flags(parser: TakesArguments, entries: Iterable[Entry]) -> None:
         parser.add_argument(as_flag(entry.flag_name), **facts)
 
 
-def given(arguments: argparse.Namespace, entries: Iterable[Entry], face: str = ARRAYS) -> dict[str, Any]:
-    """What the command was given of these options, by the face's names."""
+def given(arguments: argparse.Namespace, entries: Iterable[Entry]) -> dict[str, Any]:
+    """What the command was given of these options, by name; where the command has a default, that."""
     values: dict[str, Any] = {}
     for entry in entries:
         value = getattr(arguments, entry.flag_name) if entry.flag else None
         if entry.flag and value is not None and value is not False:
-            values[entry.of_face(face).name] = not value if entry.flag.opposite else value
+            values[entry.name] = not value if entry.flag.opposite else value
     return values
 
 
-def names_of_flags(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """What the parsed arguments call the flags of these options."""
-    return tuple(dict.fromkeys(entry.flag_name for entry in entries if entry.flag))
+def is_given(arguments: argparse.Namespace, entry: Entry) -> bool:
+    """Whether the command was given the option, with another value than its default."""
+    if entry.flag is None:
+        return False
+    value = getattr(arguments, entry.flag_name)
+    return value is not False and value != entry.flag.default
+
+
+def values_of_flags(arguments: argparse.Namespace, entries: Iterable[Entry]) -> dict[str, Any]:
+    """Values of the flags of these options, by the flags' names."""
+    return {entry.flag_name: getattr(arguments, entry.flag_name) for entry in entries if entry.flag}
 
 
 def as_flag(name: str) -> str:
@@ -68,21 +76,35 @@ def in_the_commands_words(message: Message, options: argparse.Namespace) -> str:
         Of the command that was run.
     """
     # A command that fits, such as stability, has the options of fit through another one.
-    known = {*vars(options), *OTHERWISE_NAMED.values()}
-    return "".join(_words(part, known) for part in message.args)
+    of_options = {name: entry for entry in reversed(with_flags()) for name in entry.names}
+    return "".join(_words(part, of_options, vars(options)) for part in message.args)
 
 
-def _words(part: str | Option | InPython, known: set[str]) -> str:
+def with_flags() -> tuple[Entry, ...]:
+    """Options of ``pyro-vmm fit``, those of modalities from outside the package among them."""
+    others = [modality for modality in from_outside().values() if modality.input is not None]
+    entries = chain(ALL, *(flags_of(modality) for modality in others))
+    return tuple(entry for entry in entries if entry.flag)
+
+
+def flags_of(modality: "type[Modality]") -> tuple[Entry, ...]:
+    """Options and flags that a modality has, and others may not have."""
+    return modality.own_options if modality.input is None else (*modality.own_options, *modality.input.flags)
+
+
+def _words(part: str | Option | InPython, of_options: Mapping[str, Entry], arguments: Mapping[str, Any]) -> str:
     if isinstance(part, InPython):
         return ""
     if not isinstance(part, Option):
         return str(part)
-    name = OTHERWISE_NAMED.get(part.name, part.name)
-    if name not in known:
+    entry = of_options.get(part.name)
+    if entry is None and part.name not in arguments:
         return str(part)
+    name = part.name if entry is None else entry.flag_name
     flag = as_flag(name)
     if part.value is ...:
         return flag
     if part.value is None or isinstance(part.value, bool):
-        return flag if bool(part.value) != (part.name in THE_OTHER_WAY_ROUND) else f"no {flag}"
+        the_other_way_round = entry is not None and entry.flag is not None and entry.flag.opposite
+        return flag if bool(part.value) != the_other_way_round else f"no {flag}"
     return f"{flag} {part.value!r}"

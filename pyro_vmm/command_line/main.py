@@ -12,12 +12,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pyro_vmm import __version__
 from pyro_vmm.command_line.failures import failure
-from pyro_vmm.command_line.flags import add_flags, in_the_commands_words
+from pyro_vmm.command_line.flags import add_flags, flags_of, in_the_commands_words
 from pyro_vmm.command_line.printing import printing, tell
 from pyro_vmm.command_line.results import ResultsMissing
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.errors import UserError
-from pyro_vmm.options import COMMON, OF_ARRAYS, OF_COUNTS, WHERE_COUNTS_ARE
+from pyro_vmm.modalities.registry import from_outside
+from pyro_vmm.options import ALL, COMMON, OF_ARRAYS, OF_COUNTS, WHERE_ARRAYS_ARE, WHERE_COUNTS_ARE
 
 FAILED, USER_MISTAKE, INTERRUPTED = 1, 2, 130
 THE_SAME_COMMAND = "the same command with --resume"
@@ -53,9 +54,7 @@ def parser() -> argparse.ArgumentParser:
         help="digits, mnist, fashion-mnist, FILE.npz/.npy/.csv/.parquet, or single cells, FILE.h5ad/.zarr",
     )
     fit.add_argument("--output", type=_folder, required=True, metavar="DIR")
-    fit.add_argument("--data-root", type=Path, metavar="DIR", help="where torchvision finds or puts its images")
-    fit.add_argument("--label-column", metavar="COLUMN", help="a column of the file that is a label, not a feature")
-    add_flags(fit, (*COMMON, *OF_ARRAYS))
+    add_flags(fit, (*WHERE_ARRAYS_ARE, *COMMON, *OF_ARRAYS))
     fit.add_argument("--threads", type=int, help="processor threads; torch's own choice by default")
     fit.add_argument(
         "--deterministic",
@@ -70,11 +69,11 @@ def parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
 
-    # What no option sets: see ``demo`` and ``stability``.
-    fit.set_defaults(overwrite=False, data_sha256=None, how_to_go_on=THE_SAME_COMMAND)
+    fit.set_defaults(how_to_go_on=THE_SAME_COMMAND)
 
     cells = fit.add_argument_group("single cells (.h5ad, .zarr)", "raw counts and what else is known of the cells")
     add_flags(cells, (*WHERE_COUNTS_ARE, *OF_COUNTS))
+    _add_flags_from_outside(fit)
 
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")
     score.add_argument("directory", type=Path, metavar="DIR")
@@ -145,6 +144,16 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_flags_from_outside(fit: argparse.ArgumentParser) -> None:
+    """Flags of modalities that are not of the package; one that is there already serves several."""
+    there = {entry.flag_name for entry in ALL if entry.flag}
+    for modality in from_outside().values():
+        if modality.input is not None:
+            group = fit.add_argument_group(modality.input.described)
+            add_flags(group, flags_of(modality), there)
+            there |= {entry.flag_name for entry in flags_of(modality) if entry.flag}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -208,8 +217,9 @@ def _command(options: argparse.Namespace) -> int:
 
         return 0 if benchmark(options) else FAILED
     from pyro_vmm.command_line.fit import demo, fit
+    from pyro_vmm.command_line.fit_request import FitRequest
 
-    finished = demo(options) if options.command == "demo" else fit(options)
+    finished = demo(options) if options.command == "demo" else fit(FitRequest.of(options))
     return 0 if finished else INTERRUPTED
 
 

@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,16 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyro_vmm import persistence
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
+from pyro_vmm.command_line.fitted_input import facts_of_fit
 from pyro_vmm.command_line.printing import tell, warn
 from pyro_vmm.command_line.results import Results, storing_the_model
-from pyro_vmm.data import Dataset
 from pyro_vmm.errors import UserError
+from pyro_vmm.fit import ObservedFit
+from pyro_vmm.fit.config import header, read_config
+from pyro_vmm.fit.storage import save
+from pyro_vmm.modalities import Input, Modality
 from pyro_vmm.training.checkpoint import holds_checkpoint
 from pyro_vmm.training.resumption import check_same_options
-from pyro_vmm.vmm import VMM
 
 
 class OutputFolder:
@@ -65,10 +68,10 @@ class OutputFolder:
 
     def start(
         self,
-        facts: dict[str, Any],
-        options: dict[str, Any],
+        modality: type[Modality],
+        options: Mapping[str, Any],
+        facts: Mapping[str, Any],
         *,
-        kind: str = persistence.ARRAYS,
         overwrite: bool = False,
     ) -> None:
         """Note what is about to be fitted, in a folder that holds no fit yet."""
@@ -78,8 +81,7 @@ class OutputFolder:
             )
         if self.checkpoint.exists():
             shutil.rmtree(self.checkpoint)
-        config = {"format": persistence.FORMAT, "version": persistence.VERSION, "kind": kind}
-        config |= {"estimator": options, "versions": persistence.versions(), "fit": facts}
+        config = header(modality.name, dict(options)) | {"fit": facts}
         try:
             write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
         except OSError as error:
@@ -88,22 +90,26 @@ class OutputFolder:
             ) from None
         self._started = True
 
-    def resume(self, facts: dict[str, Any], options: dict[str, Any]) -> Path | None:
+    def resume(self, modality: type[Modality], options: Mapping[str, Any], facts: Mapping[str, Any]) -> Path | None:
         """Where to go on from: the checkpoints, or None for a fit that was killed before it had written its first.
-
-        ``options`` are the estimator's; where a fit has more, they are in ``facts["training"]`` and ``facts["setup"]``.
 
         Raises
         ------
         UserError
             If the folder holds a fit of other data or with other options, or none.
         """
-        config = persistence.read_config(self.path)
-        if config.get("fit", {}).get("data_sha256") != facts["data_sha256"]:
+        config = read_config(self.path)
+        begun = facts_of_fit(config, self.path)
+        if begun.get("data_sha256") != facts["data_sha256"]:
             raise UserError(f"{self.path} holds a fit of other data than {facts['input']}: resume with the same input.")
-        begun = config["estimator"] | _options_in(config["fit"])
-        check_same_options(begun, options | _options_in(facts), f"The fit in {self.path}")
-        threads = config["fit"].get("threads", facts["threads"])
+        entries = (*modality.entries(), *(modality.input.flags if modality.input else ()))
+        check_same_options(
+            {**config["options"], **begun.get("setup", {})},
+            {**options, **facts["setup"]},
+            f"The fit in {self.path}",
+            entries,
+        )
+        threads = begun.get("threads", facts["threads"])
         if threads != facts["threads"]:
             warn(
                 f"the fit was begun with {threads} threads, not {facts['threads']}: sums round "
@@ -114,8 +120,8 @@ class OutputFolder:
             return None
         return self.checkpoint
 
-    def write_results(self, estimator: VMM, dataset: Dataset, facts: dict[str, Any], how_to_go_on: str) -> None:
-        """Write everything that a finished fit leaves behind, the model first; labels of the data set are not read.
+    def write_results(self, observed: ObservedFit, source: Input, facts: Mapping[str, Any], how_to_go_on: str) -> None:
+        """Write everything that a finished fit leaves behind, the model first; labels of the input are not read.
 
         Raises
         ------
@@ -123,16 +129,20 @@ class OutputFolder:
             If the model could be stored, but not all that goes with it.
         """
         with storing_the_model():
-            persistence.save(estimator, self.path, extra={"fit": facts})
+            save(observed.fit, self.path, extra={"fit": facts})
         results = Results(self.path, how_to_go_on)
         with results.part("clusters and embedding"):
-            responsibilities, latent = estimator.predict_proba(dataset.x), estimator.transform(dataset.x)
-            self.write_tables(estimator.history_, dataset.ids, latent, responsibilities)
+            latents, probabilities = observed.latents, observed.probabilities
+            with results.part("history.csv, latent.npy and clusters.csv"):
+                self.write_tables(observed.fit.history, source.ids, latents, probabilities)
+            if source.further_results:
+                with results.part(source.further_results):
+                    fit = observed.fit
+                    source.write_results(self.path, fit.modality, fit.n_clusters_, latents, probabilities)
             with results.pictures():
                 from pyro_vmm.plotting import save_figures
 
-                names = None if dataset.image_shape else list(dataset.feature_names)
-                save_figures(self.path / "figures", estimator, dataset.x, feature_names=names)
+                save_figures(self.path / "figures", observed, feature_names=source.feature_names)
         results.finish()
 
     def write_tables(self, history: pd.DataFrame, ids: Any, latent: Any, responsibilities: Any) -> None:
@@ -175,7 +185,3 @@ def _clusters(ids: Any, responsibilities: Any) -> str:
         # In full: cells are ranked by it, and rounded ones tie.
         writer.writerow([name, int(choice[0]), repr(float(responsibilities[row, choice[0]])), second])
     return table.getvalue()
-
-
-def _options_in(facts: dict[str, Any]) -> dict[str, Any]:
-    return facts.get("training", {}) | facts.get("setup", {})

@@ -1,22 +1,29 @@
 """``pyro-vmm score``: labels are read here and nowhere else."""
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from pyro_vmm import persistence
+from pyro_vmm.command_line.fitted_input import facts_of_fit, read_fitted_input
 from pyro_vmm.command_line.printing import say
-from pyro_vmm.command_line.score_cells import score_cells
-from pyro_vmm.data import load_input, load_labels
+from pyro_vmm.data import load_labels
 from pyro_vmm.errors import UserError
-from pyro_vmm.random_states import draw_seed
-from pyro_vmm.scoring import elbo_surgery, format_table, scores_of_responsibilities, write_scores
-from pyro_vmm.training import split_rows
-from pyro_vmm.vmm import VMM
+from pyro_vmm.fit import ObservedFit
+from pyro_vmm.fit.config import read_config, versions
+from pyro_vmm.fit.storage import load
+from pyro_vmm.modalities import Input
+from pyro_vmm.modalities.count_starting_values import as_sparse
+from pyro_vmm.observations import split_rows
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.scoring import elbo_surgery, format_table, integration_scores, scores_of_responsibilities, write_scores
 
 
+@usual_settings()
 def score(
     directory: Path,
     labels: str,
@@ -27,56 +34,69 @@ def score(
 ) -> dict[str, Any]:
     """Print every score as a table, and write it to ``scores.json`` in the folder.
 
-    Cluster scores are over all observations (training and held out), as in the paper; the ELBO surgery over the held-out
-    ones. Fits of single cells have no ELBO surgery, but scores of integration where ``batch_key`` names their batches.
+    Cluster scores are over all observations (training and held out), as in the paper; the ELBO surgery, which fits of single
+    cells do not have, over the held-out ones. Scores of integration need ``batch_key``, which names batches.
 
     Raises
     ------
     UserError
-        If the folder holds no finished fit, its input has changed or gone, or the labels do not fit.
+        If the folder holds no finished fit, its input has changed or gone, or labels or batches do not fit.
     """
-    config = persistence.read_config(directory)
-    facts = config.get("fit")
-    if facts is None:
-        raise UserError(f"{directory} was not written by pyro-vmm fit: give the folder of a fit.")
-    if config.get("kind") == persistence.SINGLE_CELL:
-        return score_cells(directory, facts, labels, batch_key=batch_key, num_clusters=num_clusters)
-    if batch_key is not None:
-        raise UserError(f"--batch-key is for fits of single cells, and {directory} holds another: leave it out.")
-    estimator = VMM.load(directory)
-    dataset = load_input(facts["input"], data_root=facts["data_root"], label_column=facts["label_column"])
-    if len(dataset.x) != facts["num_observations"]:
-        raise UserError(
-            f"{facts['input']} now has {len(dataset.x)} observations; the fit had {facts['num_observations']}: score with "
-            "the same input."
-        )
-    if labels in dataset.feature_names and labels != dataset.label_name:
-        raise UserError(
-            f"--labels {labels} was a feature of the fit, so a score against it means nothing: fit with --label-column {labels}."
-        )
-    named = {} if dataset.labels is None else {dataset.label_name or "label": dataset.labels}
-    truth = load_labels(labels, dataset.ids, dataset_labels=named)
-    responsibilities = estimator.predict_proba(dataset.x, num_clusters=num_clusters)
-    clusters = scores_of_responsibilities(truth, responsibilities)
+    facts = facts_of_fit(read_config(directory), directory)
+    fit = load(directory)
+    source = read_fitted_input(fit, facts, directory)
+    observed = ObservedFit(fit, fit.modality.read(source.data))
+    if source.sha256(observed.observations) != facts.get("data_sha256"):
+        raise UserError(f"{source.spec} has changed since the fit: score with the same input.")
+    if labels in source.names_read:
+        advice = source.advice_on_labels.format(name=labels)
+        raise UserError(f"--labels {labels} was given to the fit, so a score against it means nothing: {advice}.")
+    truth = np.asarray(load_labels(labels, source.ids, dataset_labels=source.columns))
+    clusters = scores_of_responsibilities(truth, observed.probabilities_of(num_clusters))
     scores: dict[str, Any] = {"clusters": clusters, "labels": labels, "num_clusters": num_clusters, "fit": facts}
-    scores |= {"epochs": estimator.n_iter_, "versions": persistence.versions(), "cores": os.cpu_count()}
+    scores |= {"epochs": len(fit.history), "versions": versions(), "cores": os.cpu_count()}
+    batches = None if batch_key is None else _batches(source, batch_key)
+    if batches is not None and clusters["classes"] < 2:
+        raise UserError(f"--labels {labels} has one class: scores of integration need at least 2.")
+
+    def add(part: str, title: str, values: dict[str, Any]) -> None:
+        scores[part] = values
+        write_scores(directory / "scores.json", scores)
+        say("\n" + format_table([{title: name, "value": value} for name, value in values.items()]))
+
     write_scores(directory / "scores.json", scores)
     say(format_table([{"score": name, "value": value} for name, value in clusters.items()]))
-    if surgery:
-        held_out = estimator.validation_rows_
-        if held_out is None:  # stored by version 0.1
-            _, held_out = split_rows(len(dataset.x), estimator.validation_fraction, seed_of(estimator))
-        rows = held_out if len(held_out) else np.arange(len(dataset.x))
-        x = estimator._observations(dataset.x[rows])
-        scores["elbo_surgery"] = elbo_surgery(
-            estimator.model_, estimator.guide_, x.to(estimator._evaluation.device)
-        ).as_dict()
-        write_scores(directory / "scores.json", scores)
-        table = [{"held out, nats": name, "value": value} for name, value in scores["elbo_surgery"].items()]
-        say("\n" + format_table(table))
+    if batches is not None and importlib.util.find_spec("scib_metrics") is None:
+        say("\nNo scores of integration: they need the package scib-metrics, pip install scib-metrics.")
+    elif batches is not None:
+        counts = as_sparse(observed.observations)
+        add("integration", "integration", integration_scores(counts, observed.latents, truth, batches))
+    if surgery and source.elbo_surgery:
+        x = observed.observations.minibatch(torch.from_numpy(held_out_rows(observed)), fit.evaluation.device).x
+        add("elbo_surgery", "held out, nats", elbo_surgery(fit.model, fit.guide, x).as_dict())
     return scores
 
 
-def seed_of(estimator: VMM) -> int:
-    """The seed that the estimator's split was drawn with."""
-    return draw_seed(estimator.random_state)
+def held_out_rows(observed: ObservedFit) -> NDArray[np.int64]:
+    """Rows of the observations fitted that were held out, or all where none were."""
+    fit = observed.fit
+    held_out = fit.held_out
+    if held_out is None:  # stored by version 0.1
+        fraction, seed = fit.options["validation_fraction"], fit.modality.draw_seed()
+        groups = [group.codes for group in observed.groups.values()]
+        _, held_out = split_rows(len(observed), fraction, seed, groups=groups)
+    return held_out if len(held_out) else np.arange(len(observed))
+
+
+def _batches(source: Input, column: str) -> NDArray[np.str_]:
+    """Name of each observation's batch, ``[N]``."""
+    groups = source.batches(column)
+    if groups is None:
+        raise UserError(
+            f"--batch-key {column} is for inputs that have batches, and {source.spec} has none: leave it out."
+        )
+    if len(groups.names) < 2:
+        raise UserError(
+            f"--batch-key {column} has one batch, {groups.names[0]!r}: scores of integration need at least 2."
+        )
+    return groups.named

@@ -1,5 +1,6 @@
 """Counts and covariates of cells that have been read and checked."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 WITHOUT_BATCHES: tuple[str, ...] = ("all",)
 """The one batch of data for which no batch column is named."""
+
+
+def library_sizes(counts: "csr_array") -> NDArray[np.float32]:
+    """The sum of each cell's counts ``[N, G]``, none of which is empty, as ``[N]``."""
+    # Added up in float64, exactly: SciPy adds in float32, whatever it is asked.
+    return np.add.reduceat(counts.data, counts.indptr[:-1], dtype=np.float64).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +68,11 @@ class CellCounts:
         """Categories by column, the batches' with them: what :func:`~pyro_vmm.data.read_counts` maps new data onto."""
         batches = {} if self.setup.batch_key is None else {self.setup.batch_key: self.batch_categories}
         return {**batches, **self.covariate_categories}
+
+    @property
+    def names_sha256(self) -> str:
+        """What tells whether cells are those that a model was fitted to: row numbers mean something then."""
+        return hashlib.sha256("\n".join(self.cell_names.tolist()).encode()).hexdigest()
 
     def subset(self, rows: Any) -> "CellCounts":
         """The cells ``rows``: numbers from 0 (below 0 from the end), a slice or a Boolean mask ``[N]``, in the order given.

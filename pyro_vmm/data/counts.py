@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.data.arrays import listed
-from pyro_vmm.data.cell_counts import WITHOUT_BATCHES, CellCounts
+from pyro_vmm.data.cell_counts import WITHOUT_BATCHES, CellCounts, library_sizes
 from pyro_vmm.data.cell_covariates import check_batch_sizes, read_categories, read_numbers, read_size_factors
 from pyro_vmm.data.count_checks import to_count_matrix
 from pyro_vmm.data.count_places import advice_on_fractions, check_structure, stored_counts
@@ -122,8 +122,7 @@ def read_counts(
         covariate_categories=covariate_categories,
         continuous_covariates=continuous,
         size_factor=size_factor,
-        # Added up in float64, exactly (SciPy adds in float32, whatever it is asked); no cell is empty.
-        library_size=np.add.reduceat(counts.data, counts.indptr[:-1], dtype=np.float64).astype(np.float32),
+        library_size=library_sizes(counts),
     )
 
 

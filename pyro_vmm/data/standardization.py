@@ -1,12 +1,12 @@
 """Features with mean 0 and standard deviation 1, and a warning where float32 loses what was given."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.calling_code import warn_caller
 from pyro_vmm.data.data_warning import DataWarning
 from pyro_vmm.data.rounding import NOISE, merged_values
 from pyro_vmm.errors import UserError
@@ -35,16 +35,15 @@ def moments(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return mean.astype(x.dtype), np.where(spread > smallest, spread, 1).astype(x.dtype)
 
 
-def warn_of_merged_values(values: NDArray[Any], names: Sequence[str] | None, advice: str, *, stacklevel: int) -> None:
+def warn_of_merged_values(values: NDArray[Any], names: Sequence[str] | None, advice: str) -> None:
     """Warn where the model, which computes in float32, takes distinct values of ``values [N, F]`` as equal."""
     merged = merged_values(values)
     if merged is None:
         return
     column = merged.feature if names is None else repr(str(names[merged.feature]))
     others = f" (so for {merged.num_features} columns)" if merged.num_features > 1 else ""
-    warnings.warn(
+    warn_caller(
         f"X has {merged.distinct} different values in column {column}, and float32, in which the model computes, keeps "
         f"{merged.left} of them{others}: {advice}.",
         DataWarning,
-        stacklevel=stacklevel + 1,
     )

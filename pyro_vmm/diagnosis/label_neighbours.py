@@ -56,7 +56,7 @@ def label_neighbours(latents: ArrayLike, labels: ArrayLike, num_observations: in
         NAME,
         "warning" if excess < WARNING else "notice",
         sentence,
-        "Train longer, take more latent dimensions or more features; see whether a batch_key that goes with the labels "
-        "has taken them out.",
+        "Train longer, take more latent dimensions or more features; where batches go with the labels, see whether the "
+        "correction for batches has taken them out.",
         excess,
     )

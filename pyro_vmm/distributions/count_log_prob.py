@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_vmm.shapes import Float, Real
+
 CompiledPass = Callable[[Tensor, Sequence[Tensor], Sequence[Tensor]], Tensor | None]
 """As :func:`~pyro_vmm.distributions.compiled_pass.compiled_negative_binomial`."""
 
@@ -56,7 +58,9 @@ class CountFormula(Protocol):
         ...
 
 
-def count_log_prob(formula: CountFormula, value: Tensor, *parameters: Tensor) -> Tensor:
+def count_log_prob(
+    formula: CountFormula, value: Real[Tensor, "*#shape"], *parameters: Float[Tensor, "*#shape"]
+) -> Float[Tensor, "*shape"]:
     """Log-probability of counts, differentiable in the parameters (twice and more), not in the counts.
 
     Parameters

@@ -16,6 +16,8 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_vmm.shapes import Float
+
 SERIES_FROM = 10.0
 """Arguments from here on use the asymptotic series; smaller ones are first shifted up by this much."""
 
@@ -31,7 +33,7 @@ _ATANH_TAIL = (1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13)
 _PAIRED_SHIFTS = (0.0, 8.0, 14.0, 18.0, 20.0)
 
 
-def excess_over_log1p(e: Tensor, log1p_e: Tensor) -> Tensor:
+def excess_over_log1p(e: Float[Tensor, "*shape"], log1p_e: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Compute ``e - log(1 + e)``, the deviance of a ratio ``1 + e`` from one.
 
     Parameters
@@ -59,7 +61,9 @@ def excess_over_log1p(e: Tensor, log1p_e: Tensor) -> Tensor:
     return torch.where(e.abs() < 0.1, tail, e - log1p_e)
 
 
-def log_growth_beyond_share(share: Tensor, log_growth: Tensor) -> Tensor:
+def log_growth_beyond_share(
+    share: Float[Tensor, "*shape"], log_growth: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
     """Compute ``log(1 + u) - u / (1 + u)``: :func:`excess_over_log1p` at ``-u / (1 + u)``, in fewer passes.
 
     Parameters
@@ -83,7 +87,7 @@ def log_growth_beyond_share(share: Tensor, log_growth: Tensor) -> Tensor:
     return (log_growth - share).lerp_(tail, near)
 
 
-def stirling_remainder(y: Tensor) -> Tensor:
+def stirling_remainder(y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Compute ``log Gamma(y + 1) - (y + 1/2) log y + y - 1/2 log(2 pi)``, Stirling's error.
 
     Parameters
@@ -112,7 +116,7 @@ def stirling_remainder(y: Tensor) -> Tensor:
     return torch.where(small, series + shifted, series)
 
 
-def digamma_remainder_difference(y: Tensor, step: Tensor) -> Tensor:
+def digamma_remainder_difference(y: Float[Tensor, "*shape"], step: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Compute ``S(y) - S(y + step)`` where ``S(y) = log y - digamma(y)``.
 
     Parameters

@@ -10,6 +10,7 @@ from pyro.ops.indexing import Vindex
 from torch import Size, Tensor
 
 from pyro_vmm.distributions.transforms import inside_transform
+from pyro_vmm.shapes import Float, Int
 
 _NOTHING_BESIDE_ONE = 80.0
 """``exp(-80)``, 2e-35, times any number of components is nothing beside 1, in float64 as well."""
@@ -58,12 +59,12 @@ class GaussianMixture(TorchDistribution):
 
     def __init__(
         self,
-        log_weights: Tensor,
-        loc: Tensor,
+        log_weights: Float[Tensor, "... K"],
+        loc: Float[Tensor, "... K D"],
         *,
-        scale_tril: Tensor | None = None,
-        precision_cholesky: Tensor | None = None,
-        extra_scale: Tensor | None = None,
+        scale_tril: Float[Tensor, "... K D D"] | None = None,
+        precision_cholesky: Float[Tensor, "... K D D"] | None = None,
+        extra_scale: Float[Tensor, "... K D D"] | None = None,
         validate_args: bool | None = None,
     ) -> None:
         self.log_weights, self.loc = log_weights, loc
@@ -107,7 +108,7 @@ class GaussianMixture(TorchDistribution):
         """Whether there are several mixtures, not one for every place of the batch."""
         return self.log_weights.ndim > 1 or self.loc.ndim > 2 or self.whitening.ndim > 3
 
-    def component_log_prob(self, value: Tensor) -> Tensor:
+    def component_log_prob(self, value: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch K"]:
         """``log Normal(z; mu_k, Sigma_k)`` of ``[..., D]``, as ``[..., K]``."""
         if self._is_a_batch:
             offset = (value.unsqueeze(-2) - self.loc).unsqueeze(-1)
@@ -125,8 +126,8 @@ class GaussianMixture(TorchDistribution):
         log_prob = log_normaliser - 0.5 * whitened.view(components, dim, -1).square().sum(1).T
         return log_prob.reshape(*value.shape[:-1], components)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """``log p(z)`` of ``[..., D]``, as ``[...]``."""
+    def log_prob(self, value: Float[Tensor, "*#batch D"]) -> Float[Tensor, "*batch"]:
+        """``log p(z)`` of ``[..., D]``, as ``[...]``, broadcast over the batch."""
         if self._validate_args:
             self._validate_sample(value)
         log_joint = self.log_weights + self.component_log_prob(value)
@@ -135,22 +136,22 @@ class GaussianMixture(TorchDistribution):
         log_prob = torch.logsumexp(torch.maximum(log_joint, lost), -1)
         return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self.batch_shape))
 
-    def responsibilities(self, value: Tensor) -> Tensor:
+    def responsibilities(self, value: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch K"]:
         """``p(k | z)`` of ``[..., D]``, as ``[..., K]``."""
         return (self.log_weights + self.component_log_prob(value)).softmax(-1)
 
-    def sample_given(self, component: Tensor) -> Tensor:
+    def sample_given(self, component: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch D"]:
         """Draw from the given components: long ``[...]`` to ``[..., D]``; of several mixtures, from that of each place."""
         noise = torch.randn(*component.shape, self.event_shape[0], dtype=self.loc.dtype, device=self.loc.device)
         loc, whitening = self.loc_of(component), Vindex(self.whitening)[..., component, :, :]
         return loc + torch.linalg.solve(whitening, noise.unsqueeze(-1)).squeeze(-1)
 
-    def loc_of(self, component: Tensor) -> Tensor:
+    def loc_of(self, component: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch D"]:
         """Means ``[..., D]`` of the given components, long ``[...]``."""
         loc: Tensor = Vindex(self.loc)[..., component, :]
         return loc
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = Size()) -> Float[Tensor, "... D"]:
         """Draw ``sample_shape + batch_shape`` vectors."""
         with torch.no_grad():
             shape = Size(sample_shape) + self.batch_shape
@@ -160,18 +161,18 @@ class GaussianMixture(TorchDistribution):
             return self.sample_given(component[: shape.numel()].reshape(shape))
 
     @property
-    def covariance_matrix(self) -> Tensor:
+    def covariance_matrix(self) -> Float[Tensor, "... K D D"]:
         """Covariances of the components, ``[..., K, D, D]``."""
         inverse = torch.linalg.inv(self.whitening)
         return inverse @ inverse.mT
 
     @property
-    def scale_tril(self) -> Tensor:
+    def scale_tril(self) -> Float[Tensor, "... K D D"]:
         """Lower Cholesky factors of the components' covariances, ``[..., K, D, D]``."""
         return torch.linalg.cholesky(self.covariance_matrix)
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "... D"]:
         """Mean of the mixture, ``batch_shape + [D]``."""
         return (self.log_weights.exp().unsqueeze(-2) @ self.loc).squeeze(-2).expand(self.batch_shape + self.event_shape)
 

@@ -19,6 +19,7 @@ from pyro_vmm.distributions.gamma_remainders import (
     stirling_remainder,
 )
 from pyro_vmm.distributions.poisson import sample_poisson
+from pyro_vmm.shapes import Float, Real
 
 _FEW = 8
 _LOG_FACTORIALS = [math.lgamma(count + 1.0) for count in range(_FEW + 1)]
@@ -123,7 +124,9 @@ class NegativeBinomialFormula:
         return (count - mean) * theta / (mean * total), by_theta
 
 
-def growth(mean: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def growth(
+    mean: Float[Tensor, "*shape"], theta: Float[Tensor, "*shape"]
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """``log1p(mean / theta)``, ``mean / (theta + mean)`` and ``theta / (theta + mean)``, finite where the ratio overflows."""
     ratio = (mean / theta).clamp_(max=torch.finfo(mean.dtype).max)
     stay = (ratio + 1.0).reciprocal_()
@@ -209,8 +212,8 @@ class NegativeBinomial(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability of counts ``value``, shape ``sample_shape + batch_shape``, of the same shape."""
+    def log_prob(self, value: Real[Tensor, "*#shape"]) -> Float[Tensor, "*shape"]:
+        """Log-probability of counts ``value``, broadcast over ``sample_shape + batch_shape``."""
         if self._validate_args:
             self._validate_sample(value)
         return count_log_prob(_FORMULA, value, self._mean, self.inverse_dispersion)

@@ -11,12 +11,13 @@ from torch.distributions.utils import broadcast_all
 from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
 from pyro_vmm.distributions.gamma_remainders import HALF_LOG_TWO_PI, excess_over_log1p, stirling_remainder
 from pyro_vmm.distributions.transforms import inside_transform
+from pyro_vmm.shapes import Float, Real
 
 # torch.poisson counts in 32 bits on CUDA.
 _LARGEST_EXACT_RATE = 2.0**30
 
 
-def sample_poisson(rate: Tensor) -> Tensor:
+def sample_poisson(rate: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Draw Poisson counts without overflow.
 
     Parameters
@@ -122,8 +123,8 @@ class Poisson(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability of counts ``value``, shape ``sample_shape + batch_shape``, of the same shape."""
+    def log_prob(self, value: Real[Tensor, "*#shape"]) -> Float[Tensor, "*shape"]:
+        """Log-probability of counts ``value``, broadcast over ``sample_shape + batch_shape``."""
         if self._validate_args:
             self._validate_sample(value)
         return count_log_prob(_FORMULA, value, self._mean)

@@ -7,6 +7,8 @@ import torch
 from pyro.distributions import MultivariateNormal
 from torch import Size, Tensor
 
+from pyro_vmm.shapes import Float
+
 
 class TriangularNormal(MultivariateNormal):
     """``Normal(loc, scale_tril scale_tril^T)`` whose density at its own latest ``rsample`` needs no triangular solve.
@@ -33,7 +35,7 @@ class TriangularNormal(MultivariateNormal):
 
     _latest: tuple[Tensor, Tensor, tuple[int, ...]] | None = None
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = Size()) -> Float[Tensor, "... D"]:
         """Draw ``sample_shape + batch_shape + [D]``, differentiable in the parameters."""
         shape = self._extended_shape(sample_shape)
         noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
@@ -61,8 +63,8 @@ class TriangularNormal(MultivariateNormal):
         factor = self._unbroadcasted_scale_tril.double()
         return torch.linalg.solve_triangular(factor, offset, upper=False).squeeze(-1)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density of ``[..., D]``, as ``[...]``."""
+    def log_prob(self, value: Float[Tensor, "*#batch D"]) -> Float[Tensor, "*batch"]:
+        """Log-density of ``[..., D]``, as ``[...]``, broadcast over the batch."""
         noise = self._noise(value)
         log_det = self._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         log_normaliser = 0.5 * self.loc.shape[-1] * math.log(2.0 * math.pi) + log_det

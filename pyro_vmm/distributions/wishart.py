@@ -8,6 +8,8 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import ComposeTransform, Transform, biject_to, constraints, transform_to
 
+from pyro_vmm.shapes import Bool, Float
+
 _DRAWS = 10
 
 
@@ -35,7 +37,9 @@ class FromVector(Transform):
         rows, columns = torch.tril_indices(y.shape[-1], y.shape[-1], offset=-1, device=y.device)
         return torch.cat([factor.diagonal(dim1=-2, dim2=-1).log(), factor[..., rows, columns]], -1)
 
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+    def log_abs_det_jacobian(
+        self, x: Float[Tensor, "*batch P"], y: Float[Tensor, "*batch D D"]
+    ) -> Float[Tensor, "*batch"]:
         """Of the map to the entries on and below the diagonal: ``D log 2 + sum_i (D - i + 2) log L_ii``, ``i`` from 1."""
         dim = y.shape[-1]
         powers = torch.arange(dim + 1, 1, -1, dtype=x.dtype, device=x.device)
@@ -56,7 +60,7 @@ class PositiveDiagonal(constraints.Constraint):
 
     event_dim = 2
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Float[Tensor, "*batch D D"]) -> Bool[Tensor, "*batch"]:
         """Whether each ``[D, D]`` of a batch is one."""
         diagonal = value.diagonal(dim1=-2, dim2=-1)
         return (diagonal > 0.0).all(-1) & (value == torch.diag_embed(diagonal)).flatten(-2).all(-1)
@@ -75,7 +79,9 @@ class FromDiagonal(Transform):
     def _inverse(self, y: Tensor) -> Tensor:
         return y.diagonal(dim1=-2, dim2=-1)
 
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+    def log_abs_det_jacobian(
+        self, x: Float[Tensor, "*batch D"], y: Float[Tensor, "*batch D D"]
+    ) -> Float[Tensor, "*batch"]:
         """Zero: the numbers stay what they are."""
         return x.new_zeros(x.shape[:-1])
 
@@ -95,7 +101,7 @@ for _registry in (biject_to, transform_to):
     )
 
 
-def diagonal_wishart(degrees_of_freedom: Tensor, scale: float, dim: int) -> dist.TransformedDistribution:
+def diagonal_wishart(degrees_of_freedom: Float[Tensor, ""], scale: float, dim: int) -> dist.TransformedDistribution:
     """``Wishart(df, scale I)`` given that the matrix is diagonal, over ``[D, D]`` matrices.
 
     Each number on the diagonal is ``Gamma((df - D + 1) / 2, 1 / (2 scale))``.
@@ -122,7 +128,7 @@ class Wishart(dist.Wishart):
 
     support = PositiveDefinite()
 
-    def rsample(self, sample_shape: Any = Size(), max_try_correction: int | None = None) -> Tensor:
+    def rsample(self, sample_shape: Any = Size(), max_try_correction: int | None = None) -> Float[Tensor, "... D D"]:
         """Draw ``sample_shape + batch_shape + [D, D]``, exactly symmetric.
 
         Parameters

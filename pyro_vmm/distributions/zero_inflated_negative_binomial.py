@@ -13,6 +13,7 @@ from pyro_vmm.distributions.compiled_pass import compiled_negative_binomial
 from pyro_vmm.distributions.count_log_prob import ValueAndPartials, count_log_prob
 from pyro_vmm.distributions.gamma_remainders import log_growth_beyond_share
 from pyro_vmm.distributions.negative_binomial import NegativeBinomial, NegativeBinomialFormula, growth
+from pyro_vmm.shapes import Float, Real
 
 
 class ZeroInflatedNegativeBinomialFormula:
@@ -176,8 +177,8 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability of counts ``value``, shape ``sample_shape + batch_shape``, of the same shape."""
+    def log_prob(self, value: Real[Tensor, "*#shape"]) -> Float[Tensor, "*shape"]:
+        """Log-probability of counts ``value``, broadcast over ``sample_shape + batch_shape``."""
         if self._validate_args:
             self._validate_sample(value)
         return count_log_prob(_FORMULA, value, self.base_dist.mean, self.inverse_dispersion, self.gate_logits)

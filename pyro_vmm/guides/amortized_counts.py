@@ -7,6 +7,7 @@ from torch.nn.functional import softplus
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.guides.amortized_normal import MINIMUM_SCALE, AmortizedNormal, Covariance
+from pyro_vmm.shapes import Float, Real
 
 
 class AmortizedCounts(AmortizedNormal):
@@ -32,7 +33,7 @@ class AmortizedCounts(AmortizedNormal):
         super().__init__(encoder, covariance)
         self.library_encoder = library_encoder
 
-    def library_posterior(self, x: Tensor, **covariates: Tensor) -> dist.LogNormal:
+    def library_posterior(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> dist.LogNormal:
         """``q(l | x)`` for counts ``[B, F]``: batch shape ``(B,)``."""
         outputs = self.library_encoder(x, **covariates)
         if outputs.shape[-1] != 2:
@@ -40,8 +41,11 @@ class AmortizedCounts(AmortizedNormal):
         total = x.sum(-1).clamp_min(1.0).log()
         return dist.LogNormal(total + outputs[..., 0], softplus(outputs[..., 1]) + MINIMUM_SCALE, validate_args=False)
 
-    def forward(self, x: Tensor, **covariates: Tensor) -> Tensor:
-        """Sample sites ``z`` and ``library_size`` in the plate ``observations``; returns ``z [B, D]``."""
+    def forward(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> Float[Tensor, "*plates B D"]:
+        """Sample sites ``z`` and ``library_size`` in the plate ``observations``.
+
+        Returns ``z [B, D]``, inside plates of the caller ``[..., B, D]``.
+        """
         with pyro.plate("observations", len(x), dim=-1):
             z: Tensor = pyro.sample("z", self.posterior(x, **covariates))
             pyro.sample("library_size", self.library_posterior(x, **covariates))

@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 from pyro_vmm.distributions import TriangularNormal
 from pyro_vmm.errors import UserError
 from pyro_vmm.local_module import LocalPyroModule
+from pyro_vmm.shapes import Float, Real
 
 Covariance = Literal["full", "diagonal"]
 
@@ -66,7 +67,9 @@ class AmortizedNormal(LocalPyroModule):
         loc, diagonal, below = outputs.split([latent_dim, latent_dim, outputs.shape[-1] - 2 * latent_dim], -1)
         return loc, softplus(diagonal) + MINIMUM_SCALE, below
 
-    def location_and_scale_tril(self, x: Tensor, **covariates: Tensor) -> tuple[Tensor, Tensor]:
+    def location_and_scale_tril(
+        self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D D"]]:
         """``m(x) [B, D]`` and ``S(x) [B, D, D]``, lower triangular."""
         loc, diagonal, below = self._location_and_diagonal(x, covariates)
         scale_tril = torch.diag_embed(diagonal)
@@ -75,7 +78,9 @@ class AmortizedNormal(LocalPyroModule):
             scale_tril[..., rows, columns] = below
         return loc, scale_tril
 
-    def posterior(self, x: Tensor, **covariates: Tensor) -> TriangularNormal | dist.Independent:
+    def posterior(
+        self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]
+    ) -> TriangularNormal | dist.Independent:
         """``q(z | x)`` for observations ``[B, F]``: batch shape ``(B,)``, event shape ``(D,)``."""
         if self.covariance == "full":
             loc, scale_tril = self.location_and_scale_tril(x, **covariates)
@@ -83,7 +88,7 @@ class AmortizedNormal(LocalPyroModule):
         loc, diagonal, _ = self._location_and_diagonal(x, covariates)
         return dist.Normal(loc, diagonal, validate_args=False).to_event(1)
 
-    def forward(self, x: Tensor, **covariates: Tensor) -> Tensor:
-        """Sample site ``z`` in the plate ``observations``; returns ``z [B, D]``."""
+    def forward(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> Float[Tensor, "*plates B D"]:
+        """Sample site ``z`` in the plate ``observations``; returns ``z [B, D]``, inside plates of the caller ``[..., B, D]``."""
         with pyro.plate("observations", len(x), dim=-1):
             return pyro.sample("z", self.posterior(x, **covariates))

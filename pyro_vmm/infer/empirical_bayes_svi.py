@@ -36,6 +36,7 @@ from pyro_vmm.priors import StandardNormal
 from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.process_settings import gradients_on
+from pyro_vmm.shapes import Float, Real
 
 Latents: TypeAlias = Literal["auto", "reused", "fresh"]
 OBJECTIVES = {"elbo": "ELBO", "prior": "empirical-Bayes objective"}
@@ -175,7 +176,7 @@ class EmpiricalBayesSVI:
         """Show the objective and the partition."""
         return f"{type(self).__name__}({type(self.loss).__name__}, {self.steps_taken} steps taken)\n{self.partition}"
 
-    def step(self, x: Tensor, **covariates: Tensor) -> StepLosses:
+    def step(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> StepLosses:
         """One ELBO update and one empirical-Bayes update on a minibatch ``[B, F]``.
 
         Other threads that train or ask a model wait for its end, and so does a first Ctrl-C. A :class:`KeyboardInterrupt`
@@ -205,12 +206,12 @@ class EmpiricalBayesSVI:
                 raise interrupt
         return self.last_losses
 
-    def elbo_step(self, x: Tensor, **covariates: Tensor) -> float:
+    def elbo_step(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> float:
         """Update guide, decoder and likelihood alone; returns the negative ELBO per observation before it."""
         with PROCESS_LOCK, gradients_on():
             return self._update("elbo", lambda: self.elbo_loss(x, **covariates))
 
-    def empirical_bayes_step(self, x: Tensor, **covariates: Tensor) -> float:
+    def empirical_bayes_step(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> float:
         """Update the prior alone; returns its objective before the update."""
         with PROCESS_LOCK, gradients_on():
             z = self._latents if self.reuses_latents else None
@@ -219,7 +220,7 @@ class EmpiricalBayesSVI:
             self._latents = None
             return self._update("prior", lambda: self.model.prior.empirical_bayes_loss(z))
 
-    def elbo_loss(self, x: Tensor, **covariates: Tensor) -> Tensor:
+    def elbo_loss(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> Float[Tensor, ""]:
         """Negative ELBO per observation, a differentiable scalar."""
 
         def guide(x: Tensor, **covariates: Tensor) -> Tensor:
@@ -245,7 +246,7 @@ class EmpiricalBayesSVI:
         schedules = (self.kl_schedule, self.learning_rate_schedule)
         return max(self.standard_normal_steps, self.prior_rest_steps, *(schedule.settled_at for schedule in schedules))
 
-    def evaluate_loss(self, x: Tensor, **covariates: Tensor) -> float:
+    def evaluate_loss(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> float:
         """Negative ELBO per observation in evaluation mode and at full KL weight; moves nothing."""
         with (
             PROCESS_LOCK,
@@ -263,7 +264,7 @@ class EmpiricalBayesSVI:
         enumerates = isinstance(self.loss, TraceEnum_ELBO)
         return functools.partial(self.model.fitted, assignments="sampled") if enumerates else self.model.fitted
 
-    def sample_latents(self, x: Tensor, **covariates: Tensor) -> Tensor:
+    def sample_latents(self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]) -> Float[Tensor, "B D"]:
         """``z_n ~ q(z | x_n)`` from the encoder in evaluation mode, ``[B, D]``, without gradients.
 
         Raises

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from pyro_vmm.shapes import Float
+
 
 class NonFiniteError(ArithmeticError):
     """A loss, a gradient or a running statistic was not finite; the step that raised it has moved nothing.
@@ -40,7 +42,7 @@ def gradients(parameters: Mapping[str, nn.Parameter]) -> Iterator[tuple[str, Ten
             yield f"gradient of {name}", gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
-def total_norm(named: Iterable[tuple[str, Tensor]]) -> Tensor:
+def total_norm(named: Iterable[tuple[str, Tensor]]) -> Float[Tensor, ""]:
     """Euclidean norm of all the tensors together, a scalar; not finite where one of their numbers is not.
 
     Nor where the sum of squares overflows: Adam's second moment would, too, and stay infinite ever after.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.local_module import UnstatedParameters
+from pyro_vmm.shapes import Float
 
 CHOICES = "Trace_ELBO, TraceMeanField_ELBO, TraceGraph_ELBO, TraceEnum_ELBO or RenyiELBO"
 
@@ -44,7 +45,7 @@ def differentiable_loss(
     parameters: Iterable[nn.Parameter],
     *args: Any,
     **kwargs: Any,
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """The objective as a scalar whose gradient by ``parameters`` is the objective's own.
 
     Some objectives only write gradients into parameters (``RenyiELBO``, ``TraceGraph_ELBO``): these are collected, and what
@@ -73,7 +74,7 @@ def differentiable_loss(
 
 def evaluated_loss(
     loss: Any, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """The objective's value alone, a scalar."""
     differentiable = hasattr(loss, "differentiable_loss") and not isinstance(loss, TraceEnum_ELBO)
     value = (loss.differentiable_loss if differentiable else loss.loss)(model, guide, *args, **kwargs)

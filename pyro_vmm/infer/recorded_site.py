@@ -8,6 +8,8 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from pyro_vmm.shapes import Float
+
 
 class RecordedSite(Messenger):
     """Notes the mean log-density of the observed site ``name`` each time that an objective evaluates it; changes nothing.
@@ -21,7 +23,7 @@ class RecordedSite(Messenger):
         self._means: list[Tensor] = []
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, ""]:
         """Over observations and draws, a scalar without gradient; NaN where nothing was noted."""
         return torch.stack(self._means).mean() if self._means else torch.tensor(float("nan"))
 

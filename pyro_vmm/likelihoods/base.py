@@ -7,6 +7,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
+from pyro_vmm.shapes import Float
+
 
 class Likelihood(nn.Module, ABC):
     """``p(x | decoder outputs)`` over observations of ``F`` features.
@@ -35,5 +37,5 @@ class Likelihood(nn.Module, ABC):
     """What the facades hand to the encoder: the observation ``x`` itself, or ``log(1 + x)``, as fits counts."""
 
     @abstractmethod
-    def forward(self, outputs: Tensor, **covariates: Tensor) -> TorchDistributionMixin:
+    def forward(self, outputs: Float[Tensor, "*batch outputs"], **covariates: Tensor) -> TorchDistributionMixin:
         """From decoder outputs ``[..., outputs_per_feature * F]`` to a distribution of event shape ``(F,)``."""

@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pyro_vmm.likelihoods.base import Likelihood
 from pyro_vmm.option_checks import check_whole_number
+from pyro_vmm.shapes import Float, Real
 
 
 class Bernoulli(Likelihood):
@@ -39,7 +40,7 @@ class Bernoulli(Likelihood):
         super().__init__()
         self.pixels_per_feature: int = check_whole_number(pixels_per_feature, "pixels_per_feature")
 
-    def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
+    def forward(self, outputs: Float[Tensor, "*batch F"], **covariates: Tensor) -> dist.Independent:
         """Logits ``[..., F]`` to a distribution of event shape ``(F,)``."""
         if self.pixels_per_feature == 1:
             return dist.Bernoulli(logits=outputs, validate_args=False).to_event(1)
@@ -70,7 +71,7 @@ class MeanOfBernoullis(TorchDistribution):
         """The same distribution with a larger batch."""
         return MeanOfBernoullis(self.logits.expand(batch_shape), self.total_count)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Real[Tensor, "*#shape"]) -> Float[Tensor, "*shape"]:
         """Log-likelihood of means in [0, 1], broadcast over the batch."""
         logits, value = torch.broadcast_tensors(self.logits, value)
         return -self.total_count * binary_cross_entropy_with_logits(logits, value, reduction="none")

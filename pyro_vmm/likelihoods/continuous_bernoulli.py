@@ -6,6 +6,7 @@ import pyro.distributions as dist
 from torch import Tensor
 
 from pyro_vmm.likelihoods.base import Likelihood
+from pyro_vmm.shapes import Float
 
 
 class ContinuousBernoulli(Likelihood):
@@ -13,6 +14,6 @@ class ContinuousBernoulli(Likelihood):
 
     data_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
-    def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
+    def forward(self, outputs: Float[Tensor, "*batch F"], **covariates: Tensor) -> dist.Independent:
         """Logits ``[..., F]`` to a distribution of event shape ``(F,)``."""
         return dist.ContinuousBernoulli(logits=outputs, validate_args=False).to_event(1)

@@ -10,6 +10,7 @@ from pyro_vmm.distributions.bounded import bounded, inverse_bounded
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods.base import Likelihood
 from pyro_vmm.option_checks import check_whole_number
+from pyro_vmm.shapes import Float, Real
 
 LOG_MEAN_LIMIT = 20.0
 """Without a library size, means stay within e^-20 .. e^20 (2e-9 .. 5e8)."""
@@ -28,20 +29,22 @@ class CountLikelihood(Likelihood):
     whole_numbers: ClassVar[bool] = True
     encoder_sees: ClassVar[Literal["data", "log1p"]] = "log1p"
 
-    def expected_counts(self, scale_head: Tensor, library_size: Tensor | None) -> Tensor:
+    def expected_counts(
+        self, scale_head: Float[Tensor, "*batch F"], library_size: Real[Tensor, "B"] | Real[Tensor, "B 1"] | None
+    ) -> Float[Tensor, "*batch F"]:
         """Mean count of each feature (section 6; Lopez et al. 2018).
 
         Parameters
         ----------
         scale_head
-            Decoder outputs ``[..., B, F]``.
+            Decoder outputs ``[..., F]``; ``[..., B, F]`` with a library size.
         library_size
             Total count of each observation, ``[B]`` or ``[B, 1]``, positive; or None.
 
         Returns
         -------
         Tensor
-            ``[..., B, F]``, positive: ``library_size * softmax(scale_head)`` given a library size, and without one
+            Of the outputs' shape, positive: ``library_size * softmax(scale_head)`` given a library size, and without one
             ``exp(scale_head)``, the exponent bent smoothly so that it stays within ``-20 .. 20``.
 
         Raises
@@ -82,15 +85,17 @@ class InverseDispersion(nn.Module):
         num_batches = check_whole_number(num_batches, "num_batches")
         self.log_value = nn.Parameter(torch.zeros(num_batches, num_features))
 
-    def start_at(self, theta: Tensor) -> None:
+    def start_at(self, theta: Float[Tensor, "F"]) -> None:
         """Set ``theta [F]`` (positive) in every batch, as a fit's starting point."""
         with torch.no_grad():
             self.log_value.copy_(inverse_bounded(theta.log(), LOG_INVERSE_DISPERSION_LIMIT).expand_as(self.log_value))
 
-    def forward(self, scale_head: Tensor, batch: Tensor | None) -> Tensor:
+    def forward(
+        self, scale_head: Float[Tensor, "*batch F"], batch: Real[Tensor, "B num_batches"] | None
+    ) -> Float[Tensor, "F"] | Float[Tensor, "B F"]:
         """``theta``, positive: ``[F]`` with one batch, else ``[B, F]``, chosen by one-hot ``batch [B, num_batches]``.
 
-        ``scale_head [..., B, F]`` is only looked at for its width. A batch of fractions on the simplex gives the weighted
+        ``scale_head [..., F]`` is only looked at for its width. A batch of fractions on the simplex gives the weighted
         geometric mean.
         """
         num_batches, num_features = self.log_value.shape

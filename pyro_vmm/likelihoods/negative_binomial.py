@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pyro_vmm import distributions
 from pyro_vmm.likelihoods.counts import OverdispersedCountLikelihood
+from pyro_vmm.shapes import Float
 
 
 class NegativeBinomial(OverdispersedCountLikelihood):
@@ -21,7 +22,7 @@ class NegativeBinomial(OverdispersedCountLikelihood):
     R. Lopez et al., "Deep generative modeling for single-cell transcriptomics", 2018.
     """
 
-    def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
+    def forward(self, outputs: Float[Tensor, "*batch F"], **covariates: Tensor) -> dist.Independent:
         """Scale head ``[..., F]`` to a distribution of event shape ``(F,)``.
 
         Parameters

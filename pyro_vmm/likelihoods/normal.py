@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods.base import Likelihood
 from pyro_vmm.option_checks import check_positive
+from pyro_vmm.shapes import Float
 
 
 class Normal(Likelihood):
@@ -39,10 +40,10 @@ class Normal(Likelihood):
         self.log_scale = nn.Parameter(torch.tensor(math.log(initial_scale - minimum_scale)))
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Float[Tensor, ""]:
         """The standard deviation, a scalar in the data's units."""
         return self.minimum_scale + self.log_scale.exp()
 
-    def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
+    def forward(self, outputs: Float[Tensor, "*batch F"], **covariates: Tensor) -> dist.Independent:
         """Means ``[..., F]`` to a distribution of event shape ``(F,)``."""
         return dist.Normal(outputs, self.scale, validate_args=False).to_event(1)

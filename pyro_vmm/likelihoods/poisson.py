@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pyro_vmm import distributions
 from pyro_vmm.likelihoods.counts import CountLikelihood
+from pyro_vmm.shapes import Float
 
 
 class Poisson(CountLikelihood):
@@ -14,7 +15,7 @@ class Poisson(CountLikelihood):
     :class:`~pyro_vmm.likelihoods.NegativeBinomial`.
     """
 
-    def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
+    def forward(self, outputs: Float[Tensor, "*batch F"], **covariates: Tensor) -> dist.Independent:
         """Scale head ``[..., F]`` to a distribution of event shape ``(F,)``.
 
         Parameters

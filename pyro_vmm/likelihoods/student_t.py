@@ -10,6 +10,7 @@ from pyro_vmm.distributions.bounded import bounded, inverse_bounded
 from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods.base import Likelihood
 from pyro_vmm.option_checks import check_positive
+from pyro_vmm.shapes import Float
 
 LOG_EXCESS_LIMIT = math.log(100.0)
 """Degrees of freedom stay within 2.01 .. 102: beyond, the tails are a normal's, and float32's lgamma loses digits."""
@@ -58,15 +59,15 @@ class StudentT(Likelihood):
         self.log_excess = nn.Parameter(inverse_bounded(log_excess, LOG_EXCESS_LIMIT))
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Float[Tensor, ""]:
         """The scale, a scalar in the data's units."""
         return self.minimum_scale + self.log_scale.exp()
 
     @property
-    def degrees_of_freedom(self) -> Tensor:
+    def degrees_of_freedom(self) -> Float[Tensor, ""]:
         """The degrees of freedom, a scalar above 2."""
         return 2.0 + bounded(self.log_excess, LOG_EXCESS_LIMIT).exp()
 
-    def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
+    def forward(self, outputs: Float[Tensor, "*batch F"], **covariates: Tensor) -> dist.Independent:
         """Centres ``[..., F]`` to a distribution of event shape ``(F,)``."""
         return dist.StudentT(self.degrees_of_freedom, outputs, self.scale, validate_args=False).to_event(1)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyro_vmm import distributions
 from pyro_vmm.likelihoods.counts import OverdispersedCountLikelihood
+from pyro_vmm.shapes import Float
 
 
 class ZeroInflatedNegativeBinomial(OverdispersedCountLikelihood):
@@ -30,7 +31,7 @@ class ZeroInflatedNegativeBinomial(OverdispersedCountLikelihood):
 
     outputs_per_feature: ClassVar[int] = 2
 
-    def forward(self, outputs: Tensor, **covariates: Tensor) -> dist.Independent:
+    def forward(self, outputs: Float[Tensor, "*batch outputs"], **covariates: Tensor) -> dist.Independent:
         """Scale head, then dropout logits, ``[..., 2 F]`` together, to a distribution of event shape ``(F,)``.
 
         Parameters

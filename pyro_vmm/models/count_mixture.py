@@ -9,6 +9,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.likelihoods import Likelihood
 from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.priors import Prior
+from pyro_vmm.shapes import Float, Real
 
 
 class CountMixtureModel(LatentMixtureModel):
@@ -33,7 +34,12 @@ class CountMixtureModel(LatentMixtureModel):
     library_scale: Tensor
 
     def __init__(
-        self, prior: Prior, decoder: nn.Module, likelihood: Likelihood | str, library_loc: Tensor, library_scale: Tensor
+        self,
+        prior: Prior,
+        decoder: nn.Module,
+        likelihood: Likelihood | str,
+        library_loc: Float[Tensor, "num_batches"],
+        library_scale: Float[Tensor, "num_batches"],
     ) -> None:
         super().__init__(prior, decoder, likelihood)
         if library_loc.shape != library_scale.shape or library_loc.ndim != 1:
@@ -44,7 +50,7 @@ class CountMixtureModel(LatentMixtureModel):
         self.register_buffer("library_loc", library_loc)
         self.register_buffer("library_scale", library_scale)
 
-    def library_prior(self, batch: Tensor | None = None) -> dist.LogNormal:
+    def library_prior(self, batch: Real[Tensor, "B num_batches"] | None = None) -> dist.LogNormal:
         """``p(l | s)`` for one-hot batches ``[B, num_batches]``: batch shape ``(B,)``, or ``()`` with one batch."""
         if batch is None:
             if len(self.library_loc) > 1:
@@ -58,3 +64,8 @@ class CountMixtureModel(LatentMixtureModel):
         library_size = pyro.sample("library_size", self.library_prior(covariates.get("batch")))
         # Finite whatever an early encoder says; e^30 counts is no cell.
         return covariates | {"library_size": torch.clamp(library_size, 1e-6, 1e13)}
+
+    @property
+    def needs_latents_alone(self) -> bool:
+        """Never: a library size is drawn."""
+        return False

@@ -18,6 +18,7 @@ from pyro_vmm.local_module import LocalPyroModule, with_own_parameters
 from pyro_vmm.priors import MixturePrior, Prior
 from pyro_vmm.priors.encoded_centres import check_parameters_of_guide
 from pyro_vmm.priors.mixture import Centres
+from pyro_vmm.shapes import Float, Real
 
 Assignments = Literal["sampled", "summed"]
 
@@ -88,13 +89,13 @@ class LatentMixtureModel(LocalPyroModule):
 
     def forward(
         self,
-        x: Tensor | None = None,
+        x: Real[Tensor, "N F"] | None = None,
         *,
         num_observations: int = 1,
         assignments: Assignments = "sampled",
         centres: Centres = "drawn",
-        **covariates: Tensor,
-    ) -> Tensor:
+        **covariates: Real[Tensor, "N ..."],
+    ) -> Real[Tensor, "*plates N F"]:
         """Tell the whole story, from the hyper-priors to the observations.
 
         Parameters
@@ -115,7 +116,7 @@ class LatentMixtureModel(LocalPyroModule):
         Returns
         -------
         Tensor
-            ``[N, F]``.
+            ``[N, F]``; drawn inside plates of the caller ``[..., N, F]``.
 
         Raises
         ------
@@ -137,13 +138,13 @@ class LatentMixtureModel(LocalPyroModule):
     @with_own_parameters
     def fitted(
         self,
-        x: Tensor | None = None,
+        x: Real[Tensor, "N F"] | None = None,
         *,
         num_observations: int = 1,
         assignments: Assignments = "summed",
         prior: Prior | None = None,
-        **covariates: Tensor,
-    ) -> Tensor:
+        **covariates: Real[Tensor, "N ..."],
+    ) -> Real[Tensor, "*plates N F"]:
         """Tell the story given the prior's present parameters: sites ``z`` and ``x`` (and ``assignment``), as :meth:`forward`.
 
         ``prior`` stands in for the model's own. Plain ``SVI`` fits the prior's parameters, too, by the ELBO alone.
@@ -175,11 +176,18 @@ class LatentMixtureModel(LocalPyroModule):
         """Add what the story itself draws beside ``z`` (inside the plate ``observations``); nothing here."""
         return covariates
 
-    def observation(self, z: Tensor, **covariates: Tensor) -> TorchDistributionMixin:
+    def observation(self, z: Float[Tensor, "*batch D"], **covariates: Tensor) -> TorchDistributionMixin:
         """``p(x | z)`` for latents ``[..., D]``: batch shape ``[...]``, event shape ``(F,)``."""
         return self.likelihood(self.decoder(z, **covariates), **covariates)
 
-    def log_likelihood(self, x: Tensor, z: Tensor, **covariates: Tensor) -> Tensor:
+    @property
+    def needs_latents_alone(self) -> bool:
+        """Whether ``observation(z)`` needs no covariates, given or drawn."""
+        return not self.needed_covariates
+
+    def log_likelihood(
+        self, x: Real[Tensor, "B F"], z: Float[Tensor, "*draws B D"], **covariates: Real[Tensor, "B ..."]
+    ) -> Float[Tensor, "*draws B"]:
         """``log p(x | z)`` of observations ``[B, F]`` at latents ``[..., B, D]``, as ``[..., B]``."""
         return self.observation(z, **covariates).log_prob(x)
 

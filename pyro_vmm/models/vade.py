@@ -14,6 +14,7 @@ from pyro_vmm.models.latent_mixture import LatentMixtureModel
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.priors import GaussianMixture
 from pyro_vmm.priors.base import FittedBy
+from pyro_vmm.shapes import Float, Real
 
 
 class JointGaussianMixture(GaussianMixture):
@@ -58,7 +59,7 @@ class VaDE(LatentMixtureModel):
     def pretrain(
         self,
         guide: AmortizedNormal,
-        x: Tensor,
+        x: Real[Tensor, "N F"],
         *,
         epochs: int = 50,
         batch_size: int = 256,
@@ -87,7 +88,9 @@ class VaDE(LatentMixtureModel):
             losses.append(total / len(x))
         return losses
 
-    def start_mixture(self, guide: AmortizedNormal, x: Tensor, *, seed: int = 0, restarts: int = 5) -> None:
+    def start_mixture(
+        self, guide: AmortizedNormal, x: Real[Tensor, "N F"], *, seed: int = 0, restarts: int = 5
+    ) -> None:
         """Set weights, centres and precisions from scikit-learn's diagonal Gaussian mixture of the latent means."""
         from sklearn.mixture import GaussianMixture as ScikitGaussianMixture
 
@@ -102,7 +105,7 @@ class VaDE(LatentMixtureModel):
         with torch.no_grad():
             self.prior.loc.copy_(torch.as_tensor(fitted.means_))
 
-    def negative_elbo(self, guide: AmortizedNormal, x: Tensor) -> Tensor:
+    def negative_elbo(self, guide: AmortizedNormal, x: Real[Tensor, "B F"]) -> Float[Tensor, ""]:
         """VaDE's own estimator of the negative ELBO, mean over ``x [B, F]``: ``z`` drawn once, the rest in closed form."""
         posterior = guide.posterior(x)
         z = posterior.rsample()
@@ -116,7 +119,7 @@ class VaDE(LatentMixtureModel):
         return -(self.log_likelihood(x, z) + cross.sum(-1) + posterior.entropy()).mean()
 
 
-def posterior_scale_tril(posterior: dist.MultivariateNormal | dist.Independent) -> Tensor:
+def posterior_scale_tril(posterior: dist.MultivariateNormal | dist.Independent) -> Float[Tensor, "B D D"]:
     """Lower scale factors ``[B, D, D]`` of a full or diagonal Gaussian posterior."""
     if isinstance(posterior, dist.MultivariateNormal):
         return posterior.scale_tril
@@ -135,6 +138,6 @@ class VaDEObjective:
     def __init__(self, model: VaDE, guide: AmortizedNormal) -> None:
         self.model, self.guide = model, guide
 
-    def differentiable_loss(self, model: Any, guide: Any, x: Tensor) -> Tensor:
+    def differentiable_loss(self, model: Any, guide: Any, x: Real[Tensor, "B F"]) -> Float[Tensor, ""]:
         """Negative ELBO summed over ``x [B, F]``, as Pyro's ELBOs return it."""
         return self.model.negative_elbo(self.guide, x) * len(x)

@@ -9,6 +9,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.networks.initialisation import glorot_uniform
 from pyro_vmm.networks.linear import Linear
 from pyro_vmm.plain_values import plain
+from pyro_vmm.shapes import Float, Real
 
 
 class ConvEncoder(nn.Module):
@@ -55,7 +56,7 @@ class ConvEncoder(nn.Module):
         self.layers = nn.Sequential(*layers, Linear(hidden, num_outputs))
         glorot_uniform(self.layers)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Real[Tensor, "..."]) -> Float[Tensor, "*batch num_outputs"]:
         """Encode images.
 
         Parameters
@@ -145,7 +146,7 @@ class ConvDecoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten())
         glorot_uniform(self.layers)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch num_outputs"]:
         """Decode latent vectors.
 
         Parameters

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_vmm.shapes import Float
+
 NARROWEST = 64
 """Layers of fewer inputs or outputs are left to torch: they cost little."""
 
@@ -18,12 +20,14 @@ WHOLE_ROWS = 16
 class Linear(nn.Linear):
     """``torch.nn.Linear`` in everything but the library that multiplies (:func:`linear`)."""
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Float[Tensor, "*batch in_features"]) -> Float[Tensor, "*batch out_features"]:
         """``[..., in_features]`` to ``[..., out_features]``."""
         return linear(input, self.weight, self.bias)
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    input: Float[Tensor, "*batch I"], weight: Float[Tensor, "O I"], bias: Float[Tensor, "O"] | None = None
+) -> Float[Tensor, "*batch O"]:
     """``torch.nn.functional.linear``, ``input [..., I]`` by ``weight [O, I]``, the wide ones by oneDNN where that is quicker.
 
     On a processor torch leaves products in float32 to its BLAS. MKL, the usual one, took twice as long as oneDNN, which

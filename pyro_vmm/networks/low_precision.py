@@ -2,13 +2,14 @@
 
 import functools
 import time
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pyro_vmm.calling_code import warn_caller
 from pyro_vmm.networks.linear import NARROWEST, Linear, linear
+from pyro_vmm.shapes import Float
 
 MOST_SLOWDOWN = 1.5
 """Where a product in bfloat16 takes more than so many times as long as in float32, low precision is warned of."""
@@ -20,7 +21,7 @@ class LowPrecisionLinear(nn.Linear):
     A bias may be large beside what is added to it, as the mean expression of a gene is, and would lose digits.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Float[Tensor, "*batch in_features"]) -> Float[Tensor, "*batch out_features"]:
         """``[..., in_features]`` to ``[..., out_features]``, both float32."""
         product = linear(input.bfloat16(), self.weight.bfloat16()).float()
         return product if self.bias is None else product.add_(self.bias)
@@ -92,14 +93,13 @@ def slowdown(device: torch.device) -> float:
     return best[1] / best[0]
 
 
-def warn_where_it_is_slow(device: torch.device, stacklevel: int) -> None:
-    """Warn before a training in low precision that will take longer than one without; once more so deep in the stack."""
+def warn_where_it_is_slow(device: torch.device) -> None:
+    """Warn before a training in low precision that will take longer than one without."""
     times = slowdown(device)
     if times > MOST_SLOWDOWN:
-        warnings.warn(
+        warn_caller(
             f"Low precision was asked for, but this processor takes {times:.0f} times as long for products in bfloat16 as in "
-            "float32: training will be slower, not faster. Leave it out.",
-            stacklevel=stacklevel + 1,
+            "float32: training will be slower, not faster. Leave it out."
         )
 
 

@@ -12,6 +12,7 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.networks.initialisation import glorot_uniform
 from pyro_vmm.networks.linear import Linear
 from pyro_vmm.option_checks import is_number
+from pyro_vmm.shapes import Float, Real
 
 Normalization = Literal["none", "batch", "layer"]
 
@@ -74,7 +75,7 @@ class MLPEncoder(nn.Module):
         if self.event_shape is not None:
             _check_event_shape(self.event_shape, "num_features", num_features)
 
-    def forward(self, x: Tensor, **covariates: Any) -> Tensor:
+    def forward(self, x: Real[Tensor, "..."], **covariates: Any) -> Float[Tensor, "*batch num_outputs"]:
         """Encode observations.
 
         Parameters
@@ -175,7 +176,7 @@ class MLPDecoder(nn.Module):
         )
         _check_event_shape(self.event_shape, "num_outputs", num_outputs)
 
-    def forward(self, z: Tensor, **covariates: Any) -> Tensor:
+    def forward(self, z: Float[Tensor, "*batch D"], **covariates: Any) -> Tensor:
         """Decode latent vectors.
 
         Parameters

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_vmm.devices import resident
 from pyro_vmm.observations.base import Groups, Minibatch, Observations
 from pyro_vmm.observations.fingerprint import fingerprint
 from pyro_vmm.observations.orders import minibatches
@@ -67,6 +68,10 @@ class InMemory:
     def fingerprint(self) -> str:
         """SHA-256 of observations and covariates."""
         return fingerprint(self.x, self.covariates)
+
+    def resident(self, device: torch.device) -> "InMemory":
+        """A tensor on the device where it takes less than half of what is free there; sparse rows stay where they are."""
+        return replace(self, x=resident(self.x, device)) if isinstance(self.x, Tensor) else self
 
     def with_covariates(self, **covariates: Covariate) -> "InMemory":
         """The same observations with these covariates in place of those of the same name."""

@@ -4,13 +4,22 @@ The signatures and docstrings of the faces, and the flags of the command, are he
 imports NumPy or torch, so that the command can show its help at once.
 """
 
-from pyro_vmm.options.arrays import OF_ARRAYS
+from pyro_vmm.options.arrays import OF_ARRAYS, WHERE_ARRAYS_ARE
 from pyro_vmm.options.counts import OF_COUNTS, WHERE_COUNTS_ARE
 from pyro_vmm.options.entry import ARRAYS, SINGLE_CELL, Check, Entry, Flag, Otherwise, Part
 from pyro_vmm.options.every_modality import COMMON
-from pyro_vmm.options.faces import by_name, canonical, checked, defaults, may_differ, of_earlier_versions, of_face
+from pyro_vmm.options.faces import (
+    by_name,
+    canonical,
+    checked,
+    defaults,
+    may_differ,
+    names_in,
+    of_earlier_versions,
+    of_face,
+)
 
-ALL = (*COMMON, *OF_ARRAYS, *OF_COUNTS, *WHERE_COUNTS_ARE)
+ALL = (*COMMON, *OF_ARRAYS, *WHERE_ARRAYS_ARE, *OF_COUNTS, *WHERE_COUNTS_ARE)
 """The options of all modalities of the package."""
 
 __all__ = [
@@ -20,6 +29,7 @@ __all__ = [
     "OF_ARRAYS",
     "OF_COUNTS",
     "SINGLE_CELL",
+    "WHERE_ARRAYS_ARE",
     "WHERE_COUNTS_ARE",
     "Check",
     "Entry",
@@ -31,6 +41,7 @@ __all__ = [
     "checked",
     "defaults",
     "may_differ",
+    "names_in",
     "of_earlier_versions",
     "of_face",
 ]

@@ -1,4 +1,4 @@
-"""Options that models of arrays alone have."""
+"""Options that models of arrays alone have, and where the arrays are."""
 
 from pyro_vmm.option_checks import as_tuple, check_boolean
 from pyro_vmm.options.entry import Entry, Flag
@@ -16,3 +16,23 @@ OF_ARRAYS: tuple[Entry, ...] = (
         "standardize", False, "shift and scale every feature to mean 0 and deviation 1 first", "model", check_boolean
     ),
 )
+
+WHERE_ARRAYS_ARE: tuple[Entry, ...] = (
+    Entry(
+        "data_root",
+        None,
+        "where torchvision finds or puts its images",
+        "data",
+        flag=Flag(metavar="DIR"),
+        may_differ=True,
+    ),
+    Entry(
+        "label_column",
+        None,
+        "a column of the file that is a label, not a feature",
+        "data",
+        flag=Flag(metavar="COLUMN"),
+        may_differ=True,
+    ),
+)
+"""What :func:`pyro_vmm.data.load_input` takes."""

@@ -63,14 +63,20 @@ def of_face(values: Mapping[str, Any], entries: Iterable[Entry], face: str) -> d
     )
 
 
+def names_in(entries: Iterable[Entry], face: str) -> dict[str, str]:
+    """What the face calls the options, by their own names, where these differ."""
+    named = {entry.name: entry.of_face(face).name for entry in entries}
+    return {own: theirs for own, theirs in named.items() if own != theirs}
+
+
 def may_differ(entries: Iterable[Entry]) -> frozenset[str]:
     """Names, in any face, of what may change when a training goes on."""
     return frozenset(name for entry in entries if entry.may_differ for name in entry.names)
 
 
 def of_earlier_versions(entries: Iterable[Entry]) -> dict[str, Any]:
-    """What options were, by their names in any face, where a model or training of an earlier version does not name them."""
-    return {name: entry.earlier for entry in entries if entry.earlier is not ... for name in sorted(entry.names)}
+    """What options were where a model or training of an earlier version does not name them."""
+    return {entry.name: entry.earlier for entry in entries if entry.earlier is not ...}
 
 
 def _in_face(entries: Iterable[Entry], face: str) -> dict[str, Entry]:

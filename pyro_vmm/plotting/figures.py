@@ -43,10 +43,11 @@ def save_figures(
     ----------
     directory : path
         Made if absent; files of the same names are replaced.
-    fit : VMM or SingleCellVMM
+    fit : VMM, SingleCellVMM, Fit or ObservedFit
         After its training.
     data : array [N, F] or AnnData
-        Observations to show, of a VMM. Of a SingleCellVMM cells to show, or None for those fitted.
+        Observations to show, of a VMM or a Fit. Of a SingleCellVMM cells to show, or None for those fitted. None of an
+        ObservedFit.
     labels : array [N], optional
         Labels, for a final picture of clusters against labels.
     feature_names : sequence of F str, optional
@@ -57,8 +58,8 @@ def save_figures(
     Returns
     -------
     list of Path
-        ``training.png``, ``latent.png``, of a VMM ``components.png``, ``weights.png``, ``entropy.png`` and, with labels,
-        ``labels.png``. Where a cluster is shown by one component, it is the heaviest of its components.
+        ``training.png``, ``latent.png``, ``components.png`` (not of single cells), ``weights.png``, ``entropy.png`` and, with
+        labels, ``labels.png``. Where a cluster is shown by one component, it is the heaviest of its components.
 
     Raises
     ------

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering import typical_observations
 from pyro_vmm.errors import UserError
+from pyro_vmm.fit import ObservedFit
+from pyro_vmm.fit.observed import Observing
 from pyro_vmm.plotting.history import as_table
-from pyro_vmm.single_cell import SingleCellVMM
-from pyro_vmm.vmm import VMM
 
 SAMPLES_PER_CLUSTER = 8
 
@@ -60,7 +60,7 @@ class ShownFit:
     weights
         Of the columns of the responsibilities, ``[K]``.
     clusters
-        None for single cells.
+        None where a model's centres are not decoded without covariates, as for single cells.
     """
 
     history: pd.DataFrame
@@ -78,35 +78,33 @@ class ShownFit:
         UserError
             For a fit of another kind, and for observations that are missing or cannot be read.
         """
-        if isinstance(fit, SingleCellVMM):
-            latent, responsibilities = fit.get_latent_representation(data), fit.predict_proba(data)
-            return cls(as_table(fit.history), latent, responsibilities, fit.weights_, None)
-        if not isinstance(fit, VMM):
-            raise UserError(f"fit is a {type(fit).__name__}: give a fitted VMM or SingleCellVMM.")
-        if data is None:
-            raise UserError("A VMM keeps no observations: give those to show, save_figures(directory, fit, data).")
-        latent, responsibilities = fit.transform(data), fit.predict_proba(data)
-        clusters = _clusters(fit, data, np.asarray(latent), responsibilities, feature_names)
-        return cls(fit.history_, np.asarray(latent), responsibilities, fit.weights_, clusters)
+        if not isinstance(fit, Observing):
+            raise UserError(f"fit is a {type(fit).__name__}: give a fitted VMM, SingleCellVMM or Fit.")
+        observed = fit.observe(data)
+        return cls(
+            as_table(observed.fit.history),
+            observed.latents,
+            observed.probabilities,
+            observed.fit.weights_,
+            _clusters(observed, feature_names),
+        )
 
 
-def _clusters(
-    fit: VMM,
-    data: Any,
-    latent: NDArray[Any],
-    responsibilities: NDArray[np.float64],
-    feature_names: Sequence[str] | None,
-) -> ShownClusters:
+def _clusters(observed: ObservedFit, feature_names: Sequence[str] | None) -> ShownClusters | None:
+    fit = observed.fit
+    if not fit.model.needs_latents_alone:
+        return None
     ids = np.arange(fit.n_clusters_)
     ids = ids[np.argsort(-fit.weights_[ids], kind="stable")]
-    inputs, names = fit.pseudo_inputs(), getattr(fit, "feature_names_in_", None)
+    inputs, names = fit.pseudo_inputs(), fit.modality.feature_names
     if feature_names is None and names is not None:
-        feature_names = list(names)
+        feature_names = names.tolist()
+    image_shape = fit.options.get("image_shape")
     typical = samples = None
-    if fit.image_shape is not None:
-        x = fit._in_data_units(fit._observations(data))
-        typical = typical_observations(x, latent, responsibilities.argmax(1), ids)
-        drawn = (fit.sample(SAMPLES_PER_CLUSTER, int(each), random_state=seed) for seed, each in enumerate(ids))
+    if image_shape is not None:
+        x = np.concatenate(list(observed.in_data_units()))
+        typical = typical_observations(x, observed.latents, observed.assignment, ids)
+        drawn = (fit.sample(SAMPLES_PER_CLUSTER, int(each), seed=seed) for seed, each in enumerate(ids))
         samples = np.stack(list(drawn))
     return ShownClusters(
         ids=ids,
@@ -114,6 +112,6 @@ def _clusters(
         pseudo_inputs=None if inputs is None else inputs[ids],
         typical=typical,
         samples=samples,
-        image_shape=None if fit.image_shape is None else tuple(fit.image_shape),
+        image_shape=None if image_shape is None else tuple(image_shape),
         feature_names=feature_names,
     )

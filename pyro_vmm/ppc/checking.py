@@ -13,7 +13,8 @@ from torch import Tensor
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_whole_number
 from pyro_vmm.ppc.groups import read_groups
-from pyro_vmm.ppc.observed_fit import SOURCES, ObservedFit, Source
+from pyro_vmm.ppc.observing import observe
+from pyro_vmm.ppc.replicates import SOURCES, Source, replicated_blocks
 from pyro_vmm.ppc.result import PredictiveCheck, StatisticCheck
 from pyro_vmm.ppc.statistics import AnyStatistic, Choice, chosen, evaluate
 from pyro_vmm.process_settings import usual_settings
@@ -49,11 +50,11 @@ def check(
     Parameters
     ----------
     model
-        A fitted :class:`~pyro_vmm.VMM` or :class:`~pyro_vmm.SingleCellVMM`; or a
-        :class:`~pyro_vmm.models.LatentMixtureModel`, with ``guide``.
+        A fitted :class:`~pyro_vmm.VMM`, :class:`~pyro_vmm.SingleCellVMM` or :class:`~pyro_vmm.fit.Fit`, or an
+        :class:`~pyro_vmm.fit.ObservedFit`; or a :class:`~pyro_vmm.models.LatentMixtureModel`, with ``guide``.
     data
-        Observations ``[N, F]`` for a VMM or a bare model, which keep none; an AnnData for a SingleCellVMM, None for the
-        cells fitted. Training data or held out.
+        Observations ``[N, F]`` for a VMM or a bare model, which keep none, and what its modality reads for a Fit; an AnnData
+        for a SingleCellVMM, None for the cells fitted. None for an ObservedFit. Training data or held out.
     statistics
         Names of :data:`pyro_vmm.ppc.NAMED`, functions from ``x [N, F]`` (a NumPy array) to a number or ``[S]``,
         :class:`~pyro_vmm.ppc.Statistic` or :class:`~pyro_vmm.ppc.MeanStatistic`.
@@ -92,13 +93,13 @@ def check(
     """
     wanted = chosen(statistics)
     num_replicates, seed = check_draws(num_replicates, source, seed)
-    fit = ObservedFit.of(model, data, indices=indices, guide=guide, covariates=covariates)
-    groups, members = read_groups(fit, by, source)
-    members = np.concatenate((np.ones((1, len(fit)), dtype=bool), members))
-    observed = evaluate(wanted, fit.observed_blocks(), members)
+    seen = observe(model, data, indices=indices, guide=guide, covariates=covariates)
+    groups, members = read_groups(seen, by, source)
+    members = np.concatenate((np.ones((1, len(seen)), dtype=bool), members))
+    observed = evaluate(wanted, seen.in_data_units(), members)
     replicated = [np.empty((num_replicates, *values.shape)) for values in observed]
     for replicate_number in range(num_replicates):
-        blocks = (x for _, x in fit.replicated_blocks(source, seed, replicate_number))
+        blocks = (x for _, x in replicated_blocks(seen, source, seed, replicate_number))
         for place, values in enumerate(evaluate(wanted, blocks, members)):
             if values.shape != observed[place].shape:
                 raise UserError(
@@ -111,7 +112,7 @@ def check(
             name=statistic.name,
             group=group,
             num_observations=int(members[row].sum()),
-            entries=_entries(statistic, observed[place].shape[1], fit.feature_names),
+            entries=_entries(statistic, observed[place].shape[1], seen.feature_names),
             observed=observed[place][row],
             replicated=replicated[place][:, row],
             averages=statistic.averages,
@@ -139,9 +140,10 @@ def replicate(
     ``numpy.stack(list(replicate(...)))`` holds them all. Parameters and errors are those of :func:`check`.
     """
     num_replicates, seed = check_draws(num_replicates, source, seed)
-    fit = ObservedFit.of(model, data, indices=indices, guide=guide, covariates=covariates)
+    seen = observe(model, data, indices=indices, guide=guide, covariates=covariates)
     return (
-        np.concatenate([x for _, x in fit.replicated_blocks(source, seed, number)]) for number in range(num_replicates)
+        np.concatenate([x for _, x in replicated_blocks(seen, source, seed, number)])
+        for number in range(num_replicates)
     )
 
 

@@ -7,15 +7,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.ppc.observed_fit import ObservedFit, Source
+from pyro_vmm.ppc.observing import Observed
+from pyro_vmm.ppc.replicates import Source
 
 
-def read_groups(fit: ObservedFit, by: Any, source: Source) -> tuple[list[str], NDArray[np.bool_]]:
+def read_groups(observed: Observed, by: Any, source: Source) -> tuple[list[str], NDArray[np.bool_]]:
     """Names ``[G]`` of the groups and their members, ``[G, N]``; none where ``by`` is None.
 
     Parameters
     ----------
-    fit
+    observed
         The observations.
     by
         None, ``"cluster"``, ``"batch"``, or a group for each observation, ``[N]``.
@@ -29,7 +30,7 @@ def read_groups(fit: ObservedFit, by: Any, source: Source) -> tuple[list[str], N
         draws from the prior, which are in none.
     """
     if by is None:
-        return [], np.empty((0, len(fit)), dtype=bool)
+        return [], np.empty((0, len(observed)), dtype=bool)
     if not isinstance(by, str):
         values = by
     elif by == "cluster":
@@ -38,18 +39,19 @@ def read_groups(fit: ObservedFit, by: Any, source: Source) -> tuple[list[str], N
                 "by='cluster' groups observations by what they hold, which draws from the prior do not share: "
                 "use source='posterior'."
             )
-        values = fit.clusters()
+        values = observed.assignment
     elif by == "batch":
-        if fit.batches is None:
+        batches = observed.groups.get("batch")
+        if batches is None:
             raise UserError(
                 "by='batch', but the model was given no batches: give an array with a group an observation."
             )
-        values = fit.batches
+        values = batches.named
     else:
         raise UserError(f"by={by!r} is not known: choose 'cluster', 'batch' or an array with a group an observation.")
     groups = pd.Series(values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values).tolist())
-    if len(groups) != len(fit):
-        raise UserError(f"by has {len(groups)} entries, but there are {len(fit)} observations: give one for each.")
+    if len(groups) != len(observed):
+        raise UserError(f"by has {len(groups)} entries, but there are {len(observed)} observations: give one for each.")
     if groups.isna().any():
         raise UserError(
             f"by has {int(groups.isna().sum())} missing values, the first at observation "

@@ -13,7 +13,8 @@ from torch import Tensor
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.errors import UserError
 from pyro_vmm.ppc.checking import check_draws
-from pyro_vmm.ppc.observed_fit import ObservedFit, Source
+from pyro_vmm.ppc.observing import Observed, observe
+from pyro_vmm.ppc.replicates import Source, replicated_blocks
 from pyro_vmm.process_lock import PROCESS_LOCK
 
 if TYPE_CHECKING:
@@ -57,18 +58,18 @@ def to_inference_data(
     """
     arviz = _arviz()
     num_replicates, seed = check_draws(num_replicates, "posterior", seed)
-    fit = ObservedFit.of(model, data, indices=indices, guide=guide, covariates=covariates)
-    columns = _columns(fit, features)
-    observed = np.concatenate([x[:, columns] for x in fit.observed_blocks()])
-    posterior_z, posterior_x = _stacked(fit, "posterior", seed, num_replicates, columns)
-    prior_z, prior_x = _stacked(fit, "prior", seed, num_replicates, columns)
+    seen = observe(model, data, indices=indices, guide=guide, covariates=covariates)
+    columns = _columns(seen, features)
+    observed = np.concatenate([x[:, columns] for x in seen.in_data_units()])
+    posterior_z, posterior_x = _stacked(seen, "posterior", seed, num_replicates, columns)
+    prior_z, prior_x = _stacked(seen, "prior", seed, num_replicates, columns)
     return arviz.from_dict(
         posterior={"z": posterior_z},
         posterior_predictive={"x": posterior_x},
         prior={"z": prior_z},
         prior_predictive={"x": prior_x},
         observed_data={"x": observed},
-        coords={"feature": fit.feature_names[columns]},
+        coords={"feature": seen.feature_names[columns]},
         dims={"x": ["observation", "feature"], "z": ["observation", "latent"]},
     )
 
@@ -86,25 +87,25 @@ def _arviz() -> Any:
     return arviz
 
 
-def _columns(fit: ObservedFit, features: Sequence[str] | None) -> NDArray[np.int64]:
+def _columns(seen: Observed, features: Sequence[str] | None) -> NDArray[np.int64]:
     if features is None:
-        return np.arange(len(fit.feature_names))
+        return np.arange(len(seen.feature_names))
     if isinstance(features, str):
         raise UserError(f"features must be a list of names, not one name: give [{features!r}].")
-    places = {str(name): place for place, name in enumerate(fit.feature_names)}
+    places = {str(name): place for place, name in enumerate(seen.feature_names)}
     for name in features:
         if str(name) not in places:
-            raise UserError(f"There is no feature {name!r}: choose among {listed(fit.feature_names.tolist())}.")
+            raise UserError(f"There is no feature {name!r}: choose among {listed(seen.feature_names.tolist())}.")
     return np.array([places[str(name)] for name in features], dtype=np.int64)
 
 
 def _stacked(
-    fit: ObservedFit, source: Source, seed: int, num_replicates: int, columns: NDArray[np.int64]
+    seen: Observed, source: Source, seed: int, num_replicates: int, columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Latents ``[1, R, N, D]`` and replicates ``[1, R, N, columns]``."""
     latents, values = [], []
     for number in range(num_replicates):
-        z, x = zip(*fit.replicated_blocks(source, seed, number), strict=True)
+        z, x = zip(*replicated_blocks(seen, source, seed, number), strict=True)
         latents.append(np.concatenate(z))
         values.append(np.concatenate([block[:, columns] for block in x]))
     return np.stack(latents)[None], np.stack(values)[None]

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pyro_vmm.errors import UserError
-from pyro_vmm.ppc.observed_fit import Source
+from pyro_vmm.ppc.replicates import Source
 from pyro_vmm.scoring import format_table
 
 TAIL = 0.025

@@ -12,6 +12,7 @@ from pyro_vmm.distributions import GaussianMixture
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import LARGEST_LATENT_DIM, check_whole_number
 from pyro_vmm.plain_values import plain
+from pyro_vmm.shapes import Float
 
 FittedBy = Literal["nothing", "elbo", "empirical-bayes"]
 
@@ -44,29 +45,29 @@ class Prior(nn.Module, ABC):
         """``p(z)`` as a Pyro distribution with batch shape ``()`` and event shape ``(D,)``, for the ELBO."""
 
     @abstractmethod
-    def responsibilities(self, z: Tensor) -> Tensor:
+    def responsibilities(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch K"]:
         """``p(k | z)`` of ``z [..., D]``, as ``[..., K]``; each row sums to one."""
 
     @property
     @abstractmethod
-    def weights(self) -> Tensor:
+    def weights(self) -> Float[Tensor, "K"]:
         """Component weights, ``[K]``."""
 
     @property
     @abstractmethod
-    def centres(self) -> Tensor:
+    def centres(self) -> Float[Tensor, "K D"]:
         """Component means, ``[K, D]``."""
 
     @property
     @abstractmethod
-    def covariances(self) -> Tensor:
+    def covariances(self) -> Float[Tensor, "K D D"]:
         """Covariances of the components of ``p(z)``, ``[K, D, D]``."""
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch"]:
         """``log p(z)`` of ``[..., D]``, as ``[...]``."""
         return self.distribution().log_prob(z)
 
-    def sample(self, num_samples: int, component: int | None = None) -> Tensor:
+    def sample(self, num_samples: int, component: int | None = None) -> Float[Tensor, "num_samples D"]:
         """Draw ``[num_samples, D]`` from the prior, or from one of its components.
 
         Raises
@@ -84,7 +85,7 @@ class Prior(nn.Module, ABC):
                 return self.distribution().sample((at_least_one,))[:num_samples]
             return self.sample_component(at_least_one, component)[:num_samples]
 
-    def sample_component(self, num_samples: int, component: int) -> Tensor:
+    def sample_component(self, num_samples: int, component: int) -> Float[Tensor, "num_samples D"]:
         """Draw ``[num_samples, D]`` from component ``component`` of several, without gradients.
 
         To be written where :meth:`distribution` returns neither a :class:`pyro_vmm.distributions.GaussianMixture` nor a
@@ -108,7 +109,7 @@ class Prior(nn.Module, ABC):
         noise = torch.randn(num_samples, self.latent_dim, dtype=factor.dtype, device=factor.device)
         return whole.loc[component] + noise @ factor.mT
 
-    def empirical_bayes_loss(self, z: Tensor) -> Tensor:
+    def empirical_bayes_loss(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
         """Objective of the empirical-Bayes step at latent samples ``z [B, D]``, a scalar to be minimised.
 
         Raises

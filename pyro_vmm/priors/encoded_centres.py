@@ -8,12 +8,15 @@ from torch import Tensor, nn
 from pyro_vmm.errors import UserError
 from pyro_vmm.networks.evaluation_mode import evaluation_mode
 from pyro_vmm.priors.pseudo_inputs import PseudoInputs
+from pyro_vmm.shapes import Float, Real
 
 
 class CentreEncoder(Protocol):
     """The one method of a guide that a VampPrior needs."""
 
-    def location_and_scale_tril(self, x: Tensor, **covariates: Tensor) -> tuple[Tensor, Tensor]:
+    def location_and_scale_tril(
+        self, x: Real[Tensor, "B F"], **covariates: Real[Tensor, "B ..."]
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D D"]]:
         """``m(x) [B, D]`` and ``S(x) [B, D, D]`` of ``q(z | x)``."""
         ...
 
@@ -24,7 +27,7 @@ class EncodedCentres(nn.Module):
     Owns the pseudo-inputs; only refers to the guide, so that the encoder's weights stay the guide's.
     """
 
-    def __init__(self, guide: CentreEncoder, pseudo_inputs: PseudoInputs | Tensor) -> None:
+    def __init__(self, guide: CentreEncoder, pseudo_inputs: PseudoInputs | Float[Tensor, "K F"]) -> None:
         super().__init__()
         self.pseudo_inputs = PseudoInputs(pseudo_inputs) if isinstance(pseudo_inputs, Tensor) else pseudo_inputs
         # Past nn.Module's own __setattr__, which would register the guide as a part of the prior.
@@ -48,7 +51,7 @@ class EncodedCentres(nn.Module):
         parameters, given = {id(p) for p in mine.parameters()}, {id(p) for p in guide.parameters()}
         return bool(parameters and parameters <= given) or any(part is mine for part in guide.modules())
 
-    def forward(self) -> tuple[Tensor, Tensor]:
+    def forward(self) -> tuple[Float[Tensor, "K D"], Float[Tensor, "K D D"]]:
         """``m(u_k) [K, D]`` and ``S(u_k) [K, D, D]``."""
         inputs, covariates = self.pseudo_inputs()
         guide: CentreEncoder = self.__dict__["guide"]

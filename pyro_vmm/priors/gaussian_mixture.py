@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pyro_vmm.errors import UserError
 from pyro_vmm.priors.mixture import MixturePrior
+from pyro_vmm.shapes import Float
 
 
 class GaussianMixture(MixturePrior):
@@ -23,7 +24,7 @@ class GaussianMixture(MixturePrior):
     """
 
     def __init__(
-        self, latent_dim: int, num_components: int = 100, *, centres: Tensor | None = None, **options: Any
+        self, latent_dim: int, num_components: int = 100, *, centres: Float[Tensor, "K D"] | None = None, **options: Any
     ) -> None:
         super().__init__(latent_dim, num_components, **options)
         if centres is None:
@@ -35,6 +36,6 @@ class GaussianMixture(MixturePrior):
             )
         self.loc = nn.Parameter(centres.detach().clone())
 
-    def centre_posterior(self) -> tuple[Tensor, None]:
+    def centre_posterior(self) -> tuple[Float[Tensor, "K D"], None]:
         """Points: ``mu_k [K, D]`` and no scale."""
         return self.loc, None

@@ -15,6 +15,7 @@ from pyro_vmm.option_checks import check_positive
 from pyro_vmm.priors.base import FittedBy, Prior
 from pyro_vmm.priors.precisions import Precisions
 from pyro_vmm.priors.weights import MixtureWeights, make_weights
+from pyro_vmm.shapes import Float
 
 PRIOR_WEIGHT = 16_384.0
 """``M`` by default.
@@ -90,7 +91,7 @@ class MixturePrior(Prior):
         self.precisions = Precisions(latent_dim, num_components, diagonal=diagonal)
 
     @abstractmethod
-    def centre_posterior(self) -> tuple[Tensor, Tensor | None]:
+    def centre_posterior(self) -> tuple[Float[Tensor, "K D"], Float[Tensor, "K D D"] | None]:
         """``q(mu_k)``: means ``[K, D]`` and lower scale factors ``[K, D, D]``, or ``None`` where centres are points."""
 
     def distribution(self) -> GaussianMixtureDistribution:
@@ -111,7 +112,7 @@ class MixturePrior(Prior):
         identity = torch.eye(self.latent_dim).expand(self.num_components, -1, -1)
         self.precisions.set_cholesky(identity / scale)
 
-    def expected_component_log_prob(self, z: Tensor) -> Tensor:
+    def expected_component_log_prob(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch K"]:
         """``E_{q(mu_k)}[log Normal(z; mu_k, Lambda_k^-1)]`` of ``[..., D]``, as ``[..., K]`` (section 4)."""
         return self._expected_component_log_prob(z, *self.centre_posterior())
 
@@ -129,12 +130,12 @@ class MixturePrior(Prior):
         """What the empirical-Bayes step fits and what assigns: ``log p(z | c = k)``, or its bound, ``[..., K]``."""
         return self._expected_component_log_prob(z, loc, centre_scale)
 
-    def responsibilities(self, z: Tensor) -> Tensor:
+    def responsibilities(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch K"]:
         """``r_k = softmax_k l_k``, ``[..., K]``, with the ``l_k`` of :meth:`empirical_bayes_loss`: the E-step of section 4."""
         log_prob = self._fitted_component_log_prob(z, *self.centre_posterior())
         return (self.mixture_weights.log_weights() + log_prob).softmax(-1)
 
-    def centres_log_prob(self) -> Tensor:
+    def centres_log_prob(self) -> Float[Tensor, "K"]:
         """``E_{q(mu_k)}[log Normal(mu_k; 0, I)]``, ``[K]``."""
         return self._centres_log_prob(*self.centre_posterior())
 
@@ -144,7 +145,7 @@ class MixturePrior(Prior):
             second_moment = second_moment + centre_scale.square().sum((-2, -1))
         return -0.5 * (self.latent_dim * math.log(2.0 * math.pi) + second_moment)
 
-    def hyper_log_prob(self) -> Tensor:
+    def hyper_log_prob(self) -> Float[Tensor, ""]:
         """``log p(a) + log p(weights | a) + sum_k E[log p(mu_k)] + sum_k log p(Lambda_k)``, a scalar.
 
         Zero under ``"mle"``; without ``log p(a)`` under ``"map"``, where the concentration is fixed.
@@ -158,7 +159,7 @@ class MixturePrior(Prior):
         log_prob = log_prob + self._centres_log_prob(loc, centre_scale).sum()
         return log_prob + self.mixture_weights.concentration_log_prob() if self.inference == "map-dp" else log_prob
 
-    def empirical_bayes_loss(self, z: Tensor) -> Tensor:
+    def empirical_bayes_loss(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
         """``-1/B sum_n sum_k r_nk l_nk - hyper_log_prob / M`` at ``z [B, D]``: section 4, a scalar."""
         loc, centre_scale = self.centre_posterior()
         log_joint = self.mixture_weights.log_weights() + self._fitted_component_log_prob(z, loc, centre_scale)
@@ -199,17 +200,17 @@ class MixturePrior(Prior):
         return {name: value.detach() for name, value in values.items()}
 
     @property
-    def weights(self) -> Tensor:
+    def weights(self) -> Float[Tensor, "K"]:
         """``pi``, ``[K]``."""
         return self.mixture_weights.log_weights().exp()
 
     @property
-    def centres(self) -> Tensor:
+    def centres(self) -> Float[Tensor, "K D"]:
         """``m_k``, ``[K, D]``."""
         return self.centre_posterior()[0]
 
     @property
-    def covariances(self) -> Tensor:
+    def covariances(self) -> Float[Tensor, "K D D"]:
         """``Lambda_k^-1 + S_k S_k^T``, ``[K, D, D]``."""
         return self.distribution().covariance_matrix
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pyro_vmm.distributions.wishart import Wishart, diagonal_wishart
 from pyro_vmm.priors.bounded import LOG_PRECISION_SCALE_LIMIT, bounded, inverse_bounded
+from pyro_vmm.shapes import Float
 
 
 class Precisions(nn.Module):
@@ -49,12 +50,12 @@ class Precisions(nn.Module):
         """The Wishart scale matrix is this number times the identity."""
         return float(self.num_components ** (2.0 / self.latent_dim) / self.degrees_of_freedom)
 
-    def cholesky(self) -> Tensor:
+    def cholesky(self) -> Float[Tensor, "K D D"]:
         """Lower Cholesky factors ``L_k``, ``[K, D, D]``."""
         diagonal = torch.diag_embed(bounded(self.log_diagonal, LOG_PRECISION_SCALE_LIMIT).exp())
         return diagonal if self.off_diagonal is None else diagonal + self.off_diagonal.tril(-1)
 
-    def set_cholesky(self, cholesky: Tensor) -> None:
+    def set_cholesky(self, cholesky: Float[Tensor, "K D D"]) -> None:
         """Set the factors, ``[K, D, D]`` lower triangular with a positive diagonal."""
         cholesky = cholesky.to(self.log_diagonal)
         with torch.no_grad():
@@ -63,11 +64,11 @@ class Precisions(nn.Module):
             if self.off_diagonal is not None:
                 self.off_diagonal.copy_(cholesky.tril(-1))
 
-    def log_prob(self) -> Tensor:
+    def log_prob(self) -> Float[Tensor, "K"]:
         """Wishart log-density of each precision, ``[K]``."""
         return wishart_log_prob(self.cholesky(), self.degrees_of_freedom, self.scale)
 
-    def declare(self) -> Tensor:
+    def declare(self) -> Float[Tensor, "*plates K D D"]:
         """Site ``precisions``, ``[..., K, D, D]``, inside the caller's plate over components; returns lower factors.
 
         Diagonal ones have the Wishart's density at diagonal matrices, normalised.
@@ -80,13 +81,15 @@ class Precisions(nn.Module):
             distribution = Wishart(degrees, scale_tril=math.sqrt(self.scale) * identity)
         return torch.linalg.cholesky(pyro.sample("precisions", distribution))
 
-    def site_values(self) -> dict[str, Tensor]:
+    def site_values(self) -> dict[str, Float[Tensor, "K D D"]]:
         """Present precisions, ``[K, D, D]``."""
         cholesky = self.cholesky()
         return {"precisions": cholesky @ cholesky.mT}
 
 
-def wishart_log_prob(cholesky: Tensor, degrees_of_freedom: float, scale: float) -> Tensor:
+def wishart_log_prob(
+    cholesky: Float[Tensor, "*batch D D"], degrees_of_freedom: float, scale: float
+) -> Float[Tensor, "*batch"]:
     """Log-density of ``Wishart(degrees_of_freedom, scale * I)`` at ``cholesky @ cholesky^T``.
 
     Parameters

@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import is_number
 from pyro_vmm.plain_values import plain
+from pyro_vmm.shapes import Float
 
 Domain = Literal["free", "positive"] | tuple[float, float]
 
@@ -37,7 +38,7 @@ class PseudoInputs(nn.Module):
 
     def __init__(
         self,
-        initial: Tensor,
+        initial: Float[Tensor, "K F"],
         *,
         domain: Domain = "free",
         covariates: dict[str, int] | None = None,
@@ -81,7 +82,7 @@ class PseudoInputs(nn.Module):
         # Pixels often sit exactly on the edge, where a logit has no gradient: start them a little inside.
         return torch.logit(((value - low) / (high - low)).clamp(0.02, 0.98))
 
-    def forward(self) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self) -> tuple[Float[Tensor, "K F"], dict[str, Float[Tensor, "K _"]]]:
         """``u [K, F]`` and the covariates ``t`` by name, ``[K, categories]`` or ``[K, columns]`` each."""
         if self.domain == "free":
             inputs: Tensor = self.unconstrained

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from pyro_vmm.priors.base import Prior
+from pyro_vmm.shapes import Float
 
 
 class StandardNormal(Prior):
@@ -25,25 +26,25 @@ class StandardNormal(Prior):
         """``Normal(0, I_D)``, whose KL from a Gaussian guide Pyro knows in closed form."""
         return dist.MultivariateNormal(self.zero, scale_tril=self.identity, validate_args=False)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch"]:
         """``log p(z)`` of ``[..., D]``, as ``[...]``."""
         return dist.Normal(self.zero, 1.0, validate_args=False).log_prob(z).sum(-1)
 
-    def responsibilities(self, z: Tensor) -> Tensor:
+    def responsibilities(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch K"]:
         """One for the only component: ``[..., 1]``."""
         return torch.ones_like(z[..., :1])
 
     @property
-    def weights(self) -> Tensor:
+    def weights(self) -> Float[Tensor, "K"]:
         """``[1]``."""
         return torch.ones_like(self.zero[:1])
 
     @property
-    def centres(self) -> Tensor:
+    def centres(self) -> Float[Tensor, "K D"]:
         """``[1, D]`` zeros."""
         return self.zero.unsqueeze(0)
 
     @property
-    def covariances(self) -> Tensor:
+    def covariances(self) -> Float[Tensor, "K D D"]:
         """``[1, D, D]``, the identity."""
         return self.identity.unsqueeze(0)

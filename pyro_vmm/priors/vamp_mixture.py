@@ -8,6 +8,7 @@ from pyro_vmm.errors import Option, UserError
 from pyro_vmm.priors.encoded_centres import CentreEncoder, EncodedCentres
 from pyro_vmm.priors.mixture import MixturePrior
 from pyro_vmm.priors.pseudo_inputs import PseudoInputs
+from pyro_vmm.shapes import Float
 
 CentreUncertainty = Literal["none", "integrated", "expected"]
 
@@ -50,7 +51,7 @@ class VampMixture(MixturePrior):
         self,
         latent_dim: int,
         guide: CentreEncoder,
-        pseudo_inputs: PseudoInputs | Tensor,
+        pseudo_inputs: PseudoInputs | Float[Tensor, "K F"],
         *,
         centre_uncertainty: CentreUncertainty = "none",
         **options: Any,
@@ -65,7 +66,7 @@ class VampMixture(MixturePrior):
         self.centre_uncertainty = centre_uncertainty
         self.encoded_centres = centres
 
-    def centre_posterior(self) -> tuple[Tensor, Tensor | None]:
+    def centre_posterior(self) -> tuple[Float[Tensor, "K D"], Float[Tensor, "K D D"] | None]:
         """``m(u_k) [K, D]`` and ``S(u_k) [K, D, D]`` (``None`` where centres are points), from the encoder in evaluation mode."""
         loc, scale_tril = self.encoded_centres()
         return loc, None if self.centre_uncertainty == "none" else scale_tril

@@ -8,6 +8,7 @@ from pyro_vmm.distributions import GaussianMixture as GaussianMixtureDistributio
 from pyro_vmm.priors.base import FittedBy, Prior
 from pyro_vmm.priors.encoded_centres import CentreEncoder, EncodedCentres
 from pyro_vmm.priors.pseudo_inputs import PseudoInputs
+from pyro_vmm.shapes import Float
 
 
 class VampPrior(Prior):
@@ -25,7 +26,9 @@ class VampPrior(Prior):
 
     fitted_by: FittedBy = "elbo"
 
-    def __init__(self, latent_dim: int, guide: CentreEncoder, pseudo_inputs: PseudoInputs | Tensor) -> None:
+    def __init__(
+        self, latent_dim: int, guide: CentreEncoder, pseudo_inputs: PseudoInputs | Float[Tensor, "K F"]
+    ) -> None:
         centres = EncodedCentres(guide, pseudo_inputs)
         super().__init__(latent_dim, centres.num_components)
         self.encoded_centres = centres
@@ -36,21 +39,21 @@ class VampPrior(Prior):
         log_weights = loc.new_full((self.num_components,), -math.log(self.num_components))
         return GaussianMixtureDistribution(log_weights, loc, scale_tril=scale_tril, validate_args=False)
 
-    def responsibilities(self, z: Tensor) -> Tensor:
+    def responsibilities(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch K"]:
         """``softmax_k log q(z | u_k)``, ``[..., K]``."""
         return self.distribution().responsibilities(z)
 
     @property
-    def weights(self) -> Tensor:
+    def weights(self) -> Float[Tensor, "K"]:
         """``1/K`` each, ``[K]``."""
         return self.distribution().log_weights.exp()
 
     @property
-    def centres(self) -> Tensor:
+    def centres(self) -> Float[Tensor, "K D"]:
         """``m(u_k)``, ``[K, D]``."""
         return self.encoded_centres()[0]
 
     @property
-    def covariances(self) -> Tensor:
+    def covariances(self) -> Float[Tensor, "K D D"]:
         """``S(u_k) S(u_k)^T``, ``[K, D, D]``."""
         return self.distribution().covariance_matrix

@@ -10,6 +10,7 @@ from torch.nn.functional import logsigmoid
 
 from pyro_vmm.errors import Option, UserError
 from pyro_vmm.priors.bounded import LOG_CONCENTRATION_LIMIT, LOGIT_LIMIT, bounded, inverse_bounded
+from pyro_vmm.shapes import Float
 
 
 class MixtureWeights(nn.Module, ABC):
@@ -34,34 +35,34 @@ class MixtureWeights(nn.Module, ABC):
         self.learn_concentration = learn_concentration
 
     @property
-    def concentration(self) -> Tensor:
+    def concentration(self) -> Float[Tensor, ""]:
         """The concentration, a positive scalar."""
         return bounded(self.log_concentration, LOG_CONCENTRATION_LIMIT).exp()
 
-    def set_concentration(self, concentration: Tensor | float) -> None:
+    def set_concentration(self, concentration: Float[Tensor, ""] | float) -> None:
         """Set the concentration to a positive number."""
         value = torch.as_tensor(concentration, dtype=self.log_concentration.dtype)
         with torch.no_grad():
             self.log_concentration.copy_(inverse_bounded(value.log(), LOG_CONCENTRATION_LIMIT))
 
-    def concentration_log_prob(self) -> Tensor:
+    def concentration_log_prob(self) -> Float[Tensor, ""]:
         """``log Gamma(concentration; 1, 1)``, a scalar."""
         return -self.concentration
 
     @abstractmethod
-    def log_weights(self) -> Tensor:
+    def log_weights(self) -> Float[Tensor, "K"]:
         """Logarithms of the weights, ``[K]``."""
 
     @abstractmethod
-    def log_prob(self) -> Tensor:
+    def log_prob(self) -> Float[Tensor, ""]:
         """``log p(weights | concentration)``, a scalar, in the weights' or the sticks' own coordinates (no Jacobian)."""
 
     @abstractmethod
-    def set_weights(self, weights: Tensor) -> None:
+    def set_weights(self, weights: Float[Tensor, "K"]) -> None:
         """Set the weights, ``[K]`` numbers that sum to one; a zero becomes the smallest weight there can be."""
 
     @abstractmethod
-    def declare(self) -> Tensor:
+    def declare(self) -> Float[Tensor, "*plates K"]:
         """Draw concentration and weights in Pyro; returns the log-weights, ``[K]``; inside plates of the caller ``[..., 1, K]``."""
 
     @abstractmethod
@@ -85,29 +86,29 @@ class StickBreaking(MixtureWeights):
         return bounded(self.stick_logits, LOGIT_LIMIT)
 
     @property
-    def sticks(self) -> Tensor:
+    def sticks(self) -> Float[Tensor, "K-1"]:
         """Fractions broken off, ``[K - 1]``, each inside (0, 1)."""
         return self._bounded_logits().sigmoid()
 
-    def log_weights(self) -> Tensor:
+    def log_weights(self) -> Float[Tensor, "K"]:
         """Logarithms of the weights, ``[K]``."""
         logits = self._bounded_logits()
         return _log_weights_of_sticks(logsigmoid(logits), logsigmoid(-logits))
 
-    def log_prob(self) -> Tensor:
+    def log_prob(self) -> Float[Tensor, ""]:
         """``sum_k log Beta(v_k; 1, a)`` in the sticks' coordinates."""
         concentration = self.concentration
         log_rest = logsigmoid(-self._bounded_logits())
         return (self.num_components - 1) * concentration.log() + (concentration - 1.0) * log_rest.sum()
 
-    def set_weights(self, weights: Tensor) -> None:
+    def set_weights(self, weights: Float[Tensor, "K"]) -> None:
         """Set the weights, ``[K]`` numbers that sum to one; a zero becomes the smallest weight there can be."""
         weights = _positive(weights.to(self.stick_logits))
         left_over = weights.flip(0).cumsum(0).flip(0)[1:]
         with torch.no_grad():
             self.stick_logits.copy_(inverse_bounded(weights[:-1].log() - left_over.log(), LOGIT_LIMIT))
 
-    def declare(self) -> Tensor:
+    def declare(self) -> Float[Tensor, "*plates K"]:
         """Sites ``concentration`` (scalar) and ``sticks`` (``[K - 1]``, plate ``breaks``), of which one component has none."""
         one = torch.ones_like(self.log_concentration)
         concentration = pyro.sample("concentration", dist.Gamma(one, one))
@@ -134,17 +135,17 @@ class SymmetricDirichlet(MixtureWeights):
         super().__init__(num_components, learn_concentration=learn_concentration)
         self.logits = nn.Parameter(torch.zeros(num_components))
 
-    def log_weights(self) -> Tensor:
+    def log_weights(self) -> Float[Tensor, "K"]:
         """Logarithms of the weights, ``[K]``."""
         return bounded(self.logits, LOGIT_LIMIT).log_softmax(-1)
 
-    def log_prob(self) -> Tensor:
+    def log_prob(self) -> Float[Tensor, ""]:
         """``log Dirichlet(pi; 1 / (K b))``."""
         share = 1.0 / (self.num_components * self.concentration)
         log_normaliser = torch.lgamma(self.num_components * share) - self.num_components * torch.lgamma(share)
         return log_normaliser + (share - 1.0) * self.log_weights().sum()
 
-    def set_weights(self, weights: Tensor) -> None:
+    def set_weights(self, weights: Float[Tensor, "K"]) -> None:
         """Set the weights, ``[K]`` numbers that sum to one; a zero becomes the smallest weight there can be."""
         log_weights = _positive(weights.to(self.logits)).log()
         # A vanishing weight must not drag the others' logits to the bound with it.
@@ -152,7 +153,7 @@ class SymmetricDirichlet(MixtureWeights):
         with torch.no_grad():
             self.logits.copy_(inverse_bounded(log_weights - log_weights.mean(), LOGIT_LIMIT))
 
-    def declare(self) -> Tensor:
+    def declare(self) -> Float[Tensor, "*plates K"]:
         """Sites ``concentration`` (scalar) and ``weights`` (``[K]``)."""
         one = torch.ones_like(self.log_concentration)
         concentration = pyro.sample("concentration", dist.Gamma(one, one))

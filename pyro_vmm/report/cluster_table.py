@@ -8,8 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pyro_vmm.report.fit_folder import FitFolder
-from pyro_vmm.report.marker_genes import marker_genes
-from pyro_vmm.report.observations import Observations
+from pyro_vmm.report.seen import Seen
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class ClusterRow:
     share
         The same, of all observations.
     weight
-        Its mixture weight; NaN where the model could not be loaded.
+        Its mixture weight.
     probability
         Mean probability of the cluster among its observations.
     second_choice
@@ -41,7 +40,7 @@ class ClusterRow:
     batch, label
         The most frequent batch and label among them, where there are any.
     markers
-        Names of marker genes, for counts of cells.
+        Names of features that set it apart, where the modality tells.
     """
 
     cluster: int
@@ -55,13 +54,16 @@ class ClusterRow:
     markers: tuple[str, ...]
 
 
-def cluster_rows(fit: FitFolder, seen: Observations) -> list[ClusterRow]:
+def cluster_rows(folder: FitFolder, seen: Seen) -> list[ClusterRow]:
     """The clusters in use of a finished fit, by number."""
-    assert fit.clusters is not None
-    table = fit.clusters
+    table = folder.clusters
+    assert table is not None
+    assert seen.fit is not None
     clusters = table["cluster"].to_numpy(dtype=np.int64)
-    weights = None if seen.model is None else np.asarray(seen.model.weights_)
-    markers = _markers(seen, clusters)
+    weights = seen.fit.weights_
+    profiles = seen.profiles(clusters)
+    markers = {} if profiles is None else profiles.markers
+    batches = None if seen.batches is None else seen.batches.named
     rows = []
     for cluster in np.unique(clusters):
         members = clusters == cluster
@@ -70,10 +72,10 @@ def cluster_rows(fit: FitFolder, seen: Observations) -> list[ClusterRow]:
                 cluster=int(cluster),
                 size=int(members.sum()),
                 share=float(members.mean()),
-                weight=float(weights[cluster]) if weights is not None and cluster < len(weights) else float("nan"),
+                weight=float(weights[cluster]) if cluster < len(weights) else float("nan"),
                 probability=float(table["probability"].to_numpy()[members].mean()),
                 second_choice=most_frequent(_whole(table["second_choice"].to_numpy()[members])),
-                batch=None if seen.batches is None else most_frequent(seen.batches[members]),
+                batch=None if batches is None else most_frequent(batches[members]),
                 label=None if seen.labels is None else most_frequent(seen.labels[members]),
                 markers=markers.get(int(cluster), ()),
             )
@@ -92,11 +94,3 @@ def most_frequent(values: NDArray[Any]) -> Share | None:
 def _whole(numbers: NDArray[Any]) -> NDArray[Any]:
     """Cluster numbers as read from a table in which some may be missing."""
     return np.array([None if np.isnan(number) else int(number) for number in numbers.astype(float)], dtype=object)
-
-
-def _markers(seen: Observations, clusters: NDArray[np.int64]) -> dict[int, tuple[str, ...]]:
-    cells = getattr(seen.model, "cells", None)
-    if cells is None or len(np.unique(clusters)) < 2:
-        return {}
-    genes = marker_genes(cells.counts, clusters, int(clusters.max()) + 1)
-    return {cluster: tuple(str(cells.gene_names[gene]) for gene in found) for cluster, found in enumerate(genes)}

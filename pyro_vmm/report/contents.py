@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from pyro_vmm.diagnosis import Diagnosis, Stability
+from pyro_vmm.observations import Groups
 from pyro_vmm.report.cluster_table import ClusterRow
 from pyro_vmm.report.fit_folder import FitFolder
-from pyro_vmm.report.observations import Observations
 from pyro_vmm.report.pictures import Picture
+from pyro_vmm.report.seen import Seen
 from pyro_vmm.scoring import by_present_names
 
 MOST_EPOCHS = 100
@@ -94,50 +95,54 @@ def told(value: Any) -> str:
     return str(value)
 
 
-def facts_of(fit: FitFolder, seen: Observations, num_clusters: int) -> list[tuple[str, str]]:
+def facts_of(folder: FitFolder, seen: Seen, num_clusters: int) -> list[tuple[str, str]]:
     """What was fitted, on what, in the words of the field."""
-    noted, options = fit.facts, fit.config["estimator"]
-    setup = noted.get("setup") or {}
-    fitted = fit.config.get("fitted", {})
-    # Of few observations, fewer than the options say.
-    num_components = len(fitted["clusters"]["order"]) if fitted else options.get("num_components")
-    features = noted.get("num_features") or fitted.get("n_features_in")
+    noted, options = folder.facts, folder.options
     facts = [("Input", told(noted.get("input"))), ("Observations", told(noted.get("num_observations")))]
+    features = noted.get("num_features") or (seen.observed and seen.observed.observations.num_features)
     if features:
-        facts.append(("Genes" if fit.of_cells else "Features", told(features)))
-    if fit.of_cells:
-        facts.append(("Counts from", "X" if setup.get("layer") is None else f"layer {setup['layer']}"))
-        if setup.get("batch_key") is not None:
-            names = fitted.get("batch_categories", [])
-            number = f" ({len(names):,} batches)" if names else ""
-            facts.append(("Batches", f"column {setup['batch_key']}{number}"))
-        covariates = [*(setup.get("categorical_covariate_keys") or []), *(setup.get("continuous_covariate_keys") or [])]
-        if covariates:
-            facts.append(("Covariates", ", ".join(map(str, covariates))))
-        if setup.get("size_factor_key") is not None:
-            facts.append(("Size factors", f"column {setup['size_factor_key']}"))
+        facts.append((folder.modality.feature_noun.capitalize(), told(features)))
+    facts += _facts_of_setup(noted.get("setup") or {}, seen.batches)
     if options.get("image_shape"):
         facts.append(("Images", " × ".join(map(str, options["image_shape"]))))
-    facts.append(("Likelihood", told(options.get("gene_likelihood", options.get("likelihood")))))
+    facts.append(("Likelihood", told(options.get("likelihood"))))
     facts.append(("Prior", told(options.get("prior"))))
-    facts.append(("Latent dimensions", told(options.get("n_latent", options.get("latent_dim")))))
-    if num_clusters:
+    facts.append(("Latent dimensions", told(options.get("latent_dim"))))
+    # Of few observations, fewer components than the options say.
+    num_components = options.get("num_components") if seen.fit is None else len(seen.fit.clusters.order)
+    if seen.fit is not None:
         facts.append(("Clusters in use", f"{num_clusters:,} of {told(num_components)} components"))
-        if seen.model is not None and seen.model.clusters_.component_tree is not None:
-            facts.append(("Components in use", f"{seen.model.clusters_.components_in_use:,}, before they are joined"))
+        if seen.fit.clusters.component_tree is not None:
+            facts.append(("Components in use", f"{seen.fit.clusters.components_in_use:,}, before they are joined"))
     else:
         facts.append(("Components", told(num_components)))
-    facts.append(("Epochs", told(len(fit.history))))
-    validation = fit.history.get("validation_elbo", pd.Series(dtype=float)).dropna()
+    facts.append(("Epochs", told(len(folder.history))))
+    validation = folder.history.get("validation_elbo", pd.Series(dtype=float)).dropna()
     if len(validation):
         facts.append(("Best validation ELBO", f"{told(float(validation.max()))} nats an observation"))
     facts.append(("Seed", told(options.get("random_state"))))
     return facts
 
 
-def score_tables(fit: FitFolder, of_labels: Mapping[str, Any] | None, label_name: str | None) -> list[ScoreTable]:
+def _facts_of_setup(setup: Mapping[str, Any], batches: Groups | None) -> list[tuple[str, str]]:
+    """Where in an input of several parts the data were found."""
+    facts = []
+    if "layer" in setup:
+        facts.append(("Counts from", "X" if setup["layer"] is None else f"layer {setup['layer']}"))
+    if setup.get("batch_key") is not None:
+        number = "" if batches is None else f" ({len(batches.names):,} batches)"
+        facts.append(("Batches", f"column {setup['batch_key']}{number}"))
+    covariates = [*(setup.get("categorical_covariate_keys") or []), *(setup.get("continuous_covariate_keys") or [])]
+    if covariates:
+        facts.append(("Covariates", ", ".join(map(str, covariates))))
+    if setup.get("size_factor_key") is not None:
+        facts.append(("Size factors", f"column {setup['size_factor_key']}"))
+    return facts
+
+
+def score_tables(folder: FitFolder, of_labels: Mapping[str, Any] | None, label_name: str | None) -> list[ScoreTable]:
     """Scores against labels, those computed for this report before the stored ones, and the others that were stored."""
-    stored = fit.scores or {}
+    stored = folder.scores or {}
     tables = []
     merged = "" if of_labels is not None or not stored.get("num_clusters") else f", {stored['num_clusters']} clusters"
     clusters = by_present_names(stored.get("clusters", {})) if of_labels is None else of_labels
@@ -178,7 +183,6 @@ def history_rows(history: pd.DataFrame) -> tuple[list[str], list[list[str]], str
     return [str(column).replace("_", " ") for column in history.columns], rows, note
 
 
-def options_of(fit: FitFolder) -> list[tuple[str, str]]:
+def options_of(folder: FitFolder) -> list[tuple[str, str]]:
     """All options of the model and its training."""
-    options = fit.config["estimator"] | (fit.facts.get("training") or {})
-    return [(name, told(value)) for name, value in sorted(options.items())]
+    return [(name, told(value)) for name, value in sorted(folder.options.items())]

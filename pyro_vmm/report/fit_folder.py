@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pyro_vmm import persistence
 from pyro_vmm.errors import UserError
+from pyro_vmm.fit.config import read_config
+from pyro_vmm.modalities import Modality, named
 from pyro_vmm.training.checkpoint import read_checkpoint
 from pyro_vmm.training.history import present_names
 
@@ -52,9 +53,15 @@ class FitFolder:
         return facts
 
     @property
-    def of_cells(self) -> bool:
-        """Whether this is a fit of single cells."""
-        return bool(self.config.get("kind") == persistence.SINGLE_CELL)
+    def options(self) -> dict[str, Any]:
+        """All options of the model and its training, by name."""
+        options: dict[str, Any] = self.config["options"]
+        return options
+
+    @property
+    def modality(self) -> type[Modality]:
+        """What the data are."""
+        return named(self.config["kind"])
 
 
 def read_fit(directory: Path) -> FitFolder:
@@ -67,8 +74,8 @@ def read_fit(directory: Path) -> FitFolder:
     """
     if not directory.is_dir():
         raise UserError(f"There is no folder {directory}: give the folder that pyro-vmm fit wrote.")
-    config = persistence.read_config(directory)
-    if not isinstance(config.get("fit"), dict) or not isinstance(config.get("estimator"), dict):
+    config = read_config(directory)
+    if not isinstance(config.get("fit"), dict) or not isinstance(config.get("options"), dict):
         raise UserError(f"{directory} was not written by pyro-vmm fit: give the folder of a fit.")
     if "fitted" not in config:
         return FitFolder(directory, config, _history_so_far(directory))

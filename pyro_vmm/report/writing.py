@@ -8,9 +8,9 @@ from pyro_vmm.errors import UserError
 from pyro_vmm.report.cluster_table import cluster_rows
 from pyro_vmm.report.contents import Contents, consensus_table, facts_of, history_rows, options_of, score_tables, told
 from pyro_vmm.report.fit_folder import FitFolder, read_fit
-from pyro_vmm.report.observations import Observations, observe
 from pyro_vmm.report.page import render
 from pyro_vmm.report.pictures import colours_of, pictures_of_clusters, pictures_of_training
+from pyro_vmm.report.seen import Seen, look
 from pyro_vmm.scoring import cluster_scores, scores_of_responsibilities
 
 UNFINISHED = (
@@ -36,12 +36,14 @@ def write_report(directory: str | Path, *, labels: str | None = None, batch_key:
     UserError
         If it is no folder of a fit, a file in it is damaged, labels cannot be read, or the report cannot be written.
     """
-    fit = read_fit(Path(directory))
+    folder = read_fit(Path(directory))
     try:
-        page = render(_contents(fit, labels, batch_key)).encode("utf-8", "replace")
+        page = render(_contents(folder, labels, batch_key)).encode("utf-8", "replace")
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{fit.path / 'config.json'} is damaged or not of this version ({error}): fit again.") from None
-    path = fit.path / "report.html"
+        raise UserError(
+            f"{folder.path / 'config.json'} is damaged or not of this version ({error}): fit again."
+        ) from None
+    path = folder.path / "report.html"
     try:
         write_atomically(path, page)
     except OSError as error:
@@ -51,44 +53,41 @@ def write_report(directory: str | Path, *, labels: str | None = None, batch_key:
     return path
 
 
-def _contents(fit: FitFolder, labels: str | None, batch_key: str | None) -> Contents:
-    finished = fit.clusters is not None
-    seen = observe(fit, labels, batch_key) if finished else Observations(notices=[UNFINISHED])
-    rows = cluster_rows(fit, seen) if finished else []
-    pictures = [*(pictures_of_clusters(fit, seen) if finished else ()), *pictures_of_training(fit)]
-    columns, history, note = history_rows(fit.history)
-    what = "cells" if fit.of_cells else "observations"
-    number = told(fit.facts.get("num_observations"))
+def _contents(folder: FitFolder, labels: str | None, batch_key: str | None) -> Contents:
+    finished = folder.clusters is not None
+    seen = look(folder, labels, batch_key) if finished else Seen(notices=[UNFINISHED])
+    rows = cluster_rows(folder, seen) if finished else []
+    pictures = [*(pictures_of_clusters(folder, seen) if finished else ()), *pictures_of_training(folder)]
+    columns, history, note = history_rows(folder.history)
     found = f"{len(rows):,} cluster{'' if len(rows) == 1 else 's'} found in" if finished else "Unfinished fit of"
+    summary = f"{found} {told(folder.facts.get('num_observations'))} {folder.modality.noun}"
     return Contents(
-        title=Path(str(fit.facts.get("input"))).name,
-        summary=f"{found} {number} {what} by a VampPrior mixture model."
-        if fit.config["estimator"].get("prior") == "vamp-mixture"
-        else f"{found} {number} {what}.",
-        facts=facts_of(fit, seen, len(rows)),
+        title=Path(str(folder.facts.get("input"))).name,
+        summary=summary + (" by a VampPrior mixture model." if folder.options.get("prior") == "vamp-mixture" else "."),
+        facts=facts_of(folder, seen, len(rows)),
         notices=seen.notices,
         diagnosis=seen.diagnosis,
         clusters=rows,
-        colours=colours_of(fit, seen) if finished else {},
+        colours=colours_of(folder, seen) if finished else {},
         pictures=pictures,
         scores=[
-            *score_tables(fit, _scores(fit, seen, asked=labels is not None), seen.label_name),
+            *score_tables(folder, _scores(folder, seen, asked=labels is not None), seen.label_name),
             *consensus_table(seen.stability),
         ],
         columns=columns,
         history=history,
         history_note=note,
-        command=str(fit.facts.get("command", "")),
-        options=options_of(fit),
-        versions=[(str(name), str(version)) for name, version in fit.config.get("versions", {}).items()],
-        data_sha256=str(fit.facts.get("data_sha256", "")),
+        command=str(folder.facts.get("command", "")),
+        options=options_of(folder),
+        versions=[(str(name), str(version)) for name, version in folder.config.get("versions", {}).items()],
+        data_sha256=str(folder.facts.get("data_sha256", "")),
     )
 
 
-def _scores(fit: FitFolder, seen: Observations, *, asked: bool) -> dict[str, Any] | None:
+def _scores(folder: FitFolder, seen: Seen, *, asked: bool) -> dict[str, Any] | None:
     """Scores against labels that were asked for now; those stored may be of others."""
-    if not asked or seen.labels is None or fit.clusters is None:
+    if not asked or seen.labels is None or folder.clusters is None:
         return None
-    if seen.responsibilities is not None:
-        return scores_of_responsibilities(seen.labels, seen.responsibilities())
-    return cluster_scores(seen.labels, fit.clusters["cluster"].to_numpy(), fit.clusters["probability"].to_numpy())
+    if seen.observed is not None:
+        return scores_of_responsibilities(seen.labels, seen.observed.probabilities)
+    return cluster_scores(seen.labels, folder.clusters["cluster"].to_numpy(), folder.clusters["probability"].to_numpy())

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pyro_vmm import persistence
 from pyro_vmm.errors import UserError
+from pyro_vmm.fit.config import versions
+from pyro_vmm.fit.own_objects import storable
+from pyro_vmm.modalities import Modality
+from pyro_vmm.modalities.counts import Counts
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from pyro_vmm.single_cell.model import SingleCellVMM
+    from pyro_vmm.single_cell.genes import AnswersOfGenes
 
 EMBEDDING, RESPONSIBILITIES = "X_vmm", "vmm_responsibilities"
 """Entries of ``adata.obsm``."""
@@ -25,7 +28,7 @@ FACTS = "vmm"
 """Entry of ``adata.uns``."""
 
 
-def annotate(model: SingleCellVMM, adata: AnnData) -> None:
+def annotate(model: AnswersOfGenes, adata: AnnData) -> None:
     """Write embedding and clusters into ``adata``, replacing what an earlier call wrote.
 
     ``obsm["X_vmm"]``
@@ -54,16 +57,21 @@ def annotate(model: SingleCellVMM, adata: AnnData) -> None:
     responsibilities = model.predict_proba(adata)
     if adata.is_view:
         raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")
-    write_annotation(model, adata, model.get_latent_representation(adata), responsibilities)
+    write_annotation(model.modality, model.n_clusters_, adata, model.get_latent_representation(adata), responsibilities)
 
 
 def write_annotation(
-    model: SingleCellVMM, adata: AnnData, latent: NDArray[np.float32], responsibilities: NDArray[np.float64]
+    modality: Modality,
+    num_clusters: int,
+    adata: AnnData,
+    latent: NDArray[np.float32],
+    responsibilities: NDArray[np.float64],
 ) -> None:
     """As :func:`annotate`, for cells of which latents ``[n_obs, n_latent]`` and responsibilities ``[n_obs, K]`` are known."""
+    assert isinstance(modality, Counts)
     clusters = responsibilities.argmax(1)
     # Cells other than those fitted may be of a component that owned none of them.
-    utilised = max(model.n_clusters_, int(clusters.max()) + 1)
+    utilised = max(num_clusters, int(clusters.max()) + 1)
     adata.obsm[EMBEDDING] = latent
     adata.obsm[RESPONSIBILITIES] = responsibilities[:, :utilised]
     adata.obs[CLUSTER] = pd.Categorical.from_codes(
@@ -71,10 +79,10 @@ def write_annotation(
     )
     adata.obs[PROBABILITY] = responsibilities.max(1)
     adata.uns[FACTS] = {
-        "num_clusters": model.n_clusters_,
-        "options": _told(persistence.storable(model.options)),
-        "setup": _told(model.setup.to_dict()),
-        "versions": persistence.versions(),
+        "num_clusters": num_clusters,
+        "options": _told(storable(modality.options_of_model)),
+        "setup": _told(modality.setup.to_dict()),
+        "versions": versions(),
     }
 
 

@@ -1,8 +1,7 @@
-"""What a trained model of single cells says of cells."""
+"""What a trained model of single cells says of cells: embedding, clusters and likelihood."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,36 +11,116 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_vmm.clustering import Clusters, FoundClusters
-from pyro_vmm.data import CellCounts, CountSetup, read_counts
-from pyro_vmm.data.arrays import listed
-from pyro_vmm.data.cell_covariates import category_text
+from pyro_vmm.clustering import Clusters, FoundClusters, Merging, check_merging
+from pyro_vmm.data import CellCounts, CountSetup
+from pyro_vmm.diagnosis import Stability
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.fit import Fit, ObservedFit
+from pyro_vmm.history_frames import as_losses
+from pyro_vmm.modalities.count_covariates import CovariateEncoding
+from pyro_vmm.modalities.counts import Counts
 from pyro_vmm.observations import InMemory, OneHotRows
-from pyro_vmm.option_checks import check_boolean, check_whole_number, is_number
+from pyro_vmm.option_checks import check_boolean, check_whole_number
 from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import undisturbed, usual_settings
-from pyro_vmm.single_cell.covariates import CovariateEncoding
-from pyro_vmm.single_cell.expression import LibrarySize, normalized_expression, replicate
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
 class AnswersOfCells(FoundClusters):
-    """Embedding, clusters, expression and likelihood of the cells fitted, or of others; the facade inherits them."""
+    """Embedding, clusters and likelihood of the cells fitted, or of others; the facade inherits them."""
 
     cells: CellCounts
-    setup: CountSetup
-    allow_non_counts: bool
-    encoding: CovariateEncoding
-    categories: dict[str, tuple[str, ...]]
-    batch_categories: tuple[str, ...]
-    batch_shares_: NDArray[np.float64]
-    module: Any
-    guide: Any
-    is_trained_: bool
+    modality: Counts
+    fit_: Fit | None
+
+    # ---- what was fitted ---------------------------------------------------------------------------------------------
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the model by name."""
+        return self.modality.options_of_model
+
+    @property
+    def setup(self) -> CountSetup:
+        """Where counts and covariates are."""
+        return self.modality.setup
+
+    @property
+    def encoding(self) -> CovariateEncoding:
+        """How covariates become tensors."""
+        return self.modality.encoding
+
+    @property
+    def categories(self) -> dict[str, tuple[str, ...]]:
+        """Known categories by column."""
+        return dict(self.modality.categories)
+
+    @property
+    def batch_categories(self) -> tuple[str, ...]:
+        """Names of the batches."""
+        return self.modality.batch_categories
+
+    @property
+    def gene_names(self) -> NDArray[np.str_]:
+        """Genes of the model, ``[G]``."""
+        return self.modality.gene_names
+
+    @property
+    def module(self) -> Any:
+        """The fitted :class:`~pyro_vmm.models.LatentMixtureModel`; None before."""
+        return None if self.fit_ is None else self.fit_.model
+
+    @property
+    def guide(self) -> Any:
+        """The fitted :class:`~pyro_vmm.guides.AmortizedNormal`; None before."""
+        return None if self.fit_ is None else self.fit_.guide
+
+    @property
+    def allow_non_counts(self) -> bool:
+        """Whether values need not be whole."""
+        return self.modality.allow_non_counts
+
+    @property
+    def random_state(self) -> int:
+        """The seed."""
+        return int(self.modality.options["random_state"])
+
+    @property
+    def is_trained_(self) -> bool:
+        """Whether :meth:`train` has been called."""
+        return self.fit_ is not None
+
+    @property
+    def history(self) -> dict[str, pd.DataFrame]:
+        """Frames by name as in scvi-tools, a row an epoch."""
+        return {} if self.fit_ is None else as_losses(self.fit_.history)
+
+    @property
+    def validation_indices(self) -> NDArray[np.int64] | None:
+        """Rows held out, ``[V]``."""
+        return None if self.fit_ is None else self.fit_.held_out
+
+    @property
+    def interrupted_(self) -> bool:
+        """Whether Ctrl-C ended the last training; absent before, and after loading."""
+        if self.fit_ is None or self.fit_.interrupted is None:
+            raise AttributeError("interrupted_ is known of a model that was trained here.")
+        return self.fit_.interrupted
+
+    @property
+    def stability_(self) -> Stability | None:
+        """What :meth:`stability` found."""
+        return None if self.fit_ is None else self.fit_.stability
+
+    @property
+    def clusters_(self) -> Clusters:
+        """Which components are one cluster."""
+        return self._fit.clusters
+
+    # ---- of cells ----------------------------------------------------------------------------------------------------
 
     @undisturbed()
     def get_latent_representation(
@@ -69,7 +148,7 @@ class AnswersOfCells(FoundClusters):
             return self._evaluation.posterior_mean(cells)
 
         def draw(block: Tensor, **given: Tensor) -> Tensor:
-            return self.guide.posterior(block, **given).sample()
+            return self._fit.guide.posterior(block, **given).sample()
 
         return self._evaluation.by_rows(draw, cells, own_noise=False).astype(np.float32)
 
@@ -106,8 +185,8 @@ class AnswersOfCells(FoundClusters):
         cells = self._cells(adata, indices, batch_free=batch_free)
         evaluation = self._evaluation
         if batch_free and "batch" in cells.covariates:
-            responsibilities = np.zeros((len(cells), self.module.prior.num_components))
-            for batch, share in enumerate(self.batch_shares_):
+            responsibilities = np.zeros((len(cells), self._fit.model.prior.num_components))
+            for batch, share in enumerate(self.modality.batch_shares):
                 as_of = OneHotRows(torch.full((len(cells),), batch), len(self.batch_categories))
                 responsibilities += share * evaluation.responsibilities(cells.with_covariates(batch=as_of), num_samples)
         else:
@@ -126,71 +205,6 @@ class AnswersOfCells(FoundClusters):
         return self.predict_proba(adata, indices, num_clusters=num_clusters, batch_free=batch_free).argmax(1)
 
     @undisturbed()
-    def get_normalized_expression(
-        self,
-        adata: AnnData | None = None,
-        indices: Any = None,
-        transform_batch: str | Iterable[str] | None = None,
-        gene_list: Sequence[str] | None = None,
-        library_size: LibrarySize = 1.0,
-        n_samples: int = 0,
-    ) -> pd.DataFrame:
-        """Denoised expression ``library_size * rho``, cells by genes.
-
-        Parameters
-        ----------
-        adata, indices
-            As for :meth:`get_latent_representation`.
-        transform_batch
-            Decode all cells as of this batch, or averaged over these; None for each cell's own.
-        gene_list
-            Genes wanted; None for all.
-        library_size
-            Counts that a cell is scaled to (1: shares), or ``"latent"`` for the cell's own.
-        n_samples
-            Posterior samples to average over, the same ones in every call; 0 for the posterior mean of ``z``.
-
-        Raises
-        ------
-        UserError
-            For an unknown batch or gene, or a library size that is not positive.
-        """
-        library_size = plain(library_size)
-        if not (isinstance(library_size, str) and library_size == "latent"):
-            if not (is_number(library_size) and 0.0 < library_size < np.inf):
-                raise UserError(f"library_size is {library_size!r}: give a positive number of counts, or 'latent'.")
-            library_size = float(library_size)
-        n_samples = check_whole_number(n_samples, "n_samples", least=0)
-        cells = self._read(adata, indices)
-        genes = self._genes(gene_list)
-        values = normalized_expression(
-            self._evaluation,
-            self.encoding.observations(cells),
-            genes=genes,
-            batches=self._batches(transform_batch),
-            library_size=library_size,
-            num_samples=n_samples,
-        )
-        return pd.DataFrame(values, index=cells.cell_names, columns=self.gene_names[genes])
-
-    @undisturbed()
-    def posterior_predictive_sample(
-        self,
-        adata: AnnData | None = None,
-        indices: Any = None,
-        n_samples: int = 1,
-        gene_list: Sequence[str] | None = None,
-    ) -> NDArray[np.float32]:
-        """Counts replicated from ``p(x_new | x)``: ``[n_obs, genes]``, or ``[n_obs, genes, n_samples]`` for several.
-
-        Other ones at every call; ``torch.manual_seed`` fixes them.
-        """
-        n_samples = check_whole_number(n_samples, "n_samples")
-        cells = self._cells(adata, indices)
-        counts = replicate(self._evaluation, cells, genes=self._genes(gene_list), num_samples=n_samples)
-        return (counts[..., 0] if n_samples == 1 else counts).astype(np.float32)
-
-    @undisturbed()
     def get_elbo(self, adata: AnnData | None = None, indices: Any = None) -> float:
         """Mean ELBO in nats a cell (higher is better), from one posterior sample each."""
         return self._evaluation.elbo(self._some_cells(adata, indices)).elbo
@@ -207,43 +221,63 @@ class AnswersOfCells(FoundClusters):
         ratios = self._evaluation.log_ratios(self._some_cells(adata, indices), num_samples=n_mc_samples)[0]
         return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())
 
-    @property
-    def gene_names(self) -> NDArray[np.str_]:
-        """Genes of the model, ``[G]``."""
-        return self.cells.gene_names
+    @undisturbed()
+    def rejoin(self, *, merging: Merging | None = None, evidence_weight: float | None = None) -> None:
+        """Decide anew which components are one cluster, without another training; clusters get other numbers.
+
+        Forgets what :meth:`stability` found of the earlier clusters; :meth:`annotate` writes the new ones.
+
+        Parameters
+        ----------
+        merging, evidence_weight
+            As at the start. Without ``merging``, None leaves either as it is; a rule that is given comes with the weight that
+            is given with it, or its own.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`train`, for a rule that does not exist, and for a weight that is not positive.
+        """
+        fit, evidence_weight = self._fit, plain(evidence_weight)
+        if merging is None:
+            merging = fit.options["merging"]
+            evidence_weight = fit.options["evidence_weight"] if evidence_weight is None else evidence_weight
+        check_merging(merging, evidence_weight)
+        self.fit_ = fit.rejoined(self._cells(None, None), merging, evidence_weight)
+        self.modality = replace(self.modality, options=self.fit_.options)
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
 
     @property
-    def _prior_weights(self) -> NDArray[np.float64]:
-        weights: NDArray[np.float64] = self.module.prior.weights.detach().double().cpu().numpy()
-        return weights
-
-    @property
-    def _found(self) -> Clusters:
-        self._check_trained()
-        return self.clusters_
-
-    def _check_trained(self) -> None:
-        if not self.is_trained_:
+    def _fit(self) -> Fit:
+        if self.fit_ is None:
             raise UserError("The model is not trained yet: call train() first.")
+        return self.fit_
 
     @property
     def _evaluation(self) -> Evaluation:
-        self._check_trained()
-        return Evaluation(self.module, self.guide)
+        return self._fit.evaluation
+
+    @property
+    def _prior_weights(self) -> NDArray[np.float64]:
+        return self._fit._prior_weights
+
+    @undisturbed()
+    def observe(self, data: AnnData | None = None, indices: Any = None) -> ObservedFit:
+        """The fit beside cells, for checks, pictures and reports.
+
+        Parameters
+        ----------
+        data, indices
+            As ``adata`` and ``indices`` for :meth:`get_latent_representation`.
+        """
+        return ObservedFit(self._fit, self._cells(data, indices))
 
     @usual_settings()
     def _read(self, adata: AnnData | None, indices: Any, *, batch_free: bool = False) -> CellCounts:
         """The cells wanted; ``batch_free`` does not read the batches of ``adata``, and all codes are 0."""
-        self._check_trained()
-        cells = self.cells
-        if adata is not None:
-            cells = read_counts(
-                adata,
-                replace(self.setup, batch_key=None) if batch_free else self.setup,
-                allow_non_counts=self.allow_non_counts,
-                categories=self.categories,
-                gene_names=self.gene_names,
-            )
+        self._fit  # noqa: B018  # raises before training
+        cells = self.cells if adata is None else self.modality.read_cells(adata, batch_free=batch_free)
         return cells if indices is None else cells.subset(indices)
 
     @usual_settings()
@@ -255,34 +289,3 @@ class AnswersOfCells(FoundClusters):
         if not len(cells):
             raise UserError("indices choose no cell, and a mean needs one: give at least one row, or None for all.")
         return cells
-
-    def _genes(self, gene_list: Sequence[str] | None) -> NDArray[np.int64]:
-        gene_list = plain(gene_list)
-        if gene_list is None:
-            return np.arange(len(self.gene_names))
-        if isinstance(gene_list, str):
-            raise UserError(f"gene_list must be a list of genes, not one name: give [{str(gene_list)!r}].")
-        if not isinstance(gene_list, Iterable) or isinstance(gene_list, set | frozenset):
-            raise UserError(f"gene_list is {gene_list!r}: give a list of genes, or None for all.")
-        gene_list = list(gene_list)
-        places = {str(name): place for place, name in enumerate(self.gene_names)}
-        for name in gene_list:
-            if not isinstance(name, str) or name not in places:
-                raise UserError(f"The model has no gene {name!r}: give names among model.gene_names.")
-        return np.array([places[name] for name in gene_list], dtype=np.int64)
-
-    def _batches(self, transform_batch: str | Iterable[str] | None) -> list[int | None]:
-        transform_batch = plain(transform_batch)
-        if transform_batch is None:
-            return [None]
-        several = not isinstance(transform_batch, str) and isinstance(transform_batch, Iterable)
-        names = list(transform_batch) if several else [transform_batch]
-        known = self.batch_categories
-        if not names:
-            raise UserError(
-                f"transform_batch names no batch: choose among {listed(known)}, or None for each cell's own."
-            )
-        for name in names:
-            if category_text(name) not in known:
-                raise UserError(f"transform_batch={name!r} is no batch of the model: choose among {listed(known)}.")
-        return [known.index(category_text(name)) for name in names]

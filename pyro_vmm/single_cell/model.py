@@ -4,82 +4,38 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from pyro.infer import TraceMeanField_ELBO
 
-from pyro_vmm import persistence
-from pyro_vmm.assembly import NUM_COMPONENTS, enough_components
-from pyro_vmm.clustering import Clusters, Merging, check_merging
+from pyro_vmm.clustering import Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
-from pyro_vmm.devices import choose_device
-from pyro_vmm.diagnosis import Diagnosis, SimulationBasedCalibration, Stability, simulation_based_calibration
-from pyro_vmm.diagnosis.cells import diagnose_cells
-from pyro_vmm.diagnosis.refits import refit_cells
-from pyro_vmm.errors import InPython, Option, UserError
-from pyro_vmm.evaluation import Evaluation
-from pyro_vmm.guides import AmortizedNormal
-from pyro_vmm.history_frames import as_elbos, as_losses
-from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
-from pyro_vmm.models import LatentMixtureModel
-from pyro_vmm.networks.low_precision import warn_where_it_is_slow
-from pyro_vmm.option_checks import (
-    LARGEST_LATENT_DIM,
-    as_folder,
-    check_boolean,
-    check_names,
-    check_positive,
-    check_seed,
-    check_whole_number,
-    is_number,
-    plain_options,
-)
+from pyro_vmm.errors import options_called
+from pyro_vmm.fit import Fit
+from pyro_vmm.fit.fitting import train
+from pyro_vmm.fit.storage import load
+from pyro_vmm.modalities.counts import Counts
+from pyro_vmm.option_checks import as_folder, check_boolean, check_names
+from pyro_vmm.options import SINGLE_CELL, canonical, checked
 from pyro_vmm.plain_values import plain
-from pyro_vmm.priors import PRIOR_WEIGHT, Prior
+from pyro_vmm.priors import PRIOR_WEIGHT
 from pyro_vmm.process_lock import PROCESS_LOCK
-from pyro_vmm.process_settings import single_precision, undisturbed, usual_settings
-from pyro_vmm.random_numbers import OwnRandomNumbers
-from pyro_vmm.random_states import draw_seed, is_generator
-from pyro_vmm.single_cell import annotation, storage
-from pyro_vmm.single_cell.answers import AnswersOfCells
-from pyro_vmm.single_cell.assembly import CountAssembly
-from pyro_vmm.single_cell.covariates import CovariateEncoding
-from pyro_vmm.single_cell.pseudo_cells import pseudo_cells
+from pyro_vmm.process_settings import usual_settings
+from pyro_vmm.single_cell.face_options import IN_ITS_WORDS, options_of_training
+from pyro_vmm.single_cell.reviews import Reviewed
 from pyro_vmm.single_cell.setup import note_setup, noted_setup
-from pyro_vmm.single_cell.starting_values import StartingValues
-from pyro_vmm.training import (
-    EarlyStopping,
-    InterruptedWarning,
-    ProgressBar,
-    Trainer,
-    Watcher,
-    num_minibatches,
-    resume_training,
-    split_rows,
-)
-from pyro_vmm.training.history import COLUMNS
-from pyro_vmm.training.length import default_epochs
-from pyro_vmm.training.standard_normal_start import make_ready_for_standard_normal
-from pyro_vmm.training.watchers import checked_watchers
+from pyro_vmm.training import Watcher
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-LEAST_EPOCHS, MOST_EPOCHS = 50, 1000
-"""Bounds of the default number of epochs."""
-STANDARD_NORMAL_STEPS = 500
-"""By default, where there are batches or other covariates, so many steps (at most half of all) are under ``Normal(0, I)``."""
 
-
-class SingleCellVMM(AnswersOfCells):
+class SingleCellVMM(Reviewed):
     """VampPrior mixture model of single-cell counts: clusters, an integrated embedding and a generative model in one fit.
 
     The names are those of scvi-tools: :meth:`setup_anndata`, :meth:`train`, ``get_*``.
@@ -167,12 +123,15 @@ class SingleCellVMM(AnswersOfCells):
     >>> adata.obs["cluster"] = model.predict().astype(str)                           # doctest: +SKIP
     """
 
+    modality_class: ClassVar[type[Counts]] = Counts
+    """What reads the cells and builds the model."""
+
     @usual_settings()
     def __init__(
         self,
         adata: AnnData,
         n_latent: int = 10,
-        num_components: int = NUM_COMPONENTS,
+        num_components: int = 100,
         gene_likelihood: Any = "zinb",
         prior: Any = "vamp-mixture",
         *,
@@ -209,42 +168,17 @@ class SingleCellVMM(AnswersOfCells):
         return model
 
     def _start(self, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> None:
-        options = plain_options(options)
-        if is_generator(options["random_state"]):
-            options["random_state"] = draw_seed(options["random_state"])
-        check_whole_number(options["n_latent"], "n_latent", most=LARGEST_LATENT_DIM)
-        for name in ("num_components", "n_hidden", "n_layers"):
-            check_whole_number(options[name], name)
         check_merging(options["merging"], options["evidence_weight"])
-        check_seed(options["random_state"], "random_state")
-        for name in ("use_observed_lib_size", "low_precision"):
-            check_boolean(options[name], name)
-        self.options, self.cells, self.setup = options, cells, cells.setup
-        self.allow_non_counts, self.random_state = allow_non_counts, options["random_state"]
-        of_model = {name: value for name, value in options.items() if name in CountAssembly.__dataclass_fields__}
-        self.assembly = CountAssembly(**persistence.with_copies(of_model))
-        # Named wrongly, an option should not wait for train() to say so.
-        self.assembly.make_likelihood(len(cells.gene_names), len(cells.batch_categories))
-        self.assembly.check_prior()
-        if cells.size_factor is not None and not options["use_observed_lib_size"]:
-            raise UserError(
-                f"Size factors (adata.obs[{cells.setup.size_factor_key!r}]) say what the library sizes are, and ",
-                Option("use_observed_lib_size", False),
-                " infers them: leave one of the two out.",
-            )
-        self.encoding = CovariateEncoding.of(cells, observed_library=bool(options["use_observed_lib_size"]))
-        self.categories, self.batch_categories = cells.categories, cells.batch_categories
-        self.module: Any = None
-        self.guide: Any = None
-        self.history: dict[str, pd.DataFrame] = {}
-        self.validation_indices: NDArray[np.int64] | None = None
-        self.is_trained_ = False
-        self.stability_: Stability | None = None
+        given = checked(options, Counts.entries(), SINGLE_CELL)
+        all_options = Counts.with_defaults(canonical(given, Counts.entries(), SINGLE_CELL))
+        self.cells, self.fit_ = cells, None
+        with options_called(IN_ITS_WORDS):
+            self.modality, _ = self.modality_class.learn(cells, all_options, allow_non_counts=allow_non_counts)
 
     def __repr__(self) -> str:
         """What it is of, and how far it has come."""
         cells, genes = len(self.cells.cell_names), len(self.gene_names)
-        prior = self.options["prior"]
+        prior = self.modality.options["prior"]
         fit = "not trained"
         if self.is_trained_:
             fit = f"trained, {self.n_clusters_:,} cluster{'' if self.n_clusters_ == 1 else 's'}"
@@ -380,316 +314,30 @@ class SingleCellVMM(AnswersOfCells):
         -----
         The model changes when the training is over, all at once. An error leaves it as it was.
         """
-        watchers, train_size = checked_watchers(watchers), plain(train_size)
-        if not is_number(train_size) or not 0.0 < train_size <= 1.0:
-            raise UserError(f"train_size is {train_size!r}: it must be above 0 and at most 1.")
-        early_stopping = check_boolean(early_stopping, "early_stopping")
-        batch_size = check_whole_number(batch_size, "batch_size")
-        kl_warmup_steps = check_whole_number(kl_warmup_steps, "kl_warmup_steps", least=0)
-        standard_normal_steps = check_whole_number(
-            standard_normal_steps, "standard_normal_steps", least=0, or_none="for the default"
-        )
-        prior_rest_steps = check_whole_number(prior_rest_steps, "prior_rest_steps", least=0)
-        max_epochs = check_whole_number(max_epochs, "max_epochs", or_none="for enough")
-        patience = check_whole_number(patience, "patience", or_none="for 500 steps")
-        learning_rate = check_positive(learning_rate, "learning_rate", "learning rate")
-        if prior_learning_rate is not None:
-            prior_learning_rate = check_positive(prior_learning_rate, "prior_learning_rate", "learning rate")
-        weight_rate = check_positive(weight_rate, "weight_rate", "multiple of the prior's learning rate")
-        begun_with = persistence.storable(self.options) | {
-            "train_size": train_size,
-            "batch_size": batch_size,
-            "max_epochs": max_epochs,
-            "learning_rate": learning_rate,
-            "prior_learning_rate": prior_learning_rate,
-            "weight_rate": weight_rate,
-            "learning_rate_schedule": learning_rate_schedule,
-            "kl_warmup_steps": kl_warmup_steps,
-            "standard_normal_steps": standard_normal_steps,
-            "prior_rest_steps": prior_rest_steps,
-        }
-        if batch_size < 2 and self.assembly.normalization == "batch":
-            raise UserError(
-                f"is {batch_size}: batch normalisation needs at least 2 cells",
-                InPython(", or normalization='layer'"),
-                ".",
-                option="batch_size",
+        given = {name: value for name, value in locals().items() if name not in ("self", "watchers", "resume")}
+        modality = replace(self.modality, options={**self.modality.options, **options_of_training(given)})
+
+        def take(fit: Fit) -> None:
+            if self.fit_ is not None:
+                # The modules that the user has stay the same objects.
+                fit = _in_modules_of(self.fit_, fit)
+            if resume is None and self.fit_ is not None:
+                fit.history = _continued(self.fit_.history, fit.history)
+            self.fit_, self.modality = fit, modality
+
+        with options_called(IN_ITS_WORDS):
+            train(
+                modality,
+                self.encoding.observations(self.cells),
+                take,
+                earlier=self.fit_,
+                rows_sha256=self.cells.names_sha256,
+                watchers=watchers,
+                resume=resume,
+                advice="Call train again to continue the training.",
             )
-        of_scvi = isinstance(accelerator, str) and accelerator == "gpu"
-        device = choose_device("cuda" if of_scvi else accelerator, option="accelerator")
-        if self.assembly.low_precision:
-            warn_where_it_is_slow(device, stacklevel=2)
-        training, held_out = split_rows(
-            len(self.cells.cell_names),
-            1.0 - train_size,
-            self.random_state,
-            groups=(self.cells.batch, *self.cells.categorical_covariates.values()),
-        )
-        if len(training) < 2 and self.assembly.normalization == "batch":
-            raise UserError("There is one cell to train on: batch normalisation needs at least 2.")
-        steps_per_epoch = num_minibatches(len(training), batch_size)
-        if max_epochs is None:
-            max_epochs = default_epochs(len(training), batch_size, least=LEAST_EPOCHS, most=MOST_EPOCHS)
-        if patience is None:
-            patience = max(15, -(-500 // steps_per_epoch))
-        schedule = named_schedule(learning_rate_schedule, max_epochs * steps_per_epoch)
-        validation_indices = self.validation_indices
-        # The caller's own stream of random numbers is left where it was.
-        numbers = OwnRandomNumbers(self.random_state, device)
-        with usual_settings():
-            if self.module is None:
-                validation_indices = held_out
-                with numbers, single_precision():
-                    module, guide = self._build(training)
-                    standard_normal_steps = self._begin(
-                        module.prior, standard_normal_steps, max_epochs * steps_per_epoch
-                    )
-            else:
-                # A training that fails, or is asked meanwhile, leaves the model as it was.
-                module, guide = deepcopy((self.module, self.guide))
-                if validation_indices is not None:
-                    # What an earlier call trained on is not held out.
-                    validation_indices = np.intersect1d(validation_indices, held_out)
-            module.to(device)
-            guide.to(device)
-            svi = EmpiricalBayesSVI(
-                module,
-                guide,
-                optim=learning_rate,
-                prior_optim=prior_learning_rate,
-                weight_rate=weight_rate,
-                loss=TraceMeanField_ELBO(),
-                kl_schedule=LinearWarmup(kl_warmup_steps) if kl_warmup_steps else None,
-                learning_rate_schedule=schedule,
-                standard_normal_steps=standard_normal_steps or 0,
-                prior_rest_steps=prior_rest_steps,
-            )
-            cells = self.encoding.observations(self.cells)
-            bars = [ProgressBar()] if enable_progress_bar else []
-            trainer = Trainer(
-                svi,
-                cells.subset(training),
-                cells.subset(held_out) if len(held_out) else None,
-                batch_size=batch_size,
-                max_epochs=max_epochs,
-                early_stopping=EarlyStopping(patience if early_stopping else None),
-                row_numbers=training,
-                seed=self.random_state,
-                number_of_clusters=self._number_of_clusters,
-                random_numbers=numbers,
-                options=begun_with,
-                watchers=(*bars, *watchers),
-            )
-            if resume is not None:
-                resume_training(trainer, as_folder(resume, "resume"))
-            trainer.run()
-            with trainer.kept_whole():
-                clusters = self._clusters_of(Evaluation(module, guide), self.options)
-                # A checkpoint has its whole history with it.
-                history = self._history(trainer.history_so_far(), None if resume is not None else self.history or None)
-                with PROCESS_LOCK:
-                    self._take_over(module, guide)
-                    self.validation_indices, self.history, self.clusters_ = validation_indices, history, clusters
-                    self.trainer_finished_, self.interrupted_ = trainer.progress.finished, trainer.interrupted
-                    sizes = np.bincount(self.cells.batch, minlength=len(self.batch_categories))
-                    self.batch_shares_ = sizes / sizes.sum()
-                    self.is_trained_, self.stability_ = True, None
-        if trainer.progress.finished or trainer.interrupted:
-            for bar in bars:
-                bar.tell_clusters(self.n_clusters_)
-        if trainer.interrupted:
-            warnings.warn(
-                f"{trainer.what_is_kept()} Call train again to continue the training.", InterruptedWarning, stacklevel=2
-            )
-
-    def _take_over(self, module: Any, guide: Any) -> None:
-        """Make a trained model this one's; where there was one, its modules stay the same objects."""
-        if self.module is None:
-            self.module, self.guide = module, guide
-            return
-        for mine, trained in ((self.module, module), (self.guide, guide)):
-            mine.to(next(guide.parameters()).device)
-            mine.load_state_dict(trained.state_dict())
-            mine.eval()
-
-    def _build(self, training: NDArray[np.int64]) -> tuple[LatentMixtureModel, AmortizedNormal]:
-        number = enough_components(
-            self.options["num_components"], self.options["prior"], len(training), "cells", stacklevel=3
-        )
-        self.assembly = replace(self.assembly, num_components=number)
-        return self.assembly.build(
-            self.encoding,
-            StartingValues.of(self.cells, training),
-            num_batches=len(self.batch_categories),
-            pseudo_inputs=lambda: pseudo_cells(self.cells, training, number, self.random_state),
-        )
-
-    def _begin(self, prior: Prior, standard_normal_steps: int | None, all_steps: int) -> int:
-        """Steps that the untrained model begins with under a standard normal; its mixture is made ready for them."""
-        if standard_normal_steps is None:
-            to_join = bool(self.encoding.widths) and prior.fitted_by == "empirical-bayes"
-            standard_normal_steps = min(STANDARD_NORMAL_STEPS, all_steps // 2) if to_join else 0
-        if standard_normal_steps and isinstance(self.options["prior"], str):
-            make_ready_for_standard_normal(prior)
-        return standard_normal_steps
-
-    @staticmethod
-    def _history(
-        rows: Sequence[Mapping[str, float]], earlier: dict[str, pd.DataFrame] | None
-    ) -> dict[str, pd.DataFrame]:
-        new = pd.DataFrame(rows, columns=list(COLUMNS))
-        if earlier is not None:
-            before = as_elbos(earlier).reindex(columns=list(COLUMNS))
-            new = pd.concat([before, new.assign(epoch=new["epoch"] + len(before))], ignore_index=True)
-        return as_losses(new)
-
-    def _number_of_clusters(
-        self, responsibilities: NDArray[np.float64], latents: NDArray[np.float32], weights: NDArray[np.float64]
-    ) -> int:
-        merging, evidence_weight = self.options["merging"], self.options["evidence_weight"]
-        return Clusters.of(responsibilities, latents, weights, merging, evidence_weight).number
-
-    def _clusters_of(self, evaluation: Evaluation, options: Mapping[str, Any]) -> Clusters:
-        latents = evaluation.posterior_mean(self.encoding.observations(self.cells))
-        responsibilities = evaluation.responsibilities_at(latents)
-        weights = evaluation.model.prior.weights.detach().double().cpu().numpy()
-        return Clusters.of(responsibilities, latents, weights, options["merging"], options["evidence_weight"])
-
-    @undisturbed()
-    def rejoin(self, *, merging: Merging | None = None, evidence_weight: float | None = None) -> None:
-        """Decide anew which components are one cluster, without another training; clusters get other numbers.
-
-        Forgets what :meth:`stability` found of the earlier clusters; :meth:`annotate` writes the new ones.
-
-        Parameters
-        ----------
-        merging, evidence_weight
-            As at the start. Without ``merging``, None leaves either as it is; a rule that is given comes with the weight that
-            is given with it, or its own.
-
-        Raises
-        ------
-        UserError
-            Before :meth:`train`, for a rule that does not exist, and for a weight that is not positive.
-        """
-        self._check_trained()
-        options, evidence_weight = dict(self.options), plain(evidence_weight)
-        if merging is not None:
-            options |= {"merging": merging, "evidence_weight": evidence_weight}
-        elif evidence_weight is not None:
-            options |= {"evidence_weight": evidence_weight}
-        check_merging(options["merging"], options["evidence_weight"])
-        clusters = self._clusters_of(self._evaluation, options)
-        self.options, self.clusters_, self.stability_ = options, clusters, None
-
-    # ---- back in scanpy ----------------------------------------------------------------------------------------------
-
-    @undisturbed()
-    def annotate(self, adata: AnnData) -> None:
-        """Write embedding and clusters into ``adata``; see :func:`pyro_vmm.single_cell.annotation.annotate`."""
-        annotation.annotate(self, adata)
-
-    # ---- whether it went well ----------------------------------------------------------------------------------------
-
-    @undisturbed()
-    def diagnose(
-        self, adata: AnnData | None = None, labels_key: str | None = None, *, batch_key: str | None = None
-    ) -> Diagnosis:
-        """Say in words whether the fit went well, in some seconds; ``print`` it.
-
-        Clusters are counted on at most 20,000 cells, neighbours and posteriors are of at most 3,000, drawn at random; agreement
-        between seeds is told after :meth:`stability`.
-
-        Parameters
-        ----------
-        adata
-            As for :meth:`get_latent_representation`.
-        labels_key
-            Column of ``adata.obs`` with known labels. They are read for one finding, whether neighbours carry the same, and
-            for nothing else.
-        batch_key
-            Column of ``adata.obs`` to look for a batch effect by; None for the batches that the model was fitted with.
-
-        Raises
-        ------
-        UserError
-            Before :meth:`train`, for cells that the model cannot read or fewer than ten, and for an unknown column.
-        """
-        return diagnose_cells(self, adata, labels_key, batch_key)
-
-    @usual_settings()
-    def simulation_based_calibration(self, *, num_simulations: int = 1000, seed: int = 0) -> SimulationBasedCalibration:
-        """Whether the guide is the posterior of the model, asked of cells that the model itself has made.
-
-        Each is given the batch, the other covariates and the library size of one of the cells fitted, drawn at random; a
-        library size that is inferred is drawn and ranked like the latents. See
-        :func:`pyro_vmm.diagnosis.simulation_based_calibration`.
-
-        Parameters
-        ----------
-        num_simulations
-            Cells to simulate, at least 80.
-        seed
-            Of all draws.
-
-        Raises
-        ------
-        UserError
-            Before :meth:`train`, and for too few simulations.
-        """
-        self._check_trained()
-        return simulation_based_calibration(
-            self.module,
-            self.guide,
-            self.encoding.tensors(self.cells),
-            num_simulations=num_simulations,
-            seed=seed,
-        )
-
-    @usual_settings()
-    def stability(self, num_seeds: int = 5, **train_options: Any) -> Stability:
-        """Fit again with other seeds and compare the clusters; takes as long as ``num_seeds - 1`` fits.
-
-        Parameters
-        ----------
-        num_seeds
-            Runs in all, this fit the first of them.
-        **train_options
-            Of :meth:`train`: give those that this fit was trained with.
-
-        Raises
-        ------
-        UserError
-            Before :meth:`train`, if ``num_seeds`` is below 2, and as :meth:`train`.
-        """
-        self._check_trained()
-        found = refit_cells(self, num_seeds, train_options)
-        self.stability_ = found
-        return found
 
     # ---- storing -----------------------------------------------------------------------------------------------------
-
-    @undisturbed()
-    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored.
-
-        Parameters
-        ----------
-        directory
-            Made if absent.
-        overwrite
-            Replace the model that the folder holds, if it holds one.
-
-        Raises
-        ------
-        UserError
-            Before :meth:`train`; if the folder holds a model and ``overwrite`` is False, or cannot be written.
-        """
-        self._check_trained()
-        folder = as_folder(directory)
-        if not check_boolean(overwrite, "overwrite"):
-            persistence.refuse_to_overwrite(folder)
-        storage.save(self, folder)
 
     @classmethod
     @usual_settings()
@@ -700,4 +348,29 @@ class SingleCellVMM(AnswersOfCells):
         are looked for in ``adata`` where the fitted AnnData had them.
         """
         check_names(objects, inspect.signature(cls).parameters.keys() - {"adata"}, "SingleCellVMM")
-        return storage.load(cls, as_folder(directory), adata, objects)
+        given = canonical(objects, Counts.entries(), SINGLE_CELL)
+        with options_called(IN_ITS_WORDS):
+            fit = load(as_folder(directory), given, Counts.name)
+        modality = fit.modality
+        assert isinstance(modality, Counts)
+        model = cls.__new__(cls)
+        model.cells, model.modality, model.fit_ = modality.read_cells(adata), modality, fit
+        if fit.rows_sha256 != model.cells.names_sha256:
+            # Row numbers mean something in the cells fitted alone.
+            fit.held_out = None
+        return model
+
+
+def _in_modules_of(earlier: Fit, fit: Fit) -> Fit:
+    """The fit with its parameters in the modules of an earlier one, which is left with copies of them."""
+    model, guide = earlier.model, earlier.guide
+    earlier.model, earlier.guide = deepcopy((model, guide))
+    for mine, trained in ((model, fit.model), (guide, fit.guide)):
+        mine.to(next(fit.guide.parameters()).device)
+        mine.load_state_dict(trained.state_dict())
+        mine.eval()
+    return replace(fit, model=model, guide=guide)
+
+
+def _continued(before: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([before, new.assign(epoch=new["epoch"] + len(before))], ignore_index=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vmm.errors import Option, UserError
+from pyro_vmm.options import ALL, SINGLE_CELL, canonical
 from pyro_vmm.training.early_stopping import EarlyStopping
 from pyro_vmm.training.history import present_names
 from pyro_vmm.training.progress import Progress
@@ -104,7 +105,10 @@ def _check_same_training(trainer: Trainer, tensors: Mapping[str, Tensor], facts:
         )
     # Absent from the checkpoints of version 0.1.
     if facts.get("options") and trainer.options:
-        check_same_options(facts["options"], trainer.options, "The checkpoint's training")
+        begun = facts["options"]
+        if "n_latent" in begun and "latent_dim" not in begun:  # earlier ones of cells are in the words of the face
+            begun = canonical(begun, ALL, SINGLE_CELL)
+        check_same_options(begun, trainer.options, "The checkpoint's training", trainer.entries)
     _check_same_model(trainer, tensors)
 
 

@@ -21,6 +21,7 @@ from pyro_vmm.infer.empirical_bayes_svi import EmpiricalBayesSVI
 from pyro_vmm.infer.non_finite import NonFiniteError
 from pyro_vmm.interrupts import SecondInterrupt, interrupts_held
 from pyro_vmm.observations import Covariate, Observations, Rows, as_observations, in_order
+from pyro_vmm.options import ALL, Entry
 from pyro_vmm.plain_values import plain
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.random_numbers import OwnRandomNumbers, RandomNumbers
@@ -60,6 +61,8 @@ class Trainer:
     options
         What the training is begun with, by name, ready for JSON: a training that goes on must have the same
         (:mod:`pyro_vmm.training.resumption`). Empty where nobody says.
+    entries
+        What is said of these options: which of them may differ, for one.
     seed
         Decides the order of the observations.
     random_numbers
@@ -98,6 +101,7 @@ class Trainer:
     number_of_clusters: NumberOfClusters | None = None
     random_numbers: RandomNumbers | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    entries: Sequence[Entry] = ALL
     strategy: Strategy = field(default_factory=OneProcess)
     progress: Progress = field(default_factory=Progress)
     history: list[dict[str, float]] = field(default_factory=list)

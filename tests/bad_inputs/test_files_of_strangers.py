@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable
@@ -220,11 +221,15 @@ Change = Callable[[dict[str, Any]], Any]
 
 
 def option(**values: Any) -> Change:
-    return lambda config: config["estimator"].update(values)
+    return lambda config: config["options"].update(values)
 
 
 def result(**values: Any) -> Change:
     return lambda config: config["fitted"].update(values)
+
+
+def learned(**values: Any) -> Change:
+    return lambda config: config["fitted"]["modality"].update(values)
 
 
 def of_clusters(**values: Any) -> Change:
@@ -246,13 +251,17 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "a layer of 1e9": (option(hidden=[10**9]), MISFIT),
     "100,000 layers": (option(hidden=[8] * 10**5), MISFIT),
     "a layer of text": (option(hidden=["a"]), "A width in hidden is 'a'"),
-    "1e12 features": (result(n_features_in=10**12), DAMAGED),
-    "1e30 features": (result(n_features_in=1e30), DAMAGED),
-    "no features": (result(n_features_in=-1), DAMAGED),
-    "features of text": (result(n_features_in="many"), DAMAGED),
-    "options in a list": (lambda config: config.update(estimator=[]), DAMAGED),
-    "options of nothing": (lambda config: config.update(estimator=None), DAMAGED),
-    "no options": (lambda config: config.pop("estimator"), DAMAGED),
+    "no features": (learned(mean=[], scale=[]), DAMAGED),
+    "features of text": (learned(mean="many"), DAMAGED),
+    "features of another type": (learned(dtype="object"), DAMAGED),
+    "nothing learned": (result(modality=None), DAMAGED),
+    "an unknown modality": (
+        lambda config: config.update(kind="os:system"),
+        "The modality 'os:system' is not known: import the module that registers it first.",
+    ),
+    "options in a list": (lambda config: config.update(options=[]), DAMAGED),
+    "options of nothing": (lambda config: config.update(options=None), DAMAGED),
+    "no options": (lambda config: config.pop("options"), DAMAGED),
     "an option too many": (option(evil=1), DAMAGED),
     "a result of nothing": (lambda config: config.update(fitted=None), DAMAGED),
     "a result in a list": (lambda config: config.update(fitted=[]), DAMAGED),
@@ -268,9 +277,9 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "labels in a table": (result(labels=[[1], [2]]), DAMAGED),
     "a history of text": (result(history="abc"), DAMAGED),
     "a history of a number": (result(history=3), DAMAGED),
-    "means of another length": (result(feature_mean=[0.0]), DAMAGED),
-    "scales of text": (result(feature_scale=["a"]), DAMAGED),
-    "names of another length": (result(feature_names_in=["a"]), DAMAGED),
+    "means of another length": (learned(mean=[0.0]), DAMAGED),
+    "scales of text": (learned(scale=["a"]), DAMAGED),
+    "names of another length": (learned(names=["a"]), DAMAGED),
     "no tree": (of_clusters(merge_tree=None), DAMAGED),
     "half a tree": (of_clusters(merge_tree={}), DAMAGED),
     "a tree of another size": (
@@ -300,6 +309,16 @@ def test_configs(name: str, folder: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [10**12, 1e30, -1, "many", None])
+def test_a_config_of_version_0_1_that_claims_other_features(number: Any, tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "stored_models" / "0.1.0" / "arrays", tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["fitted"]["n_features_in"] = number
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=DAMAGED):
+        VMM.load(tmp_path)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -326,10 +345,13 @@ CELL_CONFIGS: dict[str, tuple[Change, str]] = {
     "1e9 layers": (option(n_layers=10**9), MISFIT),
     "1e9 components": (option(num_components=10**9), MISFIT),
     "1e9 units": (option(n_hidden=10**9), MISFIT),
-    "layers of text": (option(n_layers="many"), DAMAGED),
-    "no seed": (lambda config: config["estimator"].pop("random_state"), DAMAGED),
-    "1e9 categories": (lambda config: config["fitted"]["encoding"]["categories"].update(batch=10**9), MISFIT),
-    "shares of other batches": (result(batch_shares=[1.0]), DAMAGED),
+    "layers of text": (option(n_layers="many"), "n_layers is 'many': it must be a whole number, at least 1."),
+    "no seed": (lambda config: config["options"].pop("random_state"), DAMAGED),
+    "1e9 categories": (
+        lambda config: config["fitted"]["modality"]["encoding"]["categories"].update(batch=10**9),
+        MISFIT,
+    ),
+    "shares of other batches": (learned(batch_shares=[1.0]), DAMAGED),
     "an order that repeats": (lambda config: config["fitted"]["clusters"].update(order=[0, 0, 0, 0]), DAMAGED),
 }
 

@@ -16,9 +16,9 @@ from benchmarks.methods.classical import gaussian_mixture_by_bic
 from benchmarks.methods.joint import optimise_jointly
 from benchmarks.methods.released_protocol import fit_stopping_on_labels
 from benchmarks.run import Run
-from pyro_vmm import VMM
-from pyro_vmm.command_line.score import seed_of
 from pyro_vmm.infer.partition import partition_parameters
+from pyro_vmm.modalities.arrays import Arrays
+from pyro_vmm.random_states import draw_seed
 from pyro_vmm.single_cell import simulate_cells
 from pyro_vmm.training import split_rows
 
@@ -73,7 +73,9 @@ def test_bic_finds_the_number_of_plain_gaussians() -> None:
 
 def test_joint_optimisation_adds_the_hyper_prior_to_the_elbo_and_to_training_alone() -> None:
     x = torch.rand(40, 6)
-    model, guide = VMM(2, 5, prior_weight=64.0, hidden=(8,))._build(x)
+    options = Arrays.with_defaults({"latent_dim": 2, "num_components": 5, "prior_weight": 64.0, "hidden": (8,)})
+    modality, observations = Arrays.learn(x, options)
+    model, guide = modality.build(observations, 5)
     loss, plain = Trace_ELBO(), []
     for mode in (True, False):
         model.train(mode)
@@ -101,7 +103,7 @@ def test_the_released_protocol_keeps_the_epoch_that_labels_choose() -> None:
     x, y = observations(source, 0), labels(source, 0)
     model = {"num_components": 20, "hidden": (32,), "learning_rate": 3e-3, "max_epochs": 12, "batch_size": 64}
     fitted = fit_stopping_on_labels(x, y, {"model": model, "patience": 4}, Run(0))
-    _, held_out = split_rows(len(x), 0.1, seed_of(VMM(random_state=0)))
+    _, held_out = split_rows(len(x), 0.1, draw_seed(0))
     kept = normalized_mutual_info_score(y[held_out], fitted.clusters[held_out])
     assert kept == pytest.approx(fitted.numbers["validation_nmi"], abs=1e-9)
     assert fitted.numbers["epochs"] <= min(12, fitted.numbers["best_epoch"] + 4)

@@ -152,7 +152,8 @@ def test_score(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert main(["fit", "table.csv", "--label-column", "kind", *SMALL, "--output", "out"]) == 0
     assert main(["score", "out", "--labels", "kind", "--no-surgery"]) == 0
     assert "tissue" in one_mistake(["score", "out", "--labels", "tissue"], capsys)
-    assert "feature" in one_mistake(["score", "out", "--labels", "a"], capsys)
+    told = one_mistake(["score", "out", "--labels", "a"], capsys)
+    assert "--labels a was given to the fit, so a score against it means nothing: fit with --label-column a." in told
     assert "--num-clusters is 1000" in one_mistake(
         ["score", "out", "--labels", "kind", "--num-clusters", "1000"], capsys
     )

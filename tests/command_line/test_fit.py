@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,10 @@ import torch
 from sklearn.datasets import load_digits
 
 from pyro_vmm import VMM
-from pyro_vmm.command_line.fit import DIGITS, _options
+from pyro_vmm.command_line.fit_request import FitRequest
 from pyro_vmm.command_line.main import INTERRUPTED, main, parser
 from pyro_vmm.command_line.output_folder import in_words
-from pyro_vmm.data import Dataset
+from pyro_vmm.modalities.array_input import DIGITS, ArrayInput
 
 SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
 
@@ -146,10 +146,13 @@ def test_a_reader_that_has_seen_enough_is_no_error(fitted: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 def test_large_images_train_networks_first_unless_told_otherwise(name: str) -> None:
-    dataset = SimpleNamespace(likelihood="bernoulli", image_shape=(28, 28))
+    images = ArrayInput(name, None, np.array([]), likelihood="bernoulli", image_shape=(28, 28))
 
     def options(*given: str) -> dict[str, Any]:
-        return _options(parser().parse_args(["fit", name, "--output", "run", *given]), cast(Dataset, dataset))
+        arguments = parser().parse_args(["fit", name, "--output", "run", *given])
+        arguments.command_line = []
+        request = FitRequest.of(arguments)
+        return images.options(request.options) | dict(request.options)
 
     own = options()
     assert (own["kl_warmup_steps"], own["prior_rest_steps"], own["max_epochs"]) == (5_000, 5_000, 60)

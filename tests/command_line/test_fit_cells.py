@@ -1,7 +1,6 @@
 """Single cells on the command line: one small fit, its folder, its scores, its resumption, and mistakes."""
 
 import errno
-import functools
 import importlib
 import json
 import os
@@ -12,6 +11,7 @@ import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -21,17 +21,19 @@ import scipy.sparse
 from anndata import AnnData
 
 from pyro_vmm import SingleCellVMM, UserError
-from pyro_vmm.command_line.flags import OTHERWISE_NAMED
+from pyro_vmm.command_line.flags import with_flags
 from pyro_vmm.command_line.main import INTERRUPTED, main, parser
 from pyro_vmm.data import CountSetup, read_counts
 from pyro_vmm.data.cell_files import read_cells, write_cells
+from pyro_vmm.fit.fitting import train
+from pyro_vmm.modalities.counts import Counts
 from pyro_vmm.scoring import integration
 from pyro_vmm.single_cell import simulate_cells
 from pyro_vmm.single_cell.annotation import annotate
 from pyro_vmm.training.history import COLUMNS
 
 OPTIONS = [name for name in vars(parser().parse_args(["fit", "x", "--output", "y"])) if "_" in name]
-OPTIONS += [name for name in OTHERWISE_NAMED if "_" in name]
+OPTIONS += [name for entry in with_flags() for name in entry.names if "_" in name]
 SMALL = ["--num-components", "8", "--latent-dim", "3", "--batch-size", "64", "--device", "cpu", "--quiet"]
 SETUP = ["--layer", "counts", "--batch-key", "donor", "--covariates", "sex", "mito"]
 NUM_CELLS, NUM_GENES = 240, 30
@@ -115,9 +117,9 @@ def fitted(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_output_folder_is_complete(fitted: Path) -> None:
     config = json.loads((fitted / "config.json").read_text())
     assert config["fit"]["num_observations"] == NUM_CELLS
-    assert config["setup"]["categorical_covariate_keys"] == ["sex"]
-    assert config["setup"]["continuous_covariate_keys"] == ["mito"]
-    assert config["fit"]["training"]["batch_size"] == 64
+    assert config["fit"]["setup"]["categorical_covariate_keys"] == ["sex"]
+    assert config["fit"]["setup"]["continuous_covariate_keys"] == ["mito"]
+    assert config["options"]["batch_size"] == 64
     history = pd.read_csv(fitted / "history.csv")
     assert list(history.columns) == list(COLUMNS)
     np.testing.assert_allclose(history["elbo"], history["reconstruction"] - history["kl"])
@@ -127,8 +129,8 @@ def test_output_folder_is_complete(fitted: Path) -> None:
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["step"].tolist() == [4, 8, 12]
     stored = pd.DataFrame(config["fitted"]["history"])
-    np.testing.assert_allclose(history["elbo"], -stored["elbo_train"])
-    np.testing.assert_allclose(history["validation_elbo"], -stored["elbo_validation"])
+    np.testing.assert_allclose(history["elbo"], stored["elbo"])
+    np.testing.assert_allclose(history["validation_elbo"], stored["validation_elbo"])
     assert (history[["elbo", "validation_elbo"]] < 0).all(axis=None)  # log-probabilities of counts
     pictures = {"training.png", "latent.png", "weights.png", "entropy.png"}
     assert {path.name for path in (fitted / "figures").iterdir()} == pictures
@@ -215,15 +217,13 @@ def test_labels_do_not_influence_the_fit(fitted: Path, cells: Path, tmp_path: Pa
 
 
 def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: dict[str, object] = {}
-    train = SingleCellVMM.train
+    trained: list[Counts] = []
 
-    @functools.wraps(train)
-    def spy(self: SingleCellVMM, **options: object) -> None:
-        trained.update(options, model=self)
-        train(self, **options)  # type: ignore[arg-type]
+    def spy(modality: Counts, *arguments: Any, **more: Any) -> None:
+        trained.append(modality)
+        train(modality, *arguments, **more)
 
-    monkeypatch.setattr(SingleCellVMM, "train", spy)
+    monkeypatch.setattr("pyro_vmm.command_line.fit.train", spy)
     given = (
         "--layer raw --batch-key donor --covariates age kind --size-factor-key factor --dispersion gene-batch "
         "--likelihood nb --prior gaussian-mixture --prior-inference map --weights dirichlet --prior-weight 32 "
@@ -233,11 +233,10 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
         "--batch-size 100 --max-epochs 1 --patience 7 --seed 3 --device cpu --low-precision --quiet"
     )
     assert main(["fit", str(cells), "--output", str(tmp_path / "run"), *given.split()]) == 0
-    model = trained["model"]
-    assert isinstance(model, SingleCellVMM)
-    assert model.setup == CountSetup("raw", "donor", ["kind"], ["age"], "factor")
+    (modality,) = trained
+    assert modality.setup == CountSetup("raw", "donor", ["kind"], ["age"], "factor")
     wanted = {
-        "gene_likelihood": "nb",
+        "likelihood": "nb",
         "dispersion": "gene-batch",
         "prior": "gaussian-mixture",
         "prior_inference": "map",
@@ -246,13 +245,10 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
         "responsibility_gradient": "differentiated",
         "centre_uncertainty": "integrated",
         "num_components": 5,
-        "n_latent": 4,
+        "latent_dim": 4,
         "random_state": 3,
         "use_observed_lib_size": True,
         "low_precision": True,
-    }
-    assert wanted.items() <= model.options.items()
-    wanted = {
         "learning_rate": 0.002,
         "prior_learning_rate": 0.003,
         "learning_rate_schedule": "cosine",
@@ -261,10 +257,13 @@ def test_every_option_reaches_the_model(cells: Path, tmp_path: Path, monkeypatch
         "batch_size": 100,
         "max_epochs": 1,
         "patience": 7,
-        "accelerator": "cpu",
-        "enable_progress_bar": False,
+        "device": "cpu",
+        "verbose": False,
     }
-    assert wanted.items() <= trained.items()
+    assert wanted.items() <= modality.options.items()
+    loaded = SingleCellVMM.load(tmp_path / "run", anndata.read_h5ad(cells))
+    assert loaded.setup == modality.setup
+    assert {"n_latent": 4, "gene_likelihood": "nb"}.items() <= loaded.options.items()
 
 
 def test_counts_in_x_need_no_layer_and_library_sizes_can_be_inferred(cells: Path, tmp_path: Path) -> None:
@@ -320,7 +319,7 @@ def test_a_fit_begun_before_there_was_low_precision_resumes(
     fit = ["fit", str(cells), *SETUP, *SMALL, "--output", str(tmp_path / "fit"), "--max-epochs", "2"]
     assert main(fit) == 0
     config = json.loads((tmp_path / "fit" / "config.json").read_text())
-    assert config["estimator"].pop("low_precision") is False
+    assert config["options"].pop("low_precision") is False
     (tmp_path / "fit" / "config.json").write_text(json.dumps(config))
     assert "no --low-precision, not --low-precision" in one_mistake([*fit, "--resume", "--low-precision"], capsys)
     assert main([*fit, "--resume"]) == 0
@@ -529,7 +528,11 @@ MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str
     (None, ["--covariates", "donor"], ["'donor'", "2 times"]),
     (None, ["--covariates"], ["--covariates"]),
     (None, ["--size-factor-key", "kind"], ["'kind'", "--size-factor-key", "not numeric"]),
-    (None, ["--size-factor-key", "factor", "--infer-library-size"], ["--size-factor-key", "choose one"]),
+    (
+        None,
+        ["--size-factor-key", "factor", "--infer-library-size"],
+        ["Size factors (adata.obs['factor'])", "and --infer-library-size infers them: leave one"],
+    ),
     (None, ["--likelihood", "bernoulli"], ["--likelihood 'bernoulli'", "zinb"]),
     (None, ["--dispersion", "cell"], ["--dispersion 'cell'", "gene-batch"]),
     (None, ["--prior", "vampire"], ["'vampire'", "vamp-mixture"]),
@@ -548,8 +551,12 @@ MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str
     (None, ["--threads", "0"], ["--threads"]),
     (None, ["--seed", "-1"], ["--seed is -1"]),
     (None, ["--resume"], ["no config.json"]),
-    (None, ["--network", "conv"], ["--network cannot be used with single-cell input", "leave it out"]),
-    (None, ["--network", "mlp", "--data-root", "."], ["--network and --data-root", "leave them out"]),
+    (None, ["--network", "conv"], ["--network is for arrays and images only, not for cells.h5ad: leave it out."]),
+    (
+        None,
+        ["--network", "mlp", "--data-root", "."],
+        ["--network and --data-root are for arrays and images only", "leave them out"],
+    ),
     (None, ["--label-column", "kind"], ["--label-column"]),
     (with_nan, [], ["'mito'", "--covariates", "missing (NaN)"]),
     (with_negative, [], ["negative", "-1", "'g2'", "raw counts"]),
@@ -566,7 +573,11 @@ MISTAKES: list[tuple[Callable[[AnnData], None] | str | None, list[str], list[str
     ("folder.h5ad", [], ["folder.h5ad is a folder"]),
     ("text.zarr", [], ["text.zarr is a file, not a Zarr folder"]),
     *((name, [], [name, told]) for name, told in UNREADABLE.items()),
-    ("array.npy", [], ["--layer and --batch-key and --covariates", "single-cell input (.h5ad or .zarr) only"]),
+    (
+        "array.npy",
+        [],
+        ["--layer, --batch-key and --covariates are for single-cell input (.h5ad or .zarr) only, not for array.npy"],
+    ),
 ]
 
 
@@ -679,7 +690,7 @@ def test_a_full_disk_is_told_of_cells_as_of_other_files(tmp_path: Path, monkeypa
 
 
 def test_the_digest_sees_everything_that_is_fitted_and_nothing_else() -> None:
-    from pyro_vmm.command_line.fit_cells import cells_sha256
+    from pyro_vmm.modalities.cell_input import cells_sha256
 
     setup = CountSetup("counts", "donor", ["sex"], ["mito"], "factor")
 

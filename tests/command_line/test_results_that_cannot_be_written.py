@@ -13,11 +13,12 @@ import pytest
 from anndata import AnnData
 
 from pyro_vmm import VMM, SingleCellVMM
-from pyro_vmm.command_line import fit_cells as command_for_cells
 from pyro_vmm.command_line.main import FAILED, main
 from pyro_vmm.command_line.output_folder import OutputFolder
+from pyro_vmm.fit import ObservedFit
 from pyro_vmm.infer import EmpiricalBayesSVI
-from pyro_vmm.single_cell import simulate_cells
+from pyro_vmm.modalities import cell_input
+from pyro_vmm.single_cell import annotation, simulate_cells
 
 SMALL = ["--num-components", "4", "--latent-dim", "2", "--max-epochs", "1", "--device", "cpu", "--quiet"]
 ERRORS = {
@@ -51,7 +52,7 @@ def command(inputs: Path, name: str, output: Path) -> list[str]:
 def trained_only(inputs: Path, name: str, output: Path) -> Path:
     """Where a training ended, and the disk was full when its model was to be stored."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pyro_vmm.persistence.write_together", raising(ERRORS["full disk"]))
+        patch.setattr("pyro_vmm.fit.weights.write_together", raising(ERRORS["full disk"]))
         assert main(command(inputs, name, output)) == FAILED
     assert not (output / "model.safetensors").exists()
     return output
@@ -63,13 +64,8 @@ def trained(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return {name: trained_only(inputs, name, folder / name) for name in ("x.npy", "cells.h5ad")}
 
 
-ARRAYS: list[tuple[Any, str]] = [(VMM, "predict_proba"), (OutputFolder, "write_tables")]
-CELLS: list[tuple[Any, str]] = [
-    (SingleCellVMM, "get_latent_representation"),
-    (OutputFolder, "write_tables"),
-    (command_for_cells, "write_annotation"),
-    (command_for_cells, "write_cells"),
-]
+ARRAYS: list[tuple[Any, str]] = [(ObservedFit, "probabilities"), (OutputFolder, "write_tables")]
+CELLS: list[tuple[Any, str]] = [*ARRAYS, (annotation, "write_annotation"), (cell_input, "write_cells")]
 STAGES = [("x.npy", *stage) for stage in ARRAYS] + [("cells.h5ad", *stage) for stage in CELLS]
 
 
@@ -102,7 +98,8 @@ def test_a_stage_that_fails_leaves_the_model_and_resumes(
     monkeypatch.setattr("pyro_vmm.plotting.save_figures", lambda *_, **__: [])
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr(owner, stage, raising(ERRORS[kind]))
+        fail = raising(ERRORS[kind])
+        patch.setattr(owner, stage, property(fail) if stage == "probabilities" else fail)
         assert main([*arguments, "--resume"]) == FAILED
     message = capsys.readouterr().err
     assert message.count("\n") == 1, message
@@ -227,7 +224,7 @@ def test_what_anndata_does_not_write_is_left_out_with_a_warning(
         spoil(adata)
         return adata
 
-    monkeypatch.setattr(command_for_cells, "read_cells", read)
+    monkeypatch.setattr(cell_input, "read_cells", read)
     monkeypatch.setattr("pyro_vmm.plotting.save_figures", lambda *_, **__: [])
     capsys.readouterr()
     assert main(command(inputs, "cells.h5ad", tmp_path / "run")) == 0

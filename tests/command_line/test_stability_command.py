@@ -15,7 +15,7 @@ from pyro_vmm.diagnosis import stability
 from pyro_vmm.diagnosis.stability_table import stability_from_table
 from pyro_vmm.errors import UserError
 from pyro_vmm.report.fit_folder import read_fit
-from pyro_vmm.report.observations import observe
+from pyro_vmm.report.seen import look
 from pyro_vmm.single_cell import simulate_cells
 
 SMALL = [
@@ -87,7 +87,7 @@ def test_what_is_finished_is_not_fitted_again(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fitted = []
-    monkeypatch.setattr(command, "fit", lambda arguments: fitted.append(arguments.seed))
+    monkeypatch.setattr(command, "fit", lambda request: fitted.append(request.options["random_state"]))
     assert main(["stability", str(run), "--num-seeds", "2"]) == 0
     assert "2 runs found" in capsys.readouterr().out
     # A seed that is yet to be fitted is, and one that stops before its end stops it all.
@@ -118,7 +118,7 @@ def test_a_seed_whose_results_are_missing_is_not_trained_again(run: Path, monkey
 
 
 def test_a_report_says_whether_seeds_agree(run: Path) -> None:
-    seen = observe(read_fit(run))
+    seen = look(read_fit(run))
     assert seen.diagnosis is not None
     assert "3 runs found" in seen.diagnosis["stability between seeds"].sentence
     assert main(["report", str(run)]) == 0
@@ -129,7 +129,7 @@ def test_a_report_leaves_out_what_is_of_an_earlier_fit(run: Path) -> None:
     table = pd.read_csv(run / "clusters.csv")
     table["cluster"] = np.roll(table["cluster"], 1)
     table.to_csv(run / "clusters.csv", index=False)
-    seen = observe(read_fit(run))
+    seen = look(read_fit(run))
     assert seen.stability is None
     assert any("earlier state" in notice for notice in seen.notices)
     with pytest.raises(KeyError):
@@ -142,7 +142,7 @@ def test_a_report_leaves_out_what_is_of_an_earlier_fit(run: Path) -> None:
 def test_a_damaged_table_is_named(run: Path, text: str) -> None:
     (run / "stability.csv").write_text(text)
     with pytest.raises(UserError, match=r"stability\.csv is damaged: run pyro-vmm stability again"):
-        observe(read_fit(run))
+        look(read_fit(run))
 
 
 def test_fits_that_cannot_be_repeated(
@@ -194,6 +194,6 @@ def test_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*fit, *SMALL, "--max-epochs", "3"]) == 0
     assert main(["stability", str(tmp_path / "run"), "--num-seeds", "2", "--quiet"]) == 0
     assert "2 runs found" in capsys.readouterr().out
-    seen = observe(read_fit(tmp_path / "run"))
+    seen = look(read_fit(tmp_path / "run"))
     assert seen.diagnosis is not None
     assert "2 runs found" in seen.diagnosis["stability between seeds"].sentence

@@ -10,8 +10,8 @@ import pytest
 
 from pyro_vmm import SingleCellVMM, UserError
 from pyro_vmm.data import CountSetup, DataWarning, read_counts
+from pyro_vmm.modalities.count_covariates import CovariateEncoding
 from pyro_vmm.single_cell import simulate_cells
-from pyro_vmm.single_cell.covariates import CovariateEncoding
 
 STEPS = np.arange(60.0)
 
@@ -56,9 +56,9 @@ def test_queries_are_centred_alike() -> None:
     model.train(max_epochs=1, batch_size=20)
     some = [5, 40, 41]
     np.testing.assert_array_equal(
-        model._cells(adata[some], None)[1]["continuous"], model._cells(None, some)[1]["continuous"]
+        model._cells(adata[some], None).covariates["continuous"], model._cells(None, some).covariates["continuous"]
     )
-    assert len(np.unique(model._cells(None, None)[1]["continuous"])) == 60
+    assert len(np.unique(model._cells(None, None).covariates["continuous"])) == 60
 
 
 NANOSECONDS = 1_700_000_000_000_000_000 + np.arange(60)

@@ -149,6 +149,27 @@ def test_stability_trains_others_the_same_way(fit: Callable[..., SingleCellVMM])
     assert model.stability_ is None
 
 
+def test_stability_takes_what_train_takes(fit: Callable[..., SingleCellVMM], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, steps = fit(), []
+
+    class Count:
+        def step_ended(self, trainer: Any) -> None:
+            steps.append(trainer.seed)
+
+        def epoch_ended(self, trainer: Any) -> None: ...
+
+    model.stability(2, max_epochs=1, watchers=[Count()])
+    assert set(steps) == {1}
+    for option in ("colour", "n_latent", "random_state"):
+        with pytest.raises(UserError, match=f"SingleCellVMM.train has no option '{option}'"):
+            model.stability(2, **{option: 1})
+    with pytest.raises(UserError, match=r"^accelerator='tpu' is not known"):
+        model.stability(2, accelerator="tpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"^accelerator='cuda', but torch finds no CUDA device"):
+        model.stability(2, accelerator="gpu")
+
+
 def test_mistakes(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
     with pytest.raises(UserError, match="not trained"):
         SingleCellVMM(cells, **SMALL).diagnose()
@@ -162,3 +183,10 @@ def test_mistakes(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
         fitted.diagnose(cells, batch_key="donor")
     with pytest.raises(UserError, match="4 cells"):
         fitted.diagnose(cells[:4])
+
+
+def test_clusters_of_other_cells_are_counted_in_those_cells(fitted: SingleCellVMM, cells: anndata.AnnData) -> None:
+    some = cells[:30].copy()
+    of_all, of_some = (fitted.diagnose(given)["small clusters"].sentence for given in (None, some))
+    assert of_all != of_some
+    assert fitted.diagnose(cells)["small clusters"].sentence == of_all

@@ -56,10 +56,12 @@ def test_of_a_table_components_are_profiles_by_the_names_of_its_columns(tmp_path
     assert given == [list(frame.columns), list("abcdefghijkl")]
 
 
-def test_of_cells_nothing_but_the_model_is_needed(tmp_path):
+@pytest.mark.parametrize("observed_library", [True, False])
+def test_of_cells_nothing_but_the_model_is_needed(tmp_path, observed_library):
     adata = simulate_cells(80, 12, seed=0)
     SingleCellVMM.setup_anndata(adata)
-    model = SingleCellVMM(adata, n_latent=3, num_components=5, n_hidden=8)
+    options = {"n_latent": 3, "num_components": 5, "n_hidden": 8}
+    model = SingleCellVMM(adata, **options, use_observed_lib_size=observed_library)
     with pytest.raises(UserError, match="call train"):
         save_figures(tmp_path, model)
     model.train(max_epochs=1, accelerator="cpu")
@@ -68,10 +70,20 @@ def test_of_cells_nothing_but_the_model_is_needed(tmp_path):
     assert [path.name for path in save_figures(tmp_path, model, adata[:40].copy())] == names
 
 
+def test_a_fit_and_one_that_observes_already_have_the_pictures_of_their_face(tmp_path, fitted, images):
+    expected = save_figures(tmp_path / "face", fitted, images)
+    of_fit = save_figures(tmp_path / "fit", fitted.fit_, images)
+    of_observed = save_figures(tmp_path / "observed", fitted.observe(images))
+    for several in zip(expected, of_fit, of_observed, strict=True):
+        assert len({path.read_bytes() for path in several}) == 1
+    with pytest.raises(UserError, match="leave data out"):
+        save_figures(tmp_path, fitted.observe(images), images)
+
+
 def test_what_cannot_be_drawn(tmp_path, fitted, images):
-    with pytest.raises(UserError, match="keeps no observations"):
+    with pytest.raises(UserError, match="keeps no data"):
         save_figures(tmp_path, fitted)
-    with pytest.raises(UserError, match="fit is a ndarray: give a fitted VMM or SingleCellVMM"):
+    with pytest.raises(UserError, match="fit is a ndarray: give a fitted VMM, SingleCellVMM or Fit"):
         save_figures(tmp_path, images)
     assert not list(tmp_path.iterdir())
 

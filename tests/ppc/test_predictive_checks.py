@@ -157,7 +157,7 @@ def test_the_same_seed_gives_the_same_numbers_however_many_there_are(vmm, overdi
 
 
 def test_no_block_repeats_another_or_is_left_out(vmm, overdispersed_counts, monkeypatch):
-    monkeypatch.setattr("pyro_vmm.ppc.observed_fit.ROWS_AT_ONCE", 16)
+    monkeypatch.setattr("pyro_vmm.ppc.replicates.ROWS_AT_ONCE", 16)
     x = overdispersed_counts[:1].expand(40, -1).numpy()
     (replicate,) = ppc.replicate(vmm, x)
     assert replicate.shape == x.shape
@@ -222,6 +222,19 @@ def test_cells_keep_their_library_sizes(cell_model, cells, source):
     observed = cells.X.toarray().sum(1)
     assert np.corrcoef(totals, observed)[0, 1] > 0.8
     assert totals.mean() == pytest.approx(observed.mean(), rel=0.1)
+
+
+def test_a_fit_has_the_replicates_of_its_face(vmm, cell_model, cells, overdispersed_counts):
+    x = overdispersed_counts[:40].numpy()
+    for face, data in ((vmm, x), (cell_model, cells)):
+        expected = next(ppc.replicate(face, data))
+        for fit in (face.fit_, face.observe(data)):
+            given = data if fit is face.fit_ else None
+            np.testing.assert_array_equal(next(ppc.replicate(fit, given)), expected)
+    by_batch = ppc.check(cell_model.fit_, cells, "mean", 2, by="batch")
+    assert by_batch.groups == ("batch 0", "batch 1")
+    with pytest.raises(UserError, match="leave data out"):
+        ppc.check(vmm.observe(x), x)
 
 
 def test_an_inferred_library_size_is_drawn(cells):

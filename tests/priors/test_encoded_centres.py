@@ -12,7 +12,7 @@ from pyro_vmm.diagnosis import simulation_based_calibration
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI
-from pyro_vmm.ppc.observed_fit import ObservedFit
+from pyro_vmm.ppc.observing import observe
 from pyro_vmm.priors import VampMixture
 from pyro_vmm.priors.encoded_centres import check_guide
 from pyro_vmm.scoring.elbo_surgery import elbo_surgery
@@ -43,7 +43,7 @@ def test_a_guide_copied_without_the_model_is_refused(kind, duplicate, build_mode
             Evaluation,
             simulation_based_calibration,
             lambda model, guide: elbo_surgery(model, guide, x),
-            lambda model, guide: ObservedFit.of(model, x.numpy(), guide=guide),
+            lambda model, guide: observe(model, x.numpy(), guide=guide),
         ):
             with pytest.raises(UserError, match=REFUSED):
                 use(*pair)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from pyro_vmm.modalities.marker_genes import marker_genes
 from pyro_vmm.report.cluster_table import Share, most_frequent
-from pyro_vmm.report.marker_genes import marker_genes
 
 
 @pytest.fixture

@@ -214,6 +214,7 @@ def test_a_scored_fit_is_reported_with_the_labels_it_was_scored_with(images_fit:
     assert rows["Average KL"] == told(scores["elbo_surgery"]["average_kl"])
     words = " ".join(str(image["alt"]) for image in page.all("img"))
     assert "10 labels" in words
+    assert "labels in the embedding" in page.text
     assert "taken apart" in words
 
 
@@ -276,25 +277,20 @@ def test_severity_is_told_in_words_and_advice_after_it() -> None:
 
 
 @pytest.mark.parametrize("cells", [False, True])
-def test_the_models_own_diagnosis_is_asked_for_and_told(
-    images_fit, hostile_fit, monkeypatch, no_pictures, cells
-) -> None:
+def test_the_diagnosis_of_what_was_fitted_is_told(images_fit, hostile_fit, monkeypatch, no_pictures, cells) -> None:
     asked = []
 
-    def of_arrays(self, X=None):
-        asked.append(X)
+    def diagnose(fit, observed, *, labels, batches, batch_key):
+        assert (labels, batches, batch_key) == (None, None, None)
+        asked.append(observed)
         return Diagnosis((Finding("a look", "notice", "This was looked at."),))
 
-    def of_cells(self, adata=None, **columns):
-        assert not columns
-        return of_arrays(self, adata)
-
-    monkeypatch.setattr(VMM, "diagnose", of_arrays, raising=False)
-    monkeypatch.setattr(SingleCellVMM, "diagnose", of_cells, raising=False)
+    monkeypatch.setattr("pyro_vmm.report.seen.diagnose", diagnose)
     page = Page(write_report(hostile_fit if cells else images_fit).read_text(encoding="utf-8"))
     assert "Notice: a look" in page.text
     assert len(asked) == 1
-    assert asked[0] is None if cells else asked[0].shape == (200, 64)
+    observations = asked[0].observations
+    assert (len(observations), observations.num_features) == ((150, 20) if cells else (200, 64))
 
 
 def test_long_histories_are_thinned_and_keep_their_end() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from scipy.sparse import csc_array, csr_array
 
 import pyro_vmm
 from pyro_vmm import SingleCellVMM, UserError
+from pyro_vmm.errors import OptionWarning
 from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.fit import fitting
 from pyro_vmm.infer import EmpiricalBayesSVI, partition_parameters
+from pyro_vmm.modalities.counts import STANDARD_NORMAL_STEPS
 from pyro_vmm.priors import GaussianMixture
-from pyro_vmm.single_cell import model as single_cell_model
-from pyro_vmm.single_cell.model import STANDARD_NORMAL_STEPS
 from pyro_vmm.single_cell.setup import SETUP_KEY
 from pyro_vmm.single_cell.simulation import simulate_cells
 from pyro_vmm.training import Trainer, split_rows
@@ -455,7 +457,7 @@ def test_the_prior_learns_slower_than_the_networks(
             super().__init__(*modules, **given)
             seen.append([self.optimizers[name].param_groups[0]["lr"] for name in ("elbo", "prior")])
 
-    monkeypatch.setattr(single_cell_model, "EmpiricalBayesSVI", Noting)
+    monkeypatch.setattr(fitting, "EmpiricalBayesSVI", Noting)
     fit(cells, train={"max_epochs": 1, **options})
     assert seen == [pytest.approx([1e-3, rate])]
 
@@ -472,7 +474,7 @@ def test_training_begins_under_a_standard_normal_where_there_is_something_to_joi
             seen.append((standard_normal_steps, deviation))
             super().__init__(*modules, standard_normal_steps=standard_normal_steps, **options)
 
-    monkeypatch.setattr(single_cell_model, "EmpiricalBayesSVI", Noting)
+    monkeypatch.setattr(fitting, "EmpiricalBayesSVI", Noting)
 
     def begun(model: SingleCellVMM, **options: Any) -> tuple[int, float | None]:
         model.train(max_epochs=1, learning_rate=1e-6, **options)  # of two steps
@@ -490,15 +492,21 @@ def test_training_begins_under_a_standard_normal_where_there_is_something_to_joi
     with torch.no_grad():
         model.module.prior.set_component_scale(2.0)
     assert begun(model) == (0, 2.0)  # it goes on from where it is
-    assert begun(model, standard_normal_steps=7) == (7, 2.0)
+    with pytest.warns(OptionWarning, match="Training ends after 2 steps"):
+        assert begun(model, standard_normal_steps=7) == (7, 2.0)
     assert begun(new(with_depth)) == (1, narrow)
     assert begun(new(prior="gaussian-mixture")) == (1, narrow)
     assert begun(new(), standard_normal_steps=0) == (0, 1.0)
     assert begun(new(alone)) == (0, 1.0)
-    assert begun(new(alone), standard_normal_steps=7) == (7, narrow)
+    with pytest.warns(OptionWarning, match="last for 7"):
+        assert begun(new(alone), standard_normal_steps=7) == (7, narrow)
     assert begun(new(prior="vamp-prior")) == (0, None)
     assert begun(new(prior="standard-normal")) == (0, None)
-    assert model._begin(model.module.prior, None, 10 * STANDARD_NORMAL_STEPS) == STANDARD_NORMAL_STEPS
+    long = replace(
+        model.modality,
+        options={**model.modality.options, "max_epochs": 10 * STANDARD_NORMAL_STEPS, "standard_normal_steps": None},
+    )
+    assert long.settle(270, model.module.prior)["standard_normal_steps"] == STANDARD_NORMAL_STEPS
     own = GaussianMixture(3, 12)
     own.set_component_scale(0.5)
     assert begun(new(prior=own)) == (1, 0.5)  # its owner has put it there
@@ -567,10 +575,22 @@ def test_a_likelihood_of_ones_own_starts_where_its_owner_put_it(cells: anndata.A
     started = {}
     for name, choice in (("own", likelihood), ("named", "nb")):
         model = SingleCellVMM(cells, num_components=5, gene_likelihood=choice)
-        module, _ = model._build(np.arange(270))
+        module, _ = model.modality.build(model.encoding.observations(model.cells), 5)
         started[name] = module.likelihood.inverse_dispersion.log_value.exp().squeeze()
         bias = module.decoder.layers[-1].bias
         assert (bias == 0).all() == (name == "own")
     # log_value is the logarithm before its smooth bound.
     torch.testing.assert_close(started["own"], torch.full((40,), 7.0), rtol=2e-2, atol=0.0)
     assert started["named"].std() > 0.1
+
+
+def test_a_fit_that_was_kept_stays_whole_when_training_goes_on(cells: anndata.AnnData) -> None:
+    model = SingleCellVMM(cells, n_latent=2, num_components=4, n_hidden=8)
+    model.train(max_epochs=1)
+    module, kept = model.module, model.observe()
+    before, clusters = kept.fit.evaluation.posterior_mean(kept.observations), kept.probabilities
+    model.train(max_epochs=1)
+    assert model.module is module
+    np.testing.assert_array_equal(kept.fit.evaluation.posterior_mean(kept.observations), before)
+    np.testing.assert_array_equal(kept.fit.observe(cells).probabilities, clusters)
+    assert not np.array_equal(model.get_latent_representation(), before)

@@ -4,9 +4,13 @@ python tests/stored_models/make_stored_models.py
 """
 
 import json
+import shutil
+from contextlib import chdir
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -14,8 +18,12 @@ from anndata import AnnData
 from sklearn.datasets import load_digits
 
 from pyro_vmm import VMM, SingleCellVMM
+from pyro_vmm.command_line import fit as fit_command
+from pyro_vmm.command_line import main as command
+from pyro_vmm.command_line.interruption import StopOnSignal
+from pyro_vmm.modalities.array_input import DEFAULTS
 from pyro_vmm.single_cell import simulate_cells
-from pyro_vmm.training import CheckpointWriter
+from pyro_vmm.training import CheckpointWriter, Trainer
 
 HERE = Path(__file__).parent
 CENTRE_UNCERTAINTY = "expected"  # the default when 0.1.0's were stored
@@ -50,6 +58,43 @@ def tiny_cells(adata: Any) -> SingleCellVMM:
     return SingleCellVMM(adata, **small, centre_uncertainty=CENTRE_UNCERTAINTY, random_state=0)
 
 
+def command_of(kind: str, output: str) -> list[str]:
+    """``pyro-vmm fit`` of the same data in the present folder, as :func:`write_inputs` has left them."""
+    inputs = {"arrays": ["rows.npz", "--label-column", "kind"], "cells": ["cells.h5ad", "--batch-key", "batch"]}
+    small = "--num-components 4 --latent-dim 2 --batch-size 20 --device cpu --quiet --threads 1 --seed 3 --max-epochs 6"
+    return ["fit", *inputs[kind], *small.split(), "--output", output]
+
+
+def write_inputs(release: Path, folder: Path) -> None:
+    """What :func:`command_of` reads."""
+    np.savez(folder / "rows.npz", X=digits(), kind=np.arange(80) % 2)
+    adata = cells(release)
+    adata.uns.clear()
+    adata.write_h5ad(folder / "cells.h5ad")
+
+
+class StopAfter(StopOnSignal):
+    """Stops after five steps, in the second epoch."""
+
+    def step_ended(self, trainer: Trainer) -> None:
+        self.asked = trainer.svi.steps_taken == 5
+        super().step_ended(trainer)
+
+
+def write_fit_folders(release: Path) -> None:
+    """What the command leaves, finished and stopped, without pictures and without copies of the input."""
+    with TemporaryDirectory() as name, chdir(name), patch.dict(DEFAULTS, {"rows.npz": {"hidden": (8,)}}):
+        write_inputs(release, Path(name))
+        for kind in ("arrays", "cells"):
+            command.main(command_of(kind, kind))
+            with patch.object(fit_command, "StopOnSignal", StopAfter):
+                command.main(command_of(kind, f"{kind}-stopped"))
+            shutil.rmtree(f"{kind}/checkpoint")
+        command.main(["score", "arrays", "--labels", "kind"])
+        left_out = shutil.ignore_patterns("figures", ".lock", "*.npz", "*.h5ad")
+        shutil.copytree(name, release / "command_line", ignore=left_out)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     folder = HERE / version("pyro-vmm")
@@ -80,6 +125,7 @@ def main() -> None:
         },
     }
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    write_fit_folders(folder)
 
 
 if __name__ == "__main__":

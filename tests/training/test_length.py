@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pyro_vmm import VMM, SingleCellVMM
+from pyro_vmm.modalities.length import default_epochs
 from pyro_vmm.single_cell import simulate_cells
 from pyro_vmm.training import Trainer
-from pyro_vmm.training.length import default_epochs
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_both_facades_go_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Stopped
 
     monkeypatch.setattr(Trainer, "run", run)
-    monkeypatch.setattr("pyro_vmm.training.length.ENOUGH_STEPS", 100)
-    monkeypatch.setattr("pyro_vmm.training.length.ENOUGH_OBSERVATIONS", 3600)
+    monkeypatch.setattr("pyro_vmm.modalities.length.ENOUGH_STEPS", 100)
+    monkeypatch.setattr("pyro_vmm.modalities.length.ENOUGH_OBSERVATIONS", 3600)
     adata = simulate_cells(200, 12, seed=0)
     SingleCellVMM.setup_anndata(adata)
     with pytest.raises(Stopped):

@@ -1,6 +1,7 @@
 """Categories are kept as codes and give the numbers of one-hot rows, bit for bit."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from torch.nn.functional import one_hot
 
 from pyro_vmm import SingleCellVMM
 from pyro_vmm.evaluation import ROWS_AT_ONCE as ROWS_AT_ONCE_IN_EVALUATION
+from pyro_vmm.modalities.count_covariates import CovariateEncoding
 from pyro_vmm.observations.fingerprint import ROWS_AT_ONCE, fingerprint
 from pyro_vmm.observations.sparse_rows import dense_rows
 from pyro_vmm.ppc import check
 from pyro_vmm.single_cell import simulate_cells
-from pyro_vmm.single_cell.covariates import CovariateEncoding
 from pyro_vmm.training import OneHotRows, SparseRows
 
 CPU = torch.device("cpu")
@@ -74,7 +75,7 @@ def _fitted(expanded: bool) -> SingleCellVMM:
         adata, n_latent=2, num_components=4, n_hidden=8, dispersion="gene-batch", use_observed_lib_size=False
     )
     if expanded:
-        model.encoding = _Expanded(**model.encoding.to_dict())
+        model.modality = replace(model.modality, encoding=_Expanded(**model.encoding.to_dict()))
     model.train(max_epochs=2, batch_size=30)
     return model
 

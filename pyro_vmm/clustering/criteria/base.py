@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.clustering.utilised_components import UtilisedComponents
+from pyro_vmm.shapes import Float
 
 
 class PairCosts(ABC):
@@ -27,7 +28,7 @@ class PairCosts(ABC):
     def __init__(self, components: UtilisedComponents) -> None: ...
 
     @abstractmethod
-    def costs(self) -> NDArray[np.float64]:
+    def costs(self) -> Float[NDArray[np.float64], "U U"]:
         """``[U, U]``, of which the upper triangle is read; rows and columns of absorbed clusters hold anything."""
 
     @abstractmethod

@@ -9,6 +9,7 @@ from pyro_vmm.clustering.criteria.base import PairCosts
 from pyro_vmm.clustering.evidence import NormalWishart
 from pyro_vmm.clustering.utilised_components import UtilisedComponents
 from pyro_vmm.option_checks import check_positive
+from pyro_vmm.shapes import Float
 
 # By agreement between fits with different learning rates and by simulated truth: benchmarks/README.md, "Joining components".
 EVIDENCE_WEIGHT: Final = 2000.0
@@ -45,7 +46,7 @@ class EvidenceCosts(PairCosts):
         costs = self._log_evidence[others] + self._log_evidence[cluster] - unions
         self._costs[cluster, others] = self._costs[others, cluster] = costs
 
-    def costs(self) -> NDArray[np.float64]:
+    def costs(self) -> Float[NDArray[np.float64], "U U"]:
         """``[U, U]``, nats; below 0 where one Gaussian is the better description."""
         return self._costs
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pyro_vmm.clustering.criteria.base import PairCosts
 from pyro_vmm.clustering.criteria.pair_matrix import add_row_and_column
 from pyro_vmm.clustering.utilised_components import UtilisedComponents
+from pyro_vmm.shapes import Float
 
 
 class MisclassificationCosts(PairCosts):
@@ -33,7 +34,7 @@ class MisclassificationCosts(PairCosts):
     def _total(self, observations: NDArray[np.bool_]) -> NDArray[np.float64]:
         return self._responsibilities[:, observations].sum(axis=1, dtype=np.float64)
 
-    def costs(self) -> NDArray[np.float64]:
+    def costs(self) -> Float[NDArray[np.float64], "U U"]:
         """``[U, U]``, in [0, 1]."""
         generated = self._confusion.sum(axis=1, keepdims=True)
         probability = np.divide(self._confusion, generated, out=np.zeros_like(self._confusion), where=generated > 0.0)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from pyro_vmm.clustering.criteria.base import PairCosts
 from pyro_vmm.clustering.criteria.pair_matrix import add_row_and_column
 from pyro_vmm.clustering.utilised_components import UtilisedComponents
+from pyro_vmm.shapes import Float
 
 
 class OverlapCosts(PairCosts):
@@ -15,7 +16,7 @@ class OverlapCosts(PairCosts):
         membership = components.membership
         self._gram: NDArray[np.float64] = membership.T @ components.gram @ membership
 
-    def costs(self) -> NDArray[np.float64]:
+    def costs(self) -> Float[NDArray[np.float64], "U U"]:
         """``[U, U]``, in [0, 1]."""
         norms = np.sqrt(np.diagonal(self._gram))
         products = np.outer(norms, norms)

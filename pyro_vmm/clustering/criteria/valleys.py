@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from pyro_vmm.clustering.criteria.evidence import EvidenceCosts
 from pyro_vmm.clustering.utilised_components import UtilisedComponents
 from pyro_vmm.clustering.valleys import valley
+from pyro_vmm.shapes import Float
 
 
 class ValleyCosts(EvidenceCosts):
@@ -21,7 +22,7 @@ class ValleyCosts(EvidenceCosts):
         self._impossible = np.tril(np.ones((number, number), dtype=bool))
         self._looked_at = np.zeros((number, number), dtype=bool)
 
-    def costs(self) -> NDArray[np.float64]:
+    def costs(self) -> Float[NDArray[np.float64], "U U"]:
         """``[U, U]``, nats, infinite below the diagonal; the smallest is one that no valley raises."""
         self._costs[self._impossible] = np.inf
         while True:

@@ -1,0 +1,169 @@
+"""AnnData files of single cells, for models of counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.calling_code import warn_caller
+from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
+from pyro_vmm.data.cell_covariates import read_categories
+from pyro_vmm.data.cell_files import read_cells, write_cells
+from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
+from pyro_vmm.data.writable_cells import leave_out_unwritable
+from pyro_vmm.errors import UserError
+from pyro_vmm.modalities.inputs import Input
+from pyro_vmm.observations import Groups, Observations
+from pyro_vmm.options import WHERE_COUNTS_ARE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from pyro_vmm.modalities.base import Modality
+
+
+@dataclass(eq=False)
+class CellInput(Input):
+    """Cells of an ``.h5ad`` file or a ``.zarr`` folder.
+
+    Attributes
+    ----------
+    adata
+        All that the file holds.
+    allow_non_counts
+        Whether values need not be whole.
+    """
+
+    adata: AnnData | None = None
+    allow_non_counts: bool = False
+
+    described = f"single-cell input ({' or '.join(SINGLE_CELL_SUFFIXES)})"
+    flags = WHERE_COUNTS_ARE
+    further_results = "adata.h5ad"
+
+    @classmethod
+    def recognises(cls, spec: str) -> bool:
+        """Told from the ending."""
+        return Path(spec).suffix.lower() in SINGLE_CELL_SUFFIXES
+
+    @classmethod
+    def read(cls, spec: str, arguments: Mapping[str, Any]) -> Self:
+        """Read and check counts and covariates; columns of numbers among ``covariates`` are continuous ones.
+
+        Warns
+        -----
+        DataWarning
+            Of what ``adata.h5ad`` cannot hold.
+        """
+        adata = read_cells(Path(spec))
+        categorical, continuous = _covariates_by_kind(adata.obs, arguments.get("covariates") or ())
+        allow_non_counts = bool(arguments.get("allow_non_counts"))
+        named = (arguments.get(name) for name in ("layer", "batch_key", "size_factor_key"))
+        layer, batch_key, size_factor_key = named
+        try:
+            setup = CountSetup(layer, batch_key, categorical, continuous, size_factor_key)
+            cells = read_counts(adata, setup, allow_non_counts=allow_non_counts)
+        except UserError as error:
+            raise UserError(f"{spec}: ", *error.args) from None
+        for sentence in leave_out_unwritable(adata):
+            warn_caller(sentence, DataWarning)
+        return cls._of(spec, adata, cells, allow_non_counts)
+
+    @classmethod
+    def read_again(cls, spec: str, arguments: Mapping[str, Any], modality: Modality) -> Self:
+        """Read cells with the model's genes and known batches."""
+        adata = read_cells(Path(spec))
+        return cls._of(spec, adata, modality.read_cells(adata))  # type: ignore[attr-defined]  # of Counts
+
+    @classmethod
+    def read_beside(cls, folder: Path, spec: str, arguments: Mapping[str, Any], modality: Modality) -> Self:
+        """Read the cells that the fit has annotated."""
+        path = folder / cls.further_results
+        if not path.exists():
+            raise UserError(
+                f"{path.name} is missing, so batches, genes and most of the diagnosis are left out; pyro-vmm fit with the same "
+                "options and --resume writes it."
+            )
+        return cls.read_again(str(path), arguments, modality)
+
+    @classmethod
+    def _of(cls, spec: str, adata: AnnData, cells: CellCounts, allow_non_counts: bool = False) -> Self:
+        unambiguous = adata.obs.loc[:, ~adata.obs.columns.duplicated(keep=False)]
+        setup = cells.setup
+        given = (setup.batch_key, setup.size_factor_key, *setup.categorical_keys, *setup.continuous_keys)
+        return cls(
+            spec,
+            cells,
+            cells.cell_names,
+            columns={str(name): unambiguous[name].to_numpy() for name in unambiguous.columns},
+            names_read=[name for name in given if name is not None],
+            setup=setup.to_dict(),
+            rows_sha256=cells.names_sha256,
+            adata=adata,
+            allow_non_counts=allow_non_counts,
+        )
+
+    def sha256(self, observations: Observations) -> str:
+        """SHA-256 of counts, names and covariates."""
+        return cells_sha256(self.data)
+
+    def learn(self, modality: type[Modality], options: Mapping[str, Any]) -> tuple[Modality, Observations]:
+        """Have the modality read the cells."""
+        return modality.learn(self.data, options, allow_non_counts=self.allow_non_counts)  # type: ignore[call-arg]
+
+    def batches(self, column: str) -> Groups:
+        """Batches of the cells by a column of ``obs``."""
+        assert self.adata is not None
+        return Groups(*read_categories(self.adata.obs, column, role="batch_key"))
+
+    def write_results(
+        self,
+        folder: Path,
+        modality: Modality,
+        num_clusters: int,
+        latents: NDArray[np.float32],
+        probabilities: NDArray[np.float64],
+    ) -> None:
+        """Write the cells with embedding and clusters, set up for :class:`pyro_vmm.SingleCellVMM`."""
+        from pyro_vmm.single_cell.annotation import write_annotation
+        from pyro_vmm.single_cell.setup import note_setup
+
+        assert self.adata is not None
+        note_setup(self.adata, self.data.setup, allow_non_counts=self.allow_non_counts)
+        write_annotation(modality, num_clusters, self.adata, latents, probabilities)
+        write_cells(self.adata, folder / self.further_results)
+
+
+def cells_sha256(cells: CellCounts) -> str:
+    """SHA-256 of counts, names and covariates: equal however the file stores them, and blind to every other column."""
+    digest = hashlib.sha256()
+    names = [cells.cell_names.tolist(), cells.gene_names.tolist(), cells.categories]
+    digest.update(json.dumps(names).encode())
+    arrays: list[Any] = [cells.counts.data, cells.counts.indices.astype(np.int64), cells.counts.indptr.astype(np.int64)]
+    # Continuous covariates rounded, as earlier versions read them.
+    arrays += [cells.batch, *cells.categorical_covariates.values(), cells.continuous_covariates.astype(np.float32)]
+    arrays += [] if cells.size_factor is None else [cells.size_factor]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _covariates_by_kind(obs: pd.DataFrame, columns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Categorical and continuous columns; what is absent counts as categorical, to be missed by the checks."""
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    names = list(obs.columns)
+    continuous = [
+        column
+        for column in columns
+        if names.count(column) == 1 and is_numeric_dtype(obs[column].dtype) and not is_bool_dtype(obs[column].dtype)
+    ]
+    return [column for column in columns if column not in continuous], continuous

@@ -1,0 +1,40 @@
+"""Options as ``SingleCellVMM`` calls them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyro_vmm.modalities.counts import Counts
+from pyro_vmm.option_checks import check_names
+from pyro_vmm.options import SINGLE_CELL, canonical, checked, names_in
+
+IN_ITS_WORDS = names_in(Counts.entries(), SINGLE_CELL)
+"""What this face calls the options, by their own names."""
+
+OF_TRAINING = frozenset(
+    entry.of_face(SINGLE_CELL).name
+    for entry in Counts.entries()
+    if entry.part in ("training", "process") and entry.name != "random_state"
+)
+"""Options of :meth:`pyro_vmm.SingleCellVMM.train`."""
+
+
+def defaults_of_training() -> dict[str, Any]:
+    """What options of :meth:`pyro_vmm.SingleCellVMM.train` are where nobody says, by their own names."""
+    own = {entry.name for entry in Counts.entries() if entry.of_face(SINGLE_CELL).name in OF_TRAINING}
+    return {name: value for name, value in Counts.with_defaults({}).items() if name in own}
+
+
+def options_of_training(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of :meth:`pyro_vmm.SingleCellVMM.train`, checked, by their own names.
+
+    Raises
+    ------
+    UserError
+        For an option that ``train`` does not have, or cannot use.
+    """
+    check_names(given, OF_TRAINING, "SingleCellVMM.train")
+    values = dict(given)
+    accelerator = values.get("accelerator")
+    if isinstance(accelerator, str) and accelerator == "gpu":  # as scvi-tools calls it
+        values["accelerator"] = "cuda"
+    return canonical(checked(values, Counts.entries(), SINGLE_CELL), Counts.entries(), SINGLE_CELL)
