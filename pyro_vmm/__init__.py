@@ -1,6 +1,6 @@
 """Deep latent variable models with a Dirichlet-process VampPrior mixture prior (VMM), in Pyro.
 
-``VMM`` fits arrays in scikit-learn's manners, ``SingleCellVMM`` an AnnData of counts in scverse's: two faces of a ``fit``, whose
+``VMM`` fits arrays as scikit-learn does, ``SingleCellVMM`` an AnnData of counts as scverse does: two faces of a ``fit``, whose
 data are told by ``modalities`` and ``observations``. ``models``, ``guides``, ``priors``, ``likelihoods`` and ``infer`` are the
 pieces to build one's own from. Everything is imported when first used.
 """
