@@ -1,8 +1,8 @@
 """Deep latent variable models with a Dirichlet-process VampPrior mixture prior (VMM), in Pyro.
 
-``VMM`` fits arrays as scikit-learn does, ``SingleCellVMM`` an AnnData of counts as scverse does: two faces of a ``fit``, whose
-data are told by ``modalities`` and ``observations``. ``models``, ``guides``, ``priors``, ``likelihoods`` and ``infer`` are the
-pieces to build one's own from. Everything is imported when first used.
+``VMM`` fits arrays as scikit-learn does, ``SingleCellVMM`` an AnnData of counts as scverse does: two faces of a ``fit``.
+``modalities`` say what its data are, ``observations`` where they lie. ``models``, ``guides``, ``priors``, ``likelihoods`` and
+``infer`` are the pieces to build one's own from. Everything is imported when first used.
 """
 
 from importlib import import_module

@@ -359,7 +359,7 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
 
     @undisturbed()
     def observe(self, data: Any = None) -> ObservedFit:
-        """The fit beside observations ``[N, F]``, for checks, pictures and reports.
+        """The fit together with observations ``[N, F]``, for checks, pictures and reports.
 
         Raises
         ------

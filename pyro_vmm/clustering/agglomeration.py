@@ -13,7 +13,7 @@ def agglomerate(pairs: PairCosts, number: int) -> Iterator[tuple[int, int, float
     Parameters
     ----------
     pairs
-        Costs of the clusters ``0 .. number - 1``; told of every merge.
+        Costs of the clusters ``0 .. number - 1``; it is informed of every merge.
     number
         Of clusters at first; ``number - 1`` joinings follow. Among equal costs the first pair is joined.
     """

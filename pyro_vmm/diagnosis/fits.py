@@ -43,13 +43,13 @@ def diagnose(
     fit
         The fit.
     observed
-        The same beside N observations; None for what can be said without any.
+        The fit together with N observations; None for what can be said without observations.
     labels
         Known labels, ``[N]``, read for one finding and for nothing else.
     batches
         Groups to look for a batch effect by; None for the batches of the observations, if they have any.
     batch_key
-        What the user calls ``batches`` where the fit was not told of them.
+        Name of the column of ``batches``, if the fit does not know this column.
     count_given
         Count the clusters of the observations given, rather than of those fitted.
 

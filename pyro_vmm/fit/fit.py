@@ -132,7 +132,7 @@ class Fit(FoundClusters):
     # ---- questions about rows ----------------------------------------------------------------------------------------
 
     def observe(self, data: Any = None) -> ObservedFit:
-        """The fit beside observations, for checks, pictures and reports.
+        """The fit together with observations, for checks, pictures and reports.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""A fit beside observations: what checks, pictures and reports ask, each worked out once."""
+"""A fit together with observations: what checks, pictures and reports ask, each worked out once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Observing(Protocol):
     """A fit, a face of one, or a fit that observes already."""
 
     def observe(self, data: Any = None) -> ObservedFit:
-        """The fit beside these observations; None for those fitted, where they are kept."""
+        """The fit together with these observations; None for those fitted, where they are kept."""
         ...
 
 

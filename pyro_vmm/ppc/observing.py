@@ -1,4 +1,4 @@
-"""What a check looks at: a fit beside observations, or a bare model beside its own."""
+"""What a check looks at: a fit, or a bare model, together with observations."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ class AnswersOfCells(FoundClusters):
 
     @undisturbed()
     def observe(self, data: AnnData | None = None, indices: Any = None) -> ObservedFit:
-        """The fit beside cells, for checks, pictures and reports.
+        """The fit together with cells, for checks, pictures and reports.
 
         Parameters
         ----------
