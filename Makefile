@@ -54,8 +54,9 @@ test-pythons:
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --editable ".[test]" --constraint constraints-lowest.txt
-	# Old releases warn of what newer releases of what they need have since deprecated.
-	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -W ignore::DeprecationWarning
+	# Old releases warn of what newer releases of what they need have since deprecated;
+	# the variable reaches the tests that start a pytest of their own, too.
+	OMP_NUM_THREADS=1 PYTEST_ADDOPTS="-W ignore::DeprecationWarning" .venv-lowest/bin/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
