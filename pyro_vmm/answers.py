@@ -23,6 +23,7 @@ from pyro_vmm.clustering import (
     merge_tree,
     weight_of_evidence,
 )
+from pyro_vmm.clustering.criteria import CRITERIA, check_criterion
 from pyro_vmm.data import validate_array
 from pyro_vmm.diagnosis import Diagnosis, Stability
 from pyro_vmm.diagnosis.fits import diagnose
@@ -157,14 +158,14 @@ class AnswersOfArrays(FoundClusters, TransformerMixin):
         return self.predict_proba(X, num_clusters=num_clusters).argmax(1)
 
     @undisturbed()
-    def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "valleys") -> MergeTree:
+    def merge_tree(self, X: ArrayLike, *, criterion: Criterion = "contact") -> MergeTree:
         """Which clusters of ``X`` would join next, in what order and at what cost (section 5 of the method).
 
         See :func:`pyro_vmm.clustering.merge_tree` for the criteria.
         """
-        of_latents = isinstance(criterion, str) and criterion in ("evidence", "valleys")
+        reads_latents = CRITERIA[check_criterion(criterion)].reads_latents
         observed, counted = self.observe(X), weight_of_evidence(self.merging, self.evidence_weight)
-        latents = observed.latents if of_latents else None
+        latents = observed.latents if reads_latents else None
         return merge_tree(observed.probabilities, criterion=criterion, latents=latents, evidence_weight=counted)
 
     @undisturbed()

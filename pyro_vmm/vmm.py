@@ -62,12 +62,14 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         ``"none"``: centres are the encoder's means of the pseudo-inputs. ``"expected"`` (the paper's) and ``"integrated"`` take
         account of its scales, too; see :class:`~pyro_vmm.priors.VampMixture` for what the first does to clusters.
     merging
-        ``"valleys"``: components whose observations are better described as one Gaussian of the latent space than as two are one
-        cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
-        (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
-        gain. ``"misclassification"`` first joins those of which the mixture takes more than one in twenty observations for
-        another's: for groups that are no Gaussians and well apart, as images are; groups that overlap become one.
-        ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
+        ``"contact"``: components are one cluster that touch as the parts of one population do: of the nearest neighbours of
+        the smaller one's observations at least three tenths as many lie in the other as where a plane cuts a Gaussian in two (a
+        fifth where one Gaussian describes both better than two), and the density does not fall and rise again between them. See
+        :func:`pyro_vmm.clustering.merge_tree`. ``"valleys"``: components are one cluster that one Gaussian describes better,
+        unless the density falls and rises again between them. ``"misclassification"`` first joins those of which the mixture
+        takes more than one in twenty observations for another's, then the same: for groups that are no Gaussians and well
+        apart, as images are; groups that overlap become one. ``"evidence"`` does not look for valleys. ``"none"`` keeps every
+        component in use a cluster of its own.
     evidence_weight
         Upper limit on the effective sample size in the merge test; larger gives more clusters. None for no limit with
         ``merging="misclassification"``, otherwise for 200 per latent dimension, at least 2,000.
@@ -187,7 +189,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         prior_weight: float = PRIOR_WEIGHT,
         responsibility_gradient: str = "stopped",
         centre_uncertainty: str = "none",
-        merging: Merging = "valleys",
+        merging: Merging = "contact",
         evidence_weight: float | None = None,
         likelihood: str | Likelihood = "bernoulli",
         likelihood_options: dict[str, Any] | None = None,

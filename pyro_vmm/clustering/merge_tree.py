@@ -36,8 +36,9 @@ class MergeStep:
     absorbed : int
         Name of the second cluster, which is gone afterwards.
     cost : float
-        One minus the similarity of the two, in [0, 1]: near 0 they describe the same observations. Of ``"evidence"`` and
-        ``"valleys"``: nats for two clusters against one; below 0 where one is the better description.
+        One minus the similarity of the two, in [0, 1]: near 0 they describe the same observations, or are parts of one
+        population (``"contact"``). Of ``"evidence"`` and ``"valleys"``: nats for two clusters against one; below 0 where one is
+        the better description.
     num_clusters : int
         Number of clusters left after this step.
     """
@@ -57,7 +58,7 @@ class MergeTree:
 
     Parameters
     ----------
-    criterion : {"overlap", "misclassification", "evidence", "valleys"}
+    criterion : {"overlap", "misclassification", "evidence", "valleys", "contact"}
         What the costs are; see :func:`merge_tree`.
     representatives : tuple of int, length K
         For each component, the utilised component whose cluster it belongs to: itself where it is utilised.
@@ -310,23 +311,27 @@ def merge_tree(
     * ``"evidence"``: the gain in marginal likelihood of the latents when the members of both (by arg-max) are one Gaussian
       of a Dirichlet-process mixture instead of two, the Gaussians integrated out (:mod:`pyro_vmm.clustering.evidence`);
     * ``"valleys"``: the same, but for clusters between which the density has a valley (:mod:`pyro_vmm.clustering.valleys`). Joining
-      these gains no more than one mode does against two, which is a loss: they stay apart, even where one Gaussian would do.
+      these gains no more than one mode does against two, which is a loss: they stay apart, even where one Gaussian would do;
+    * ``"contact"``: how many of the nearest neighbours of the smaller cluster's members lie in the other, as a multiple of the
+      number where a plane cuts one Gaussian into parts of these sizes (:mod:`pyro_vmm.clustering.contact`). It counts half as much
+      again where one Gaussian describes both clusters better than two, and at most .3 where the density has a valley. Pairs with
+      a similarity of more than .3 are joined first, in the order of their evidence for one Gaussian.
 
-    The cost of a merge is one minus the similarity, and of the last two minus the gain, in nats. Components that are no
-    observation's arg-max are unused: they get no step of the tree. The mass of each is given to the utilised component with
-    the most similar responsibilities (largest cosine; to the heaviest one where the column is zero), so that merged
+    The cost of a merge is one minus the similarity, and of ``"evidence"`` and ``"valleys"`` minus the gain, in nats. Components that
+    are no observation's arg-max are unused: they get no step of the tree. The mass of each is given to the utilised component
+    with the most similar responsibilities (largest cosine; to the heaviest one where the column is zero), so that merged
     responsibilities still sum to one.
 
     Parameters
     ----------
     responsibilities : array_like, ``[N, K]``
         Non-negative, rows summing to one; float32 or float64.
-    criterion : {"overlap", "misclassification", "evidence", "valleys"}
+    criterion : {"overlap", "misclassification", "evidence", "valleys", "contact"}
         ``"overlap"`` reads the data once, for the K x K Gram matrix, and is the fastest.
     latents : array_like, ``[N, D]``, optional
-        Posterior means of the same observations, which ``"evidence"`` and ``"valleys"`` need.
+        Posterior means of the same observations, which ``"evidence"``, ``"valleys"`` and ``"contact"`` need.
     evidence_weight : float, optional
-        For those two, observations count as though there were at most so many of them: what a Gaussian describes well
+        For those three, observations count as though there were at most so many of them: what a Gaussian describes well
         enough for so many stays one cluster, however many there are. Larger is finer; infinity for all. For a valley the
         observations of the two clusters in question count as at most so many. None for 200 a latent dimension, and
         at least 2,000.
@@ -348,7 +353,7 @@ def merge_tree(
     criterion = check_criterion(criterion)
     components = UtilisedComponents.of(responsibilities, latents, evidence_weight)
     if CRITERIA[criterion].reads_latents and latents is None:
-        readers = " and ".join(f"criterion={name!r}" for name, kind in CRITERIA.items() if kind.reads_latents)
+        readers = ", ".join(f"criterion={name!r}" for name, kind in CRITERIA.items() if kind.reads_latents)
         raise UserError(f"{readers} compare clusters of the latents: give latents=, their posterior means.")
     names = components.utilised.tolist()
     joinings = agglomerate(CRITERIA[criterion](components), len(names))

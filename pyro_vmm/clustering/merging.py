@@ -8,14 +8,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_vmm.clustering.criteria import Criterion
+from pyro_vmm.clustering.criteria import CRITERIA, Criterion
 from pyro_vmm.clustering.merge_tree import MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import joined
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
 from pyro_vmm.shapes import Float
 
-Merging = Literal["misclassification", "valleys", "evidence", "none"]
+Merging = Literal["contact", "misclassification", "valleys", "evidence", "none"]
 
 _TAKEN_FOR_ANOTHER = 0.05
 """Share of a cluster's members that the mixture takes for another's from which ``"misclassification"`` joins the two."""
@@ -28,9 +28,9 @@ class MergeRule:
     Attributes
     ----------
     criterion
-        Of the tree: what joining costs, in nats.
+        Of the tree: what joining costs.
     joins
-        Whether pairs that cost less than nothing are joined; otherwise the tree only says how they would be.
+        Whether pairs that the criterion takes for one cluster are joined; otherwise the tree only says how they would be.
     misclassified_first
         Whether those are joined before which the mixture takes for one another.
     evidence_weight
@@ -45,16 +45,17 @@ class MergeRule:
     @property
     def joined_below(self) -> float:
         """The cost below which pairs are joined."""
-        return 0.0 if self.joins else -np.inf
+        return CRITERIA[self.criterion].joined_below if self.joins else -np.inf
 
 
 # Few observations are made of many so that no class needs to be a Gaussian. Where the pieces of a class have been joined
 # already, that is not needed, and would cost small clusters.
 RULES: dict[Merging, MergeRule] = {
+    "contact": MergeRule("contact"),
     "misclassification": MergeRule("valleys", misclassified_first=True, evidence_weight=np.inf),
     "valleys": MergeRule("valleys"),
     "evidence": MergeRule("evidence"),
-    "none": MergeRule("valleys", joins=False),
+    "none": MergeRule("contact", joins=False),
 }
 
 
@@ -123,7 +124,7 @@ def join_components(
     tree = merge_tree(sums, criterion=rule.criterion, latents=latents, evidence_weight=counted)
     if rule.joins:
         representatives = _join(representatives, tree, rule.joined_below)
-        _join_unused(representatives, responsibilities, tree)
+        _join_unused(representatives, responsibilities, tree, rule.joined_below)
     component_tree = tree if first is None else first.followed_by(tree, 1.0 - _TAKEN_FOR_ANOTHER)
     return Joining(representatives, tree, rule.joined_below, component_tree)
 
@@ -145,7 +146,9 @@ def _join(representatives: NDArray[np.int64], tree: MergeTree, cost: float) -> N
     return names[representatives]
 
 
-def _join_unused(representatives: NDArray[np.int64], responsibilities: NDArray[np.float64], tree: MergeTree) -> None:
+def _join_unused(
+    representatives: NDArray[np.int64], responsibilities: NDArray[np.float64], tree: MergeTree, cost: float
+) -> None:
     """Let components that are nobody's likeliest stand for the cluster they are most like, where no observation changes its own.
 
     A duplicate of another component takes half of its responsibilities and may own no observation; the cluster's certainty is
@@ -154,7 +157,7 @@ def _join_unused(representatives: NDArray[np.int64], responsibilities: NDArray[n
     """
     sums = joined(responsibilities, representatives)
     clusters, most = sums.argmax(1), sums.max(1)
-    names, masses = tree.joined_below(0.0), np.asarray(tree.masses)
+    names, masses = tree.joined_below(cost), np.asarray(tree.masses)
     unused = np.setdiff1d(np.flatnonzero(masses >= 1.0), tree.utilised)
     for component in unused[np.argsort(-masses[unused], kind="stable")]:
         name = names[component]

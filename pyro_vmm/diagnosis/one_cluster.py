@@ -33,8 +33,8 @@ def one_cluster(sizes: ArrayLike, num_components: int) -> Finding:
             NAME,
             "warning",
             f"All {counts.sum():,} observations are in one cluster.",
-            "Unless the data are of one kind: where rejoin with merging='none' finds more, join less (merging='valleys', a "
-            "larger evidence_weight); where not, give fewer latent dimensions or another seed, and see whether the embedding "
+            "Unless the data are of one kind: where rejoin with merging='none' finds more, join less (merging='valleys' or "
+            "'contact'); where not, give fewer latent dimensions or another seed, and see whether the embedding "
             "has groups that another method finds.",
             1.0,
         )
@@ -44,7 +44,7 @@ def one_cluster(sizes: ArrayLike, num_components: int) -> Finding:
             NAME,
             "notice",
             told,
-            "If it should be several groups, join less: rejoin with a larger evidence_weight, or merging='valleys'.",
+            "If it should be several groups, join less: rejoin with merging='contact' or 'valleys', or a larger evidence_weight.",
             largest,
         )
     return Finding(NAME, "fine", told, value=largest)

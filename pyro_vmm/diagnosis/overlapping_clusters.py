@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.clustering import MergeTree, merge_tree
+from pyro_vmm.clustering.criteria.contact import APART
 from pyro_vmm.diagnosis.finding import Finding
 
 NAME, SHARED = "overlapping clusters", "shared observations"
-COST = {"misclassification": 0.9, "overlap": 0.83, "evidence": 3.0, "valleys": 3.0}
+COST = {"misclassification": 0.9, "overlap": 0.83, "evidence": 3.0, "valleys": 3.0, "contact": APART}
 """Two clusters that join at less can hardly be told apart. A tenth of one cluster's members taken for the other's: two Gaussians of
 one size are then 2.56 standard deviations apart, and the cosine of their responsibilities is 0.17. Evidence of 3 nats for two
 rather than one is where Kass and Raftery (1995) begin to call it strong."""
@@ -24,6 +25,7 @@ _MEANING = {
     "overlap": _SHARED,
     "evidence": _ONE_GAUSSIAN,
     "valleys": _ONE_GAUSSIAN,
+    "contact": "that the two touch as the parts of one population do",
 }
 
 

@@ -75,13 +75,13 @@ COMMON: tuple[Entry, ...] = (
     ),
     Entry(
         "merging",
-        "valleys",
+        "contact",
         "which components are joined to clusters",
         "clusters",
         flag=Flag(
-            more=": those that one Gaussian describes better and no valley of the density separates (valleys, default), the "
-            "same without looking for valleys (evidence), the same after components that share more than one observation in "
-            "twenty (misclassification), or none (none)"
+            more=": those that touch as the parts of one population do (contact, default), those that one Gaussian describes "
+            "better and no valley of the density separates (valleys), the same without looking for valleys (evidence), the same as "
+            "valleys after components that share more than one observation in twenty (misclassification), or none (none)"
         ),
     ),
     Entry(

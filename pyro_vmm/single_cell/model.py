@@ -70,13 +70,14 @@ class SingleCellVMM(Reviewed):
         Multiply in bfloat16 in the wide layers of encoder and decoder: faster on GPUs and on processors that can, several times as
         slow on others, of which a warning tells.
     merging
-        ``"valleys"``: components whose cells are better described as one Gaussian of the latent space than as two are one
-        cluster, unless the density falls and rises again between them. The pair that gains most marginal likelihood
-        (Gaussians integrated out; see :func:`pyro_vmm.clustering.merge_tree`) is joined, again and again, while there is a
-        gain. ``"evidence"`` does not look for valleys. ``"none"`` keeps every component in use a cluster of its own.
-        ``"misclassification"`` first joins those of which the mixture takes more than one in twenty cells for another's, which
-        types that shade into one another do not survive. ``predict(num_clusters=...)`` goes further down the same tree,
-        or up.
+        ``"contact"``: components are one cluster that touch as the parts of one population do: of the nearest neighbours of
+        the smaller one's cells at least three tenths as many lie in the other as where a plane cuts a Gaussian in two (a fifth
+        where one Gaussian describes both better than two), and the density does not fall and rise again between them. See
+        :func:`pyro_vmm.clustering.merge_tree`. ``"valleys"``: components are one cluster that one Gaussian describes better,
+        unless the density falls and rises again between them. ``"evidence"`` does not look for valleys. ``"none"`` keeps every
+        component in use a cluster of its own. ``"misclassification"`` first joins those of which the mixture takes more than one
+        in twenty cells for another's, which types that shade into one another do not survive.
+        ``predict(num_clusters=...)`` goes further down the same tree, or up.
     evidence_weight
         Upper limit on the effective sample size in the merge test; larger gives more clusters. None for no limit with
         ``merging="misclassification"``, otherwise for 200 per latent dimension, at least 2,000.
@@ -148,7 +149,7 @@ class SingleCellVMM(Reviewed):
         covariance: str = "diagonal",
         use_observed_lib_size: bool = True,
         low_precision: bool = False,
-        merging: Merging = "valleys",
+        merging: Merging = "contact",
         evidence_weight: float | None = None,
         random_state: int = 0,
     ) -> None:

@@ -271,9 +271,9 @@ def test_a_criterion_is_a_class_and_an_entry_in_the_table(monkeypatch):
     assert [(step.kept, step.absorbed) for step in tree.merges] == [(0, 1), (0, 2), (0, 3)]
     np.testing.assert_allclose(tree.costs, [1.0, 4.5, 9.0])
     assert MergeTree.from_dict(tree.to_dict()) == tree
-    with pytest.raises(UserError, match=r"criterion='valleys' and criterion='distance' compare .*: give latents="):
+    with pytest.raises(UserError, match=r"criterion='contact', criterion='distance' compare .*: give latents="):
         merge_tree(np.eye(4), criterion="distance")
-    with pytest.raises(UserError, match="evidence, valleys, distance"):
+    with pytest.raises(UserError, match="evidence, valleys, contact, distance"):
         merge_tree(np.eye(4), criterion="entropy")
 
 

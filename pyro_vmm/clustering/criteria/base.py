@@ -24,6 +24,9 @@ class PairCosts(ABC):
     reads_latents: ClassVar[bool] = False
     """Whether the latents need to be given."""
 
+    joined_below: ClassVar[float] = 0.0
+    """The cost below which two clusters are one by this criterion."""
+
     @abstractmethod
     def __init__(self, components: UtilisedComponents) -> None: ...
 

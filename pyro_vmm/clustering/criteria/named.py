@@ -3,19 +3,21 @@
 from typing import Literal
 
 from pyro_vmm.clustering.criteria.base import PairCosts
+from pyro_vmm.clustering.criteria.contact import ContactCosts
 from pyro_vmm.clustering.criteria.evidence import EvidenceCosts
 from pyro_vmm.clustering.criteria.misclassification import MisclassificationCosts
 from pyro_vmm.clustering.criteria.overlap import OverlapCosts
 from pyro_vmm.clustering.criteria.valleys import ValleyCosts
 from pyro_vmm.errors import UserError
 
-Criterion = Literal["overlap", "misclassification", "evidence", "valleys"]
+Criterion = Literal["overlap", "misclassification", "evidence", "valleys", "contact"]
 
 CRITERIA: dict[Criterion, type[PairCosts]] = {
     "overlap": OverlapCosts,
     "misclassification": MisclassificationCosts,
     "evidence": EvidenceCosts,
     "valleys": ValleyCosts,
+    "contact": ContactCosts,
 }
 
 
