@@ -13,7 +13,8 @@ References
 ----------
 The share of edges that leave a cluster is its conductance in the graph of nearest neighbours: R. Kannan, S. Vempala and A. Vetta
 (2004), "On clusterings: good, bad and spectral", Journal of the ACM 51. To compare it with one Gaussian follows Y. Liu,
-D. N. Hayes, A. Nobel and J. S. Marron (2008), "Statistical significance of clustering for high-dimension, low-sample size data", JASA 103.
+D. N. Hayes, A. Nobel and J. S. Marron (2008), "Statistical significance of clustering for high-dimension, low-sample size
+data", JASA 103.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from pyro_vmm.shapes import Float
 
 _NEIGHBOURS = 10
-"""At most; of few members, half as many as there are others."""
+"""A cluster of no more members has neighbours elsewhere, however far away: so few are no group of their own."""
 _MOST: Final = 500
 """Members of the smaller cluster that are looked at."""
 _TIMES_AS_MANY: Final = 20
@@ -59,7 +60,7 @@ def _share_across(small: NDArray[np.float64], large: NDArray[np.float64]) -> flo
     squares = np.square(both).sum(1)
     distance = squares[: len(small), None] + squares - 2.0 * small @ both.T
     np.fill_diagonal(distance, np.inf)
-    number = min(_NEIGHBOURS, max(1, (len(small) - 1) // 2), len(both) - 1)
+    number = min(_NEIGHBOURS, len(both) - 1)
     neighbours = np.argpartition(distance, number - 1, axis=1)[:, :number]
     return float((neighbours >= len(small)).mean())
 

@@ -317,10 +317,10 @@ def merge_tree(
       again where one Gaussian describes both clusters better than two, and at most .3 where the density has a valley. Pairs with
       a similarity of more than .3 are joined first, in the order of their evidence for one Gaussian.
 
-    The cost of a merge is one minus the similarity, and of ``"evidence"`` and ``"valleys"`` minus the gain, in nats. Components that
-    are no observation's arg-max are unused: they get no step of the tree. The mass of each is given to the utilised component
-    with the most similar responsibilities (largest cosine; to the heaviest one where the column is zero), so that merged
-    responsibilities still sum to one.
+    The cost of a merge is one minus the similarity, and of ``"evidence"`` and ``"valleys"`` minus the gain, in nats. Components
+    that are no observation's arg-max are unused: they get no step of the tree. The mass of each is given to the utilised
+    component with the most similar responsibilities (largest cosine; to the heaviest one where the column is zero), so that
+    merged responsibilities still sum to one.
 
     Parameters
     ----------
