@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.diagnosis.absorbed_groups import absorbed_groups
 from pyro_vmm.diagnosis.batch_effect import batch_effect
 from pyro_vmm.diagnosis.finding import Diagnosis, Finding
 from pyro_vmm.diagnosis.label_neighbours import label_neighbours
@@ -87,6 +88,7 @@ def _findings(
     yield from of_clusters(sizes, fit.clusters.merge_tree, fit.model.prior.num_components)
     if looked_at is not None and several:
         yield shared_observations(looked_at.probabilities)
+        yield absorbed_groups(looked_at.latents, looked_at.components, looked_at.assignment, number)
     yield from of_training(fit.history)
     if fit.stability is not None:
         yield unstable(fit.stability)

@@ -83,6 +83,11 @@ class ObservedFit:
         """The most probable cluster of each observation, ``[N]``."""
         return self.probabilities.argmax(1)
 
+    @cached_property
+    def components(self) -> NDArray[np.int64]:
+        """The most probable component of each observation, ``[N]``."""
+        return self.fit.evaluation.responsibilities_at(self.latents).argmax(1)
+
     @property
     def groups(self) -> Mapping[str, Groups]:
         """Known groups of the observations by name."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pyro_vmm.clustering import merge_tree
+from pyro_vmm.diagnosis.absorbed_groups import absorbed_groups
 from pyro_vmm.diagnosis.one_cluster import one_cluster
 from pyro_vmm.diagnosis.overlapping_clusters import overlapping_clusters, shared_observations
 from pyro_vmm.diagnosis.questions import of_clusters
@@ -116,3 +117,34 @@ def test_components_that_are_joined_or_empty_leave_room() -> None:
     }
     assert told["truncation"].sentence == "The 5 components make 3 clusters."
     assert told["truncation"].severity == "fine"
+
+
+def two_groups_and_a_rare_one(few: int) -> tuple[np.ndarray, np.ndarray]:
+    """Latents ``[N, 6]`` and components ``[N]``: two large groups of two components each, and a rare one beside the first."""
+    rng = np.random.default_rng(0)
+    sizes = [600, 600, few]
+    centres = np.array([[0.0] * 6, [9.0] + [0.0] * 5, [0.0, 8.0] + [0.0] * 4])
+    latents = np.repeat(centres, sizes, axis=0) + rng.normal(size=(sum(sizes), 6))
+    halves = (latents[:, 2] > 0).astype(int)
+    return latents, np.where(np.repeat([0, 1, 2], sizes) == 2, 4, 2 * np.repeat([0, 1, 2], sizes) + halves)
+
+
+def test_a_rare_group_within_a_cluster_is_named_with_its_size() -> None:
+    latents, components = two_groups_and_a_rare_one(few=25)
+    absorbed = absorbed_groups(latents, components, np.array([0, 0, 1, 1, 0])[components], len(latents))
+    assert absorbed.severity == "warning"
+    assert "25 in cluster 0" in absorbed.sentence
+    assert "merging='contact'" in absorbed.advice
+    both = absorbed_groups(latents, components, np.zeros(len(latents), dtype=int), len(latents))
+    assert both.value == 2
+    assert re.search(r"600 in cluster 0, 25 in cluster 0", both.sentence)
+
+
+def test_clusters_that_hold_one_population_each_are_fine() -> None:
+    latents, components = two_groups_and_a_rare_one(few=25)
+    for clusters in ([0, 0, 1, 1, 2], [0, 1, 2, 3, 4]):
+        assert absorbed_groups(latents, components, np.array(clusters)[components], len(latents)).severity == "fine"
+    few = two_groups_and_a_rare_one(few=8)
+    assert absorbed_groups(few[0], few[1], np.array([0, 0, 1, 1, 0])[few[1]], len(few[0])).severity == "fine"
+    one = np.zeros(40, dtype=int)
+    assert absorbed_groups(np.random.default_rng(1).normal(size=(40, 2)), one, one, 40).severity == "fine"
