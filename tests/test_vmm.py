@@ -125,7 +125,7 @@ def test_a_stored_fit_is_joined_by_another_rule_as_a_refit_would_be(
         anew.rejoin(x, merging="overlap")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="evidence_weight is 0"):
         anew.rejoin(x, merging="none", evidence_weight=0)
-    assert anew.get_params()["merging"] == "valleys", "a refusal leaves everything as it was"
+    assert anew.get_params()["merging"] == "contact", "a refusal leaves everything as it was"
     assert anew.rejoin(x, merging="none") is anew
     apart = clone(fitted).set_params(merging="none").fit(x)
     assert anew.get_params()["merging"] == "none"
@@ -136,7 +136,7 @@ def test_a_stored_fit_is_joined_by_another_rule_as_a_refit_would_be(
     anew.save(tmp_path, overwrite=True)
     back = VMM.load(tmp_path)
     np.testing.assert_array_equal(back.labels_, apart.labels_)
-    np.testing.assert_array_equal(back.rejoin(x, merging="valleys").labels_, fitted.labels_)
+    np.testing.assert_array_equal(back.rejoin(x, merging="contact").labels_, fitted.labels_)
     assert back.rejoin(x, merging="evidence", evidence_weight=1e-3).evidence_weight == 1e-3
     assert back.rejoin(x).merging == "evidence"
     assert back.evidence_weight == 1e-3, "nothing was said of it"

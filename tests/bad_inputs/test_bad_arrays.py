@@ -404,7 +404,7 @@ QUERIES: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
             "merge_tree",
             (X,),
             {"criterion": v},
-            f"criterion is {v!r}: give one of overlap, misclassification, evidence, valleys.",
+            f"criterion is {v!r}: give one of overlap, misclassification, evidence, valleys, contact.",
         )
         for v in ("x", None, ["overlap"])
     ),

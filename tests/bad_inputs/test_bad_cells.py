@@ -181,7 +181,7 @@ OPTIONS: list[tuple[str, Any, str]] = [
     (
         "merging",
         ["evidence"],
-        "merging is ['evidence']: choose one of 'misclassification', 'valleys', 'evidence', 'none'.",
+        "merging is ['evidence']: choose one of 'contact', 'misclassification', 'valleys', 'evidence', 'none'.",
     ),
 ]
 

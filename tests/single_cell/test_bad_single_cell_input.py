@@ -171,7 +171,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "merging": (
         {"merging": "overlap"},
-        "merging is 'overlap': choose one of 'misclassification', 'valleys', 'evidence', 'none'",
+        "merging is 'overlap': choose one of 'contact', 'misclassification', 'valleys', 'evidence', 'none'",
     ),
     "gradient": ({"responsibility_gradient": "half"}, "responsibility_gradient='half' is not known"),
     "centres": ({"centre_uncertainty": "half"}, "centre_uncertainty='half' is not known"),

@@ -394,7 +394,7 @@ def test_a_saved_model_comes_back_whole(
 def test_a_stored_model_is_joined_by_another_rule_as_another_training_would_be(
     cells: anndata.AnnData, fit: Fit, tmp_path: Path
 ) -> None:
-    joined, apart = (fit(cells, train={"max_epochs": 10}, merging=rule) for rule in ("valleys", "none"))
+    joined, apart = (fit(cells, train={"max_epochs": 10}, merging=rule) for rule in ("contact", "none"))
     assert apart.n_clusters_ > joined.n_clusters_
     joined.save(tmp_path)
     anew = SingleCellVMM.load(tmp_path, cells)
