@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from torch import Tensor, nn
 
 from pyro_vmm.clustering import merge_tree
+from pyro_vmm.clustering.criteria import CRITERIA
 from pyro_vmm.priors import GaussianMixture, PseudoInputs, StickBreaking, VampMixture
 from pyro_vmm.priors.mixture import MixturePrior
 
@@ -190,10 +191,10 @@ def test_joining_recovers_the_known_mixture_where_sticks_keep_too_many() -> None
         with torch.no_grad():
             responsibilities = prior.responsibilities(truth.z).double().numpy()
         nearest = torch.cdist(truth.z, truth.centres).argmin(1).numpy()
-        for criterion in ("valleys", "evidence"):
+        for criterion in ("contact", "valleys", "evidence"):
             tree = merge_tree(responsibilities, criterion=criterion, latents=truth.z.numpy())
             assert len(tree.utilised) > 5, (criterion, seed)
-            found = tree.joined_below(0.0)[responsibilities.argmax(1)]
+            found = tree.joined_below(CRITERIA[criterion].joined_below)[responsibilities.argmax(1)]
             assert len(np.unique(found)) == 5, (criterion, seed)
             assert adjusted_rand_score(nearest, found) > 0.98, (criterion, seed)
 
