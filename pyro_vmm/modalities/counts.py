@@ -27,6 +27,7 @@ from pyro_vmm.modalities.count_networks import (
 )
 from pyro_vmm.modalities.count_starting_values import StartingValues, as_sparse
 from pyro_vmm.modalities.gene_profiles import GeneProfiles
+from pyro_vmm.modalities.latent_dimensions import dimensions_for
 from pyro_vmm.models import CountMixtureModel, LatentMixtureModel
 from pyro_vmm.networks.low_precision import lower_precision
 from pyro_vmm.observations import Observations
@@ -96,6 +97,8 @@ class Counts(Modality):
         """Learn from cells that have been read and checked."""
         if is_generator(options["random_state"]):
             options = {**options, "random_state": draw_seed(options["random_state"])}
+        if options["latent_dim"] is None:
+            options = {**options, "latent_dim": dimensions_for(len(data.cell_names))}
         check_named_early(options, len(data.gene_names), len(data.batch_categories))
         if data.size_factor is not None and not options["use_observed_lib_size"]:
             raise UserError(

@@ -12,15 +12,22 @@ from pyro_vmm.option_checks import (
 from pyro_vmm.options.entry import SINGLE_CELL, Entry, Flag, Otherwise
 from pyro_vmm.random_states import check_state
 
+_latent_dim = partial(check_whole_number, most=LARGEST_LATENT_DIM)
+
+
 COMMON: tuple[Entry, ...] = (
     Entry(
         "latent_dim",
         10,
         "dimensions of the embedding",
         "model",
-        partial(check_whole_number, most=LARGEST_LATENT_DIM),
-        Flag(metavar="D", type=int),
-        {SINGLE_CELL: Otherwise("n_latent")},
+        _latent_dim,
+        Flag(metavar="D", type=int, more=" (default 10; of single cells 5 where there are fewer than 1000)"),
+        {
+            SINGLE_CELL: Otherwise(
+                "n_latent", default=None, check=partial(_latent_dim, or_none="for as many as the cells allow")
+            )
+        },
     ),
     Entry(
         "num_components",

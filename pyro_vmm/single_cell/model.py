@@ -45,7 +45,7 @@ class SingleCellVMM(Reviewed):
     adata
         Cells, after :meth:`setup_anndata`. It is read, never changed.
     n_latent
-        Dimensions ``D`` of the embedding.
+        Dimensions ``D`` of the embedding; None for 10, and for 5 where there are fewer than 1,000 cells.
     num_components
         Truncation ``K`` of the mixture: an upper bound on the number of clusters. The default is lowered, with a warning,
         to the number of cells trained on where there are fewer.
@@ -131,7 +131,7 @@ class SingleCellVMM(Reviewed):
     def __init__(
         self,
         adata: AnnData,
-        n_latent: int = 10,
+        n_latent: int | None = None,
         num_components: int = 100,
         gene_likelihood: Any = "zinb",
         prior: Any = "vamp-mixture",

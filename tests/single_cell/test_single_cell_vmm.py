@@ -594,3 +594,12 @@ def test_a_fit_that_was_kept_stays_whole_when_training_goes_on(cells: anndata.An
     np.testing.assert_array_equal(kept.fit.evaluation.posterior_mean(kept.observations), before)
     np.testing.assert_array_equal(kept.fit.observe(cells).probabilities, clusters)
     assert not np.array_equal(model.get_latent_representation(), before)
+
+
+def test_few_cells_are_embedded_in_fewer_dimensions_unless_it_is_said() -> None:
+    few, many = simulate_cells(60, 20, num_groups=2), simulate_cells(1000, 20, num_groups=2)
+    for cells in (few, many):
+        SingleCellVMM.setup_anndata(cells)
+    assert SingleCellVMM(few).options["n_latent"] == 5
+    assert SingleCellVMM(many).options["n_latent"] == 10
+    assert SingleCellVMM(few, n_latent=10).options["n_latent"] == 10
