@@ -4,7 +4,7 @@ from pyro_vmm.diagnosis.finding import Finding
 from pyro_vmm.diagnosis.stability import Stability
 
 NAME = "stability between seeds"
-NOTICE, WARNING = 0.8, 0.5
+RELIABLE, WARNING = 0.85, 0.5
 """Mean adjusted Rand index of two runs. Below a half more pairs of observations are disputed than agreed on beyond chance."""
 
 
@@ -22,7 +22,7 @@ def unstable(stability: Stability) -> Finding:
         f"agree with a mean adjusted Rand index of {mean:.2f}; least stable is consensus cluster {worst} (recovered to "
         f"{100 * stability.cluster_recovered[worst]:.0f} %)."
     )
-    if mean >= NOTICE:
+    if mean >= RELIABLE:
         return Finding(NAME, "fine", sentence, value=mean)
     advice = "Use the consensus clusters, or fewer clusters (num_clusters), and believe those that are recovered in most runs."
     return Finding(NAME, "warning" if mean < WARNING else "notice", sentence, advice, mean)

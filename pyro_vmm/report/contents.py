@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pyro_vmm.diagnosis import Diagnosis, Stability
+from pyro_vmm.diagnosis.unstable import RELIABLE
 from pyro_vmm.observations import Groups
 from pyro_vmm.report.cluster_table import ClusterRow
 from pyro_vmm.report.fit_folder import FitFolder
@@ -157,6 +158,16 @@ def score_tables(folder: FitFolder, of_labels: Mapping[str, Any] | None, label_n
             rows = [(*_named(key)[:1], told(value), _named(key)[1]) for key, value in scores.items()]
             tables.append(ScoreTable(heading, rows))
     return tables
+
+
+def unreliable(found: Stability | None) -> str:
+    """What a reader must know first: that other seeds find other clusters. Empty where they agree, or none were fitted."""
+    if found is None or found.mean_rand_index >= RELIABLE:
+        return ""
+    return (
+        f"Other seeds find other clusters: two of {len(found.seeds)} fits agree with an adjusted Rand index of "
+        f"{found.mean_rand_index:.2f} on the mean, and {RELIABLE} is asked for. "
+    )
 
 
 def consensus_table(found: Stability | None) -> list[ScoreTable]:

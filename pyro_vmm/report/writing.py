@@ -6,7 +6,16 @@ from typing import Any
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.errors import UserError
 from pyro_vmm.report.cluster_table import cluster_rows
-from pyro_vmm.report.contents import Contents, consensus_table, facts_of, history_rows, options_of, score_tables, told
+from pyro_vmm.report.contents import (
+    Contents,
+    consensus_table,
+    facts_of,
+    history_rows,
+    options_of,
+    score_tables,
+    told,
+    unreliable,
+)
 from pyro_vmm.report.fit_folder import FitFolder, read_fit
 from pyro_vmm.report.page import render
 from pyro_vmm.report.pictures import colours_of, pictures_of_clusters, pictures_of_training
@@ -63,7 +72,9 @@ def _contents(folder: FitFolder, labels: str | None, batch_key: str | None) -> C
     summary = f"{found} {told(folder.facts.get('num_observations'))} {folder.modality.noun}"
     return Contents(
         title=Path(str(folder.facts.get("input"))).name,
-        summary=summary + (" by a VampPrior mixture model." if folder.options.get("prior") == "vamp-mixture" else "."),
+        summary=unreliable(seen.stability)
+        + summary
+        + (" by a VampPrior mixture model." if folder.options.get("prior") == "vamp-mixture" else "."),
         facts=facts_of(folder, seen, len(rows)),
         notices=seen.notices,
         diagnosis=seen.diagnosis,

@@ -11,9 +11,9 @@ from conftest import BATCHES, FILE, GENE, LABELS
 
 from pyro_vmm import VMM, SingleCellVMM
 from pyro_vmm.command_line.main import main
-from pyro_vmm.diagnosis import Diagnosis, Finding
+from pyro_vmm.diagnosis import Diagnosis, Finding, stability
 from pyro_vmm.report import write_report
-from pyro_vmm.report.contents import SCORES, Contents, history_rows, told
+from pyro_vmm.report.contents import SCORES, Contents, history_rows, told, unreliable
 from pyro_vmm.report.fit_folder import read_fit
 from pyro_vmm.report.page import render
 
@@ -312,3 +312,10 @@ def test_a_report_is_the_same_every_time_and_leaves_nothing_else(images_fit: Pat
     before = {path.name for path in images_fit.iterdir()}
     assert write_report(images_fit).read_text(encoding="utf-8") == images_page.source
     assert {path.name for path in images_fit.iterdir()} == before
+
+
+def test_the_first_sentence_says_where_other_seeds_find_other_clusters() -> None:
+    same, other = np.arange(60) % 3, np.arange(60) // 20
+    assert unreliable(None) == ""
+    assert unreliable(stability([same, same])) == ""
+    assert unreliable(stability([same, other])).startswith("Other seeds find other clusters: two of 2 fits agree")
