@@ -10,6 +10,8 @@ from typing import Any, Literal
 Severity = Literal["fine", "notice", "warning"]
 _GRAVEST_FIRST: tuple[Severity, ...] = ("warning", "notice", "fine")
 _WIDTH = 110
+MOST_SHOWN = 5
+"""Findings that ``print`` shows."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,20 @@ class Diagnosis:
         return [dict(vars(finding)) for finding in self.findings]
 
     def __str__(self) -> str:
+        return self.text(most=MOST_SHOWN)
+
+    def text(self, most: int | None = None) -> str:
+        """How many findings there are of each severity, and the gravest of them, a paragraph each; None for all."""
         severities = [finding.severity for finding in self.findings]
         warnings, notices = severities.count("warning"), severities.count("notice")
         lines = [
             f"{warnings or 'No'} warning{'' if warnings == 1 else 's'}, {notices} notice{'' if notices == 1 else 's'}, "
             f"{severities.count('fine')} fine."
         ]
-        for finding in self.findings:
+        for finding in self.findings[:most]:
             told = f"{finding.severity:>7}  {finding.name}: {finding.sentence}"
             told += f" {finding.advice}" if finding.advice else ""
             lines.append(textwrap.fill(told, _WIDTH, subsequent_indent=" " * 9, break_long_words=False))
+        if most is not None and len(self.findings) > most:
+            lines.append(f"         {len(self.findings) - most} more: print(diagnosis.text()).")
         return "\n".join(lines)

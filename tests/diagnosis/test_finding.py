@@ -33,6 +33,16 @@ def test_the_text_counts_and_keeps_to_the_width_of_a_terminal() -> None:
     assert str(Diagnosis(())).startswith("No warnings, 0 notices")
 
 
+def test_five_are_printed_and_the_number_of_the_others() -> None:
+    many = Diagnosis.of([*FINDINGS, *(Finding(f"well {place}", "fine", "Well.") for place in range(4))])
+    lines = str(many).splitlines()
+    assert lines[-1].strip() == "3 more: print(diagnosis.text())."
+    assert "well 0" in str(many)
+    assert "well 1" not in str(many)
+    assert "well 3" in many.text()
+    assert "more" not in many.text()
+
+
 def test_dictionaries_are_ready_for_json() -> None:
     rows = json.loads(json.dumps(Diagnosis.of(FINDINGS).to_dict()))
     assert rows[0] == {
