@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -123,6 +123,12 @@ class _OptionOfModel:
 
     def __get__(self, model: Any, owner: type | None = None) -> Any:
         return self if model is None else model.options[self.name]
+
+    def __set__(self, model: Any, value: Any) -> NoReturn:
+        made_with = model.options[self.name]
+        raise UserError(
+            f"{self.name} is an option of the model, made with {made_with!r}: make another model for {value!r}."
+        )
 
 
 for _name in OF_MODEL:

@@ -90,12 +90,11 @@ def _patience(value: Any, theirs: Mapping[str, Any]) -> Any:
 
 
 NO_LOADER = "set the cells up with setup_anndata and give them as adata"
-ONE_DEVICE = "training uses one device, which accelerator='cuda:1' chooses: leave it out"
-NO_OTHER_LOSS = "the objective has no such term: leave it out"
+ONE_DEVICE = "training uses one device, which accelerator='cuda:1' chooses; leave it out"
 TIME_ONLY = "the library chooses what is fast"
 OF_A_QUERY: dict[str, Argument] = {
     "dataloader": Only((None,), NO_LOADER),
-    "data_loader_kwargs": Only((None, {}), "cells are read in order, batch_size at a time: leave it out"),
+    "data_loader_kwargs": Only((None, {}), "cells are read in order, batch_size at a time; leave it out"),
     "silent": Unneeded("queries show no bar"),
 }
 
@@ -103,18 +102,18 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
     "SingleCellVMM": {
         "registry": Only((None,), NO_LOADER),
         "latent_distribution": Only(
-            ("normal",), "the embedding is Gaussian, as the mixture of its prior needs: leave it out"
+            ("normal",), "the embedding is Gaussian, as the mixture of its prior needs; leave it out"
         ),
         "use_batch_norm": Means("normalization", _normalization, how="together with `use_layer_norm`"),
         "use_layer_norm": Means("normalization", _normalization, how="together with `use_batch_norm`"),
-        "log_variational": Only((True,), "the encoder sees log(1 + counts), the likelihood counts: leave it out"),
-        "encode_covariates": Only((True,), "encoder and decoder are both given batch and covariates: leave it out"),
-        "deeply_inject_covariates": Only((False,), "covariates enter the first layer of either network: leave it out"),
-        "batch_representation": Only(("one-hot",), "batches are one-hot: leave it out"),
-        "batch_embedding_kwargs": Only((None, {}), "batches are one-hot: leave it out"),
+        "log_variational": Only((True,), "the encoder sees logarithms of the counts; leave it out"),
+        "encode_covariates": Only((True,), "encoder and decoder are both given batch and covariates; leave it out"),
+        "deeply_inject_covariates": Only((False,), "covariates enter the first layer of either network; leave it out"),
+        "batch_representation": Only(("one-hot",), "batches are one-hot; leave it out"),
+        "batch_embedding_kwargs": Only((None, {}), "batches are one-hot; leave it out"),
         "use_size_factor_key": Unneeded("`setup_anndata(size_factor_key=)` says it"),
-        "library_log_means": Only((None,), "means of the library size are learned from each batch: leave it out"),
-        "library_log_vars": Only((None,), "variances of the library size are learned from each batch: leave it out"),
+        "library_log_means": Only((None,), "means of the library size are learned from each batch; leave it out"),
+        "library_log_vars": Only((None,), "variances of the library size are learned from each batch; leave it out"),
         "var_activation": Only((None,), "give a guide of your own to pyro_vmm.infer.EmpiricalBayesSVI instead"),
         "extra_encoder_kwargs": Only(
             (None, {}), "n_hidden, n_layers, dropout_rate and normalization describe the networks"
@@ -133,14 +132,14 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
         "plan_config": Several("plan_kwargs"),
         "trainer_config": Only((None, {}), "give its entries to train itself"),
         "datasplitter_kwargs": Several("datasplitter_kwargs"),
-        "shuffle_set_split": Only((True,), "held-out cells are drawn at random, by random_state: leave it out"),
+        "shuffle_set_split": Only((True,), "held-out cells are drawn at random, by random_state; leave it out"),
         "load_sparse_tensor": Unneeded(TIME_ONLY),
         "datamodule": Only((None,), NO_LOADER),
-        "early_stopping_monitor": Only(("elbo_validation",), "training watches the validation ELBO: leave it out"),
-        "early_stopping_mode": Only(("min",), "training watches the validation ELBO, a loss in history: leave it out"),
+        "early_stopping_monitor": Only(("elbo_validation",), "training watches the validation ELBO; leave it out"),
+        "early_stopping_mode": Only(("min",), "training watches the validation ELBO, a loss in history; leave it out"),
         "early_stopping_min_delta": Only((0, 0.0), "every rise of the validation ELBO counts: set patience instead"),
         "early_stopping_warmup_epochs": Only(
-            (0,), "early stopping waits for the end of kl_warmup_steps and standard_normal_steps: leave it out"
+            (0,), "early stopping waits for the end of kl_warmup_steps and standard_normal_steps; leave it out"
         ),
         "progress_bar_refresh_rate": Unneeded("it changes the bar alone"),
         "simple_progress_bar": Unneeded("it changes the bar alone"),
@@ -150,15 +149,15 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
         "callbacks": Only((None, []), "give watchers=[...], objects that are called after every step and epoch"),
         "logger": Only((None, False, True), "read model.history, or give watchers=[...]"),
         "log_every_n_steps": Unneeded("history has a row an epoch"),
-        "learning_rate_monitor": Only((False,), "the course of learning rates is learning_rate_schedule: leave it out"),
+        "learning_rate_monitor": Only((False,), "the course of learning rates is learning_rate_schedule; leave it out"),
         "log_save_dir": Only((None,), "write model.history to a file instead"),
-        "default_root_dir": Only((None,), "nothing is written but by model.save(directory): leave it out"),
+        "default_root_dir": Only((None,), "nothing is written but by model.save(directory); leave it out"),
         "benchmark": Unneeded(TIME_ONLY),
         "num_sanity_val_steps": Only((0,), "leave it out"),
         "precision": Only((None, 32, "32", "32-true"), "choose SingleCellVMM(low_precision=True) for bfloat16"),
         "strategy": Only((None, "auto"), ONE_DEVICE),
         "gradient_clip_val": Only(
-            (None,), "a step that is not finite is refused, and no gradient is clipped: leave it out"
+            (None,), "a step that is not finite is refused, and no gradient is clipped; leave it out"
         ),
     },
     "plan_kwargs": {
@@ -168,28 +167,28 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
         "n_epochs_kl_warmup": Means(
             "kl_warmup_steps", epochs=True, how="in epochs; None leaves it to `n_steps_kl_warmup`"
         ),
-        "optimizer": Only(("Adam",), "Adam is used: leave it out"),
+        "optimizer": Only(("Adam",), "Adam is used; leave it out"),
         "optimizer_creator": Only((None,), "pyro_vmm.infer.EmpiricalBayesSVI takes an optimiser of your own"),
         "eps": Only((1e-8,), "Adam's is 1e-8: set learning_rate instead"),
-        "update_only_decoder": Only((False,), "encoder and decoder are trained together: leave it out"),
+        "update_only_decoder": Only((False,), "encoder and decoder are trained together; leave it out"),
         "reduce_lr_on_plateau": Only((False,), "choose learning_rate_schedule='cosine' instead"),
         "lr_factor": Unneeded("it is of `reduce_lr_on_plateau`, which is refused"),
         "lr_patience": Unneeded("it is of `reduce_lr_on_plateau`, which is refused"),
         "lr_threshold": Unneeded("it is of `reduce_lr_on_plateau`, which is refused"),
         "lr_scheduler_metric": Unneeded("it is of `reduce_lr_on_plateau`, which is refused"),
         "lr_min": Unneeded("it is of `reduce_lr_on_plateau`, which is refused"),
-        "max_kl_weight": Only((1, 1.0), "the KL term has weight 1 after its warm-up: leave it out"),
-        "min_kl_weight": Only((0, 0.0), "the warm-up starts from 0: leave it out"),
+        "max_kl_weight": Only((1, 1.0), "the KL term has weight 1 after its warm-up; leave it out"),
+        "min_kl_weight": Only((0, 0.0), "the warm-up starts from 0; leave it out"),
         "compile": Only((False,), "leave it out"),
         "compile_kwargs": Only((None, {}), "leave it out"),
-        "on_step": Only((False, None), "history has a row an epoch: leave it out"),
-        "on_epoch": Only((True, None), "history has a row an epoch: leave it out"),
+        "on_step": Only((False, None), "history has a row an epoch; leave it out"),
+        "on_epoch": Only((True, None), "history has a row an epoch; leave it out"),
     },
     "datasplitter_kwargs": {
         "pin_memory": Unneeded(TIME_ONLY),
-        "drop_last": Only((False,), "minibatches are of nearly equal size, and none is dropped: leave it out"),
-        "drop_dataset_tail": Only((False,), "minibatches are of nearly equal size, and none is dropped: leave it out"),
-        "external_indexing": Only((None,), "held-out cells are drawn at random, by random_state: leave it out"),
+        "drop_last": Only((False,), "minibatches are of nearly equal size, and none is dropped; leave it out"),
+        "drop_dataset_tail": Only((False,), "minibatches are of nearly equal size, and none is dropped; leave it out"),
+        "external_indexing": Only((None,), "held-out cells are drawn at random, by random_state; leave it out"),
     },
     "setup_anndata": {},
     "get_latent_representation": OF_A_QUERY,
@@ -212,16 +211,16 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
     "differential_abundance": {},
     "save": {
         "dir_path": Means("directory"),
-        "save_kwargs": Only((None, {}), "weights are written by safetensors, which has no options: leave it out"),
-        "legacy_mudata_format": Only((False,), "the model is of an AnnData: leave it out"),
+        "save_kwargs": Only((None, {}), "weights are written by safetensors, which has no options; leave it out"),
+        "legacy_mudata_format": Only((False,), "the model is of an AnnData; leave it out"),
         "datamodule": Only((None,), NO_LOADER),
-        "compression": Only((None, "gzip"), "adata.h5ad is compressed by gzip: leave it out"),
+        "compression": Only((None, "gzip"), "adata.h5ad is compressed by gzip; leave it out"),
     },
     "load": {
         "dir_path": Means("directory"),
         "backup_url": Only((None,), "download the folder yourself, and give its path"),
         "datamodule": Only((None,), NO_LOADER),
-        "allowed_classes_names_list": Only((None,), "a folder says what its model is: leave it out"),
+        "allowed_classes_names_list": Only((None,), "a folder says what its model is; leave it out"),
     },
 }
 """By method, ``"SingleCellVMM"`` for the making of a model; what is no argument there or here is in no table."""
