@@ -256,6 +256,13 @@ def test_one_flag_may_stand_for_several_options_or_for_the_opposite_of_one() -> 
     assert given(arguments, training) == {"low_precision": True, "batch_size": 0}
 
 
+def test_widths_and_layers_of_networks_have_flags() -> None:
+    arguments = parser().parse_args(["fit", "x", "--output", "y", "--hidden", "64", "32"])
+    assert checked(given(arguments, OF_ARRAYS), OF_ARRAYS) == {"hidden": (64, 32)}
+    arguments = parser().parse_args(["fit", "x", "--output", "y", "--n-hidden", "64", "--n-layers", "2"])
+    assert given(arguments, OF_COUNTS) == {"n_hidden": 64, "n_layers": 2}
+
+
 def test_what_stored_models_do_not_name_is_as_it_was() -> None:
     of_version_0_1 = {
         "low_precision": False,
