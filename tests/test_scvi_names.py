@@ -180,5 +180,7 @@ def test_two_names_of_one_option_are_refused() -> None:
         )
     # Two shares that make up the whole are no contradiction.
     assert in_our_words("train", {"validation_size": 0.2}, {"train_size": 0.8}) == {"train_size": 0.8}
-    with pytest.raises(UserError, match=rf"^validation_size and train_size {both}"):
+    with pytest.raises(
+        UserError, match=r"^validation_size and train_size are both given: let them add up to 1, and keep"
+    ):
         in_our_words("train", {"validation_size": 0.1}, {"train_size": 0.8})

@@ -32,7 +32,10 @@ def defaults_of_training() -> dict[str, Any]:
 def given_otherwise(given: Mapping[str, Any]) -> dict[str, Any]:
     """Options with another value than their default: those that the user has given."""
     known = defaults(Counts.entries(), SINGLE_CELL)
-    return {name: value for name, value in given.items() if value is not known.get(name) and value != known.get(name)}
+    # Of one type first: arrays are compared number by number.
+    return {
+        name: value for name, value in given.items() if type(value) is not type(known[name]) or value != known[name]
+    }
 
 
 def options_of_training(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,8 @@ class Means:
         From the value there, and all arguments that were given with it, to the option's.
     epochs
         Whether the value counts epochs, and the option steps.
-    may_agree
-        Whether the option may be given, too, where both say the same.
+    beside
+        What a message says where the option is given, too, and says something else; empty where both are refused anyhow.
     how
         What the documentation adds.
     """
@@ -37,7 +37,7 @@ class Means:
     option: str
     value: Callable[[Any, Mapping[str, Any]], Any] = _as_it_is
     epochs: bool = False
-    may_agree: bool = False
+    beside: str = ""
     how: str = ""
 
 
@@ -91,6 +91,7 @@ def _patience(value: Any, theirs: Mapping[str, Any]) -> Any:
 
 NO_LOADER = "set the cells up with setup_anndata and give them as adata"
 ONE_DEVICE = "training uses one device, which accelerator='cuda:1' chooses; leave it out"
+TWO_SHARES = "are both given: let them add up to 1, and keep cells for a test out of adata"
 TIME_ONLY = "the library chooses what is fast"
 OF_A_QUERY: dict[str, Argument] = {
     "dataloader": Only((None,), NO_LOADER),
@@ -122,7 +123,9 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
         "extra_payload_autotune": Only((False,), "leave it out"),
     },
     "train": {
-        "validation_size": Means("train_size", lambda value, _: _complement(value), may_agree=True, how="1 minus it"),
+        "validation_size": Means(
+            "train_size", lambda value, _: _complement(value), beside=TWO_SHARES, how="1 minus it"
+        ),
         "devices": Only(("auto", 1, "1", [0]), ONE_DEVICE),
         "early_stopping_patience": Means("patience", _patience, how="counted in checks of the validation ELBO"),
         "check_val_every_n_epoch": Unneeded(
@@ -197,7 +200,7 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
     "get_marginal_ll": {**OF_A_QUERY, "n_mc_samples_per_pass": Unneeded("it bounds memory; `batch_size` does here")},
     "get_normalized_expression": {
         **OF_A_QUERY,
-        "weights": Only((None, "uniform"), "posterior samples count alike: leave it out, and raise n_samples"),
+        "weights": Only((None, "uniform"), "posterior samples count alike, so raise n_samples; leave it out"),
         "max_cells": Unneeded('it is of `weights="importance"`, which is refused'),
         "truncation": Unneeded('it is of `weights="importance"`, which is refused'),
         "n_mc_samples": Unneeded('it is of `weights="importance"`, which is refused'),
@@ -266,8 +269,8 @@ def in_our_words(
             others = {option: there for option, (_, there) in found.items()}
             own = to_steps(check_whole_number(own, name, least=0), others)
         two_names = "are two names of one option: give one of them"
-        if argument.option in given and not (argument.may_agree and given[argument.option] == own):
-            raise UserError(f"{called} and {argument.option} {two_names}.")
+        if argument.option in given and not (argument.beside and given[argument.option] == own):
+            raise UserError(f"{called} and {argument.option} {argument.beside or two_names}.")
         other, before = found.setdefault(argument.option, (called, own))
         if before != own:
             raise UserError(f"{other} and {called} {two_names}.")
