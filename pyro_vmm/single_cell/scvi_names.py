@@ -28,7 +28,7 @@ class Means:
         From the value there, and all arguments that were given with it, to the option's.
     epochs
         Whether the value counts epochs, and the option steps.
-    beside
+    if_both
         What a message says where the option is given, too, and says something else; empty where both are refused anyhow.
     how
         What the documentation adds.
@@ -37,7 +37,7 @@ class Means:
     option: str
     value: Callable[[Any, Mapping[str, Any]], Any] = _as_it_is
     epochs: bool = False
-    beside: str = ""
+    if_both: str = ""
     how: str = ""
 
 
@@ -124,7 +124,7 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
     },
     "train": {
         "validation_size": Means(
-            "train_size", lambda value, _: _complement(value), beside=TWO_SHARES, how="1 minus it"
+            "train_size", lambda value, _: _complement(value), if_both=TWO_SHARES, how="1 minus it"
         ),
         "devices": Only(("auto", 1, "1", [0]), ONE_DEVICE),
         "early_stopping_patience": Means("patience", _patience, how="counted in checks of the validation ELBO"),
@@ -269,8 +269,8 @@ def in_our_words(
             others = {option: there for option, (_, there) in found.items()}
             own = to_steps(check_whole_number(own, name, least=0), others)
         two_names = "are two names of one option: give one of them"
-        if argument.option in given and not (argument.beside and given[argument.option] == own):
-            raise UserError(f"{called} and {argument.option} {argument.beside or two_names}.")
+        if argument.option in given and not (argument.if_both and given[argument.option] == own):
+            raise UserError(f"{called} and {argument.option} {argument.if_both or two_names}.")
         other, before = found.setdefault(argument.option, (called, own))
         if before != own:
             raise UserError(f"{other} and {called} {two_names}.")
