@@ -192,7 +192,7 @@ def _code(sentence: str) -> str:
     """The sentence with what looks like code set as code."""
     marks = "=(_["
     return " ".join(
-        f"`{word.rstrip(',.:')}`{word[len(word.rstrip(',.:')) :]}" if any(mark in word for mark in marks) else word
+        f"`{word.rstrip(',.:;')}`{word[len(word.rstrip(',.:;')) :]}" if any(mark in word for mark in marks) else word
         for word in sentence.split(" ")
     )
 

@@ -12,6 +12,9 @@ from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.observations import Observations
 
+LATENT = "latent"
+"""Name under which samples of the latents travel with their cells."""
+
 LibrarySize = float | Literal["latent"]
 
 
@@ -68,15 +71,16 @@ def sampled_expression(
 ) -> NDArray[np.float64]:
     """As :func:`normalized_expression` at each of ``num_samples`` posterior samples, ``[N, num_samples, len(genes)]``.
 
-    Draws come from torch's global generator.
+    Draws come from torch's global generator; of cells that have a covariate :data:`LATENT`, that is taken for them.
     """
     columns = torch.from_numpy(genes)
 
     def of_block(block: Tensor, **given: Tensor) -> Tensor:
+        drawn = given.pop(LATENT, None)
         posterior, scale = evaluation.guide.posterior(block, **given), _scale(evaluation, block, given, library_size)
         draws = []
         for _ in range(num_samples):
-            z = posterior.sample()
+            z = posterior.sample() if drawn is None else drawn
             decoded = [shares(evaluation.model, z, as_of_batch(given, batch))[:, columns] for batch in batches]
             draws.append(torch.stack(decoded).mean(0) * scale)
         return torch.stack(draws, 1)

@@ -49,7 +49,7 @@ class NotHere:
     get_anndata_manager = Absent(NO_MANAGER)
     get_batch_representation = Absent("batches are one-hot and have no embedding")
     get_from_registry = Absent(NO_REGISTRY)
-    get_importance_weights = Absent("samples count alike, so raise n_samples")
+    get_importance_weights = Absent("get_normalized_expression takes weights='importance' with n_samples_overall")
     get_normalized_function_name = Absent("the function is get_normalized_expression")
     get_setup_arg = Absent(NO_REGISTRY)
     get_state_registry = Absent(NO_REGISTRY)

@@ -19,6 +19,7 @@ from pyro_vmm.modalities.count_expression import (
     replicate,
     sampled_expression,
 )
+from pyro_vmm.modalities.count_importance import important_samples
 from pyro_vmm.modalities.count_parameters import denoised_draws
 from pyro_vmm.option_checks import check_boolean, check_positive, check_whole_number, is_number
 from pyro_vmm.plain_values import plain
@@ -46,9 +47,12 @@ class AnswersOfGenes(AnswersOfLikelihood):
         library_size: LibrarySize = 1.0,
         n_samples: int = 0,
         n_samples_overall: int | None = None,
+        weights: Literal["uniform", "importance"] | None = None,
         batch_size: int | None = None,
         return_mean: bool = True,
         return_numpy: bool | None = None,
+        max_cells: int = 1024,
+        n_mc_samples: int = 100,
         **theirs: Any,
     ) -> Any:
         """Denoised expression ``library_size * rho``, cells by genes.
@@ -69,17 +73,24 @@ class AnswersOfGenes(AnswersOfLikelihood):
         n_samples_overall
             Return this number of posterior samples, each of a cell drawn at random with replacement, ``[n_samples_overall,
             genes]``. Other ones at every call; ``torch.manual_seed`` fixes them.
+        weights
+            Of these: ``"uniform"``, or ``"importance"`` for samples that are of the true posterior of the cells wanted, however
+            far the guide's is from it (see :mod:`pyro_vmm.modalities.count_importance`). It takes as long as some hundred
+            queries.
         return_mean
             Average over the samples. Without, ``[n_samples, n_obs, genes]`` for several, an array; samples are other ones at
             every call.
         return_numpy
             Return an array rather than a frame.
+        max_cells, n_mc_samples
+            For ``weights="importance"``: cells that a sample is compared with, and samples by which the evidence of each is
+            estimated.
 
         Raises
         ------
         UserError
-            For an unknown batch or gene, a library size that is not positive, and ``n_samples`` together with
-            ``n_samples_overall``.
+            For an unknown batch or gene, a library size that is not positive, ``n_samples`` together with
+            ``n_samples_overall``, and weights without the latter.
         """
         in_our_words("get_normalized_expression", theirs)
         library_size = plain(library_size)
@@ -91,19 +102,33 @@ class AnswersOfGenes(AnswersOfLikelihood):
         overall = check_whole_number(n_samples_overall, "n_samples_overall", or_none="for none")
         if overall is not None and n_samples > 1:
             raise UserError("n_samples and n_samples_overall both say how many samples to draw: give one of them.")
+        if weights not in (None, "uniform", "importance"):
+            raise UserError(f"weights={weights!r} is not known: choose 'uniform' or 'importance'.")
+        if weights == "importance" and overall is None:
+            raise UserError("weights='importance' is of samples of all cells together: give n_samples_overall, too.")
+        max_cells = check_whole_number(max_cells, "max_cells")
+        n_mc_samples = check_whole_number(n_mc_samples, "n_mc_samples")
         return_mean = check_boolean(return_mean, "return_mean")
         as_array = False if return_numpy is None else check_boolean(return_numpy, "return_numpy")
         cells, genes = self._read(adata, indices), self._genes(gene_list)
-        if overall is not None:
-            if not len(cells.cell_names):
-                raise UserError("indices choose no cell, and samples need one: give at least one row, or None for all.")
-            cells = cells.subset(torch.randint(len(cells.cell_names), (overall,)).numpy())
         asked: dict[str, Any] = {
             "genes": genes,
             "batches": self._batches(transform_batch),
             "library_size": library_size,
         }
         evaluation, observations = self._evaluation_by(batch_size), self.encoding.observations(cells)
+        names: Any = cells.cell_names
+        if overall is not None:
+            if not len(cells.cell_names):
+                raise UserError("indices choose no cell, and samples need one: give at least one row, or None for all.")
+            rows = torch.randint(len(cells.cell_names), (overall,)).numpy()
+            if weights == "importance":
+                rows, observations = important_samples(
+                    evaluation, observations, overall, max_cells=max_cells, num_samples=n_mc_samples
+                )
+            else:
+                observations = observations.subset(rows)
+            names = cells.cell_names[rows]
         if overall is None and (return_mean or n_samples == 0):
             values = normalized_expression(evaluation, observations, num_samples=n_samples, **asked)
         else:
@@ -111,7 +136,7 @@ class AnswersOfGenes(AnswersOfLikelihood):
             if n_samples > 1:
                 return np.swapaxes(draws, 0, 1)
             values = draws[:, 0]
-        return values if as_array else pd.DataFrame(values, index=cells.cell_names, columns=self.gene_names[genes])
+        return values if as_array else pd.DataFrame(values, index=names, columns=self.gene_names[genes])
 
     @undisturbed()
     def posterior_predictive_sample(

@@ -200,11 +200,8 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
     "get_marginal_ll": {**OF_A_QUERY, "n_mc_samples_per_pass": Unneeded("it bounds memory; `batch_size` does here")},
     "get_normalized_expression": {
         **OF_A_QUERY,
-        "weights": Only((None, "uniform"), "posterior samples count alike, so raise n_samples; leave it out"),
-        "max_cells": Unneeded('it is of `weights="importance"`, which is refused'),
-        "truncation": Unneeded('it is of `weights="importance"`, which is refused'),
-        "n_mc_samples": Unneeded('it is of `weights="importance"`, which is refused'),
-        "n_mc_samples_per_pass": Unneeded('it is of `weights="importance"`, which is refused'),
+        "truncation": Only((False,), "weights are not truncated; leave it out"),
+        "n_mc_samples_per_pass": Unneeded("it bounds memory; `batch_size` does here"),
     },
     "posterior_predictive_sample": OF_A_QUERY,
     "get_likelihood_parameters": OF_A_QUERY,

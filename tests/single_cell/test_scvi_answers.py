@@ -6,11 +6,14 @@ from typing import Any
 import anndata
 import numpy as np
 import pandas as pd
+import pyro.distributions as dist
 import pytest
 import torch
 from scipy.stats import spearmanr
 
 from pyro_vmm import SingleCellVMM, UserError
+from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.modalities.count_expression import shares
 from pyro_vmm.single_cell.simulation import simulate_cells
 
 FEW = list(range(30))
@@ -101,8 +104,44 @@ def test_samples_of_expression_average_to_their_mean(fitted: SingleCellVMM, cell
         asked(n_samples=2, n_samples_overall=5)
     with pytest.raises(UserError, match=r"^indices choose no cell, and samples need one"):
         fitted.get_normalized_expression(indices=[], n_samples_overall=5)
-    with pytest.raises(UserError, match=r"^weights='importance' is not offered"):
+    with pytest.raises(UserError, match=r"^weights='importance' is of samples of all cells together: give n_samples_o"):
         asked(weights="importance")
+    with pytest.raises(UserError, match=r"^weights='equal' is not known: choose 'uniform' or 'importance'"):
+        asked(weights="equal")
+
+
+def test_importance_corrects_a_guide_that_is_off(
+    fit: Callable[..., SingleCellVMM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a guide that lies beside the true posterior, weighted samples are nearer to that than unweighted ones."""
+    adata = simulate_cells(200, 15, num_groups=2, library_size=60.0, seed=2)
+    SingleCellVMM.setup_anndata(adata)
+    model = fit(adata, train={"max_epochs": 30})
+    guide, story = model.guide.posterior, model.module
+
+    def moved(x: torch.Tensor, **covariates: torch.Tensor) -> Any:
+        right = guide(x, **covariates).base_dist
+        return dist.Normal(right.loc + 1.5 * right.scale, 1.5 * right.scale).to_event(1)
+
+    def true_mean(x: torch.Tensor, **covariates: torch.Tensor) -> torch.Tensor:
+        """Of each cell by itself, from many samples weighted by what they owe to the model."""
+        right = guide(x, **covariates).base_dist
+        wide = dist.Normal(right.loc, 3.0 * right.scale).to_event(1)
+        z = wide.sample((5_000,))
+        owed = story.log_likelihood(x, z, **covariates) + story.prior.log_prob(z) - wide.log_prob(z)
+        return (owed.softmax(0).unsqueeze(-1) * shares(story, z, covariates)).sum(0)
+
+    def mean_of(**options: Any) -> Any:
+        torch.manual_seed(0)
+        overall = {"n_samples_overall": 1500, "n_mc_samples": 50, "indices": FEW, "return_numpy": True}
+        return model.get_normalized_expression(**overall, **options).mean(0)
+
+    truth = Evaluation(story, model.guide).by_rows(true_mean, model._cells(None, FEW), rows_at_once=2).mean(0)
+    monkeypatch.setattr(model.guide, "posterior", moved)
+    unweighted, weighted = (np.abs(mean_of(weights=weights) / truth - 1).mean() for weights in (None, "importance"))
+    assert weighted < 0.25 * unweighted, (weighted, unweighted)
+    few_anchors = mean_of(weights="importance", max_cells=15)
+    assert np.abs(few_anchors / truth - 1).mean() < unweighted
 
 
 def test_batches_by_name_place_or_several(fitted: SingleCellVMM) -> None:
