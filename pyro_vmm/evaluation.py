@@ -18,6 +18,7 @@ from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.random_numbers import OwnRandomNumbers, RandomNumbers
 
 ROWS_AT_ONCE = 1024
+"""By default, so many rows go through the networks at once."""
 
 
 class Evaluation:
@@ -29,6 +30,8 @@ class Evaluation:
     ----------
     model, guide
         On one device; observations may live elsewhere and are moved block by block.
+    rows_at_once
+        Rows in a block, unless a question says otherwise.
 
     Raises
     ------
@@ -36,9 +39,9 @@ class Evaluation:
         For a guide other than the one that encodes the prior's centres.
     """
 
-    def __init__(self, model: LatentMixtureModel, guide: AmortizedNormal) -> None:
+    def __init__(self, model: LatentMixtureModel, guide: AmortizedNormal, rows_at_once: int = ROWS_AT_ONCE) -> None:
         check_guide(model.prior, guide)
-        self.model, self.guide = model, guide
+        self.model, self.guide, self.rows_at_once = model, guide, rows_at_once
 
     @property
     def device(self) -> torch.device:
@@ -58,7 +61,7 @@ class Evaluation:
         self,
         function: Callable[..., Tensor],
         observations: Observations | Rows,
-        rows_at_once: int = ROWS_AT_ONCE,
+        rows_at_once: int | None = None,
         own_noise: bool = True,
     ) -> NDArray[np.float64]:
         """Apply ``function`` to blocks of observations ``[N, F]`` and of their covariates, and put the results below each other.
@@ -68,7 +71,9 @@ class Evaluation:
         blocks = []
         noise = self.own_noise() if own_noise else RandomNumbers(self.device)
         with noise, usual_settings(), torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model):
-            for x, covariates in in_order(as_observations(observations), rows_at_once, self.device):
+            for x, covariates in in_order(
+                as_observations(observations), rows_at_once or self.rows_at_once, self.device
+            ):
                 blocks.append(function(x, **covariates).double().cpu())
         return torch.cat(blocks).numpy()
 
@@ -103,7 +108,7 @@ class Evaluation:
 
     def elbo(self, observations: Observations | Rows) -> EstimatedElbo:
         """The ELBO of training's own objective, in nats an observation, by one draw from each posterior."""
-        minibatches = in_order(as_observations(observations), ROWS_AT_ONCE, self.device)
+        minibatches = in_order(as_observations(observations), self.rows_at_once, self.device)
         with self.own_noise(), usual_settings():
             return estimated_elbo(self.model, self.guide, minibatches)
 

@@ -92,6 +92,20 @@ def check_positive(value: Any, name: str, noun: str = "number", *, finite: bool 
     return value
 
 
+def check_not_negative(value: Any, name: str) -> float:
+    """Return ``value`` as a ``float`` if it is a finite number that is not negative.
+
+    Raises
+    ------
+    UserError
+        If it is anything else.
+    """
+    value = plain(value)
+    if not (is_number(value) and 0.0 <= value < math.inf):
+        raise UserError(f"is {value!r}: it must be a number, at least 0.", option=name)
+    return float(value)
+
+
 def check_share(value: Any, name: str, *, may_be: Literal["none", "all"]) -> Any:
     """Return ``value`` as Python's own if it is a share: 0 and not 1 where it ``may_be`` none, 1 and not 0 where all.
 

@@ -114,6 +114,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         prior is an object of your own). See :class:`~pyro_vmm.infer.EmpiricalBayesSVI`.
     weight_rate
         Learning rate of the mixture weights as a multiple of the prior's. Above 1, duplicated components die sooner.
+    weight_decay
+        Weights of encoder and decoder decay towards zero: Adam's ``weight_decay``.
     learning_rate_schedule
         ``"constant"``, or ``"cosine"``: both learning rates fall to zero over the steps of ``max_epochs``.
     low_precision
@@ -210,6 +212,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         prior_rest_steps: int = 0,
         standard_normal_steps: int = 0,
         weight_rate: float = 1.0,
+        weight_decay: float = 0.0,
         learning_rate_schedule: str = "constant",
         low_precision: bool = False,
         device: str | torch.device = "auto",
@@ -245,6 +248,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         self.prior_rest_steps = prior_rest_steps
         self.standard_normal_steps = standard_normal_steps
         self.weight_rate = weight_rate
+        self.weight_decay = weight_decay
         self.learning_rate_schedule = learning_rate_schedule
         self.low_precision = low_precision
         self.device = device

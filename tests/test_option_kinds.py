@@ -66,6 +66,7 @@ OF_TRAINING: dict[str, Any] = {
     "learning_rate": 0.0078125,
     "prior_learning_rate": 0.00390625,
     "weight_rate": 2.0,
+    "weight_decay": 0.5,
     "kl_warmup_steps": 1,
     "standard_normal_steps": 1,
 }

@@ -61,7 +61,7 @@ PARAMETERS = [
     for face, takers in TAKEN_BY.items()
     for taker, (function, _) in takers.items()
     for name, parameter in inspect.signature(function).parameters.items()
-    if name not in NO_OPTIONS
+    if name not in NO_OPTIONS and parameter.kind is not parameter.VAR_KEYWORD
 ]
 OPTIONS = [pytest.param(face, entry, id=f"{face}-{entry.name}") for face, table in TABLES.items() for entry in table]
 
@@ -80,7 +80,7 @@ def documented(docstring: str | None) -> set[str]:
     parameters = re.search(r"Parameters\n-+\n(.*?)(?:\n\n\w+\n-+\n|\Z)", inspect.cleandoc(docstring or ""), re.DOTALL)
     assert parameters is not None, "a docstring without parameters"
     lines = parameters[1].splitlines()
-    return {name for line in lines if line and not line.startswith(" ") for name in line.split(", ")}
+    return {name for line in lines if line and not line.startswith(" ") for name in line.removeprefix("**").split(", ")}
 
 
 def takers_of(name: str, face: str) -> list[str]:
@@ -256,12 +256,20 @@ def test_one_flag_may_stand_for_several_options_or_for_the_opposite_of_one() -> 
     assert given(arguments, training) == {"low_precision": True, "batch_size": 0}
 
 
+def test_widths_and_layers_of_networks_have_flags() -> None:
+    arguments = parser().parse_args(["fit", "x", "--output", "y", "--hidden", "64", "32"])
+    assert checked(given(arguments, OF_ARRAYS), OF_ARRAYS) == {"hidden": (64, 32)}
+    arguments = parser().parse_args(["fit", "x", "--output", "y", "--n-hidden", "64", "--n-layers", "2"])
+    assert given(arguments, OF_COUNTS) == {"n_hidden": 64, "n_layers": 2}
+
+
 def test_what_stored_models_do_not_name_is_as_it_was() -> None:
     of_version_0_1 = {
         "low_precision": False,
         "centre_uncertainty": "expected",
         "prior_rest_steps": 0,
         "weight_rate": 1.0,
+        "weight_decay": 0.0,
         "standard_normal_steps": 0,
     }
     assert of_version_0_1.items() <= of_earlier_versions(ALL).items()

@@ -19,22 +19,22 @@ def header(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, "kind": kind, "options": options, "versions": versions()}
 
 
-def read_config(directory: Path) -> dict[str, Any]:
-    """Read and check ``config.json`` of a saved model.
+def read_config(directory: Path, prefix: str = "") -> dict[str, Any]:
+    """Read and check ``config.json`` of a saved model, whose files' names begin with ``prefix``.
 
     Raises
     ------
     UserError
         If it is missing, damaged, foreign or newer than this version.
     """
-    path = directory / "config.json"
+    path = directory / f"{prefix}config.json"
     try:
         config: dict[str, Any] = json.loads(path.read_text())
         found = (config["format"], int(config["version"]))
     except NotADirectoryError:
         raise UserError(f"{directory} is a file, not the folder of a fit: give the folder.") from None
     except FileNotFoundError:
-        raise UserError(f"{directory} holds no model (no config.json): give the folder of a fit.") from None
+        raise UserError(f"{directory} holds no model (no {path.name}): give the folder of a fit.") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} is damaged or not a model of pyro-vmm: fit again.") from None
     if found[0] != FORMAT:
@@ -50,9 +50,9 @@ def read_config(directory: Path) -> dict[str, Any]:
     return today
 
 
-def refuse_to_overwrite(directory: Path) -> None:
-    """Raise :class:`UserError` if the folder holds a model, or a part of one."""
-    for name in ("config.json", "model.safetensors"):
+def refuse_to_overwrite(directory: Path, prefix: str = "") -> None:
+    """Raise :class:`UserError` if the folder holds a model, or a part of one, under names that begin with ``prefix``."""
+    for name in (f"{prefix}config.json", f"{prefix}model.safetensors"):
         if (directory / name).exists():
             raise UserError(
                 f"{directory} holds a model already ({name}): give another folder, or overwrite=True to replace it."

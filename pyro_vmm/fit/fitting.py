@@ -22,6 +22,7 @@ from pyro_vmm.fit.fit import Fit
 from pyro_vmm.fit.own_objects import storable, with_copies
 from pyro_vmm.guides import AmortizedNormal
 from pyro_vmm.infer import EmpiricalBayesSVI, LinearWarmup, named_schedule
+from pyro_vmm.infer.optimizers import decayed, prior_choice
 from pyro_vmm.modalities import Modality
 from pyro_vmm.modalities.components import enough_components
 from pyro_vmm.models import LatentMixtureModel
@@ -180,12 +181,13 @@ def rebuilt(
 def _svi(
     model: LatentMixtureModel, guide: AmortizedNormal, options: Mapping[str, Any], total_steps: int
 ) -> EmpiricalBayesSVI:
-    warmup = options["kl_warmup_steps"]
+    warmup, rate = options["kl_warmup_steps"], options["learning_rate"]
+    own_prior_rate = options["prior_learning_rate"]
     return EmpiricalBayesSVI(
         model,
         guide,
-        optim=options["learning_rate"],
-        prior_optim=options["prior_learning_rate"],
+        optim=decayed(rate, options["weight_decay"]),
+        prior_optim=prior_choice(rate) if own_prior_rate is None else own_prior_rate,
         loss=TraceMeanField_ELBO(),
         kl_schedule=LinearWarmup(warmup) if warmup else None,
         learning_rate_schedule=named_schedule(options["learning_rate_schedule"], total_steps),

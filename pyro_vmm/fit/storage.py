@@ -25,22 +25,39 @@ from pyro_vmm.random_numbers import OwnRandomNumbers
 from pyro_vmm.training.history import present_names
 
 
-def save_checked(fit: Fit, directory: Any, *, overwrite: Any) -> None:
+def save_checked(fit: Fit, directory: Any, *, overwrite: Any, prefix: Any = None) -> None:
     """As :func:`save`, for a user: a model that the folder holds is replaced only where ``overwrite`` is True.
 
     Raises
     ------
     UserError
-        If the folder holds a model and ``overwrite`` is False, or cannot be written.
+        If the folder holds a model and ``overwrite`` is False, or cannot be written; for a prefix that no file name has.
     """
-    folder = as_folder(directory)
+    folder, prefix = as_folder(directory), check_prefix(prefix)
     if not check_boolean(overwrite, "overwrite"):
-        refuse_to_overwrite(folder)
-    save(fit, folder)
+        refuse_to_overwrite(folder, prefix)
+    save(fit, folder, prefix=prefix)
 
 
-def save(fit: Fit, directory: Path, *, extra: Mapping[str, Any] | None = None) -> None:
+def check_prefix(prefix: Any) -> str:
+    """The beginning of the names of a stored model's files; None for none.
+
+    Raises
+    ------
+    UserError
+        If no file name begins so.
+    """
+    if prefix is None:
+        return ""
+    if not isinstance(prefix, str) or set(prefix) & set("/\\\0"):
+        raise UserError(f"prefix is {prefix!r}: give the beginning of a file's name, without a folder.")
+    return prefix
+
+
+def save(fit: Fit, directory: Path, *, extra: Mapping[str, Any] | None = None, prefix: str = "") -> None:
     """Write ``config.json`` (options, clusters, versions) and ``model.safetensors`` (weights), each atomically.
+
+    ``prefix`` comes before both names.
 
     Raises
     ------
@@ -56,11 +73,11 @@ def save(fit: Fit, directory: Path, *, extra: Mapping[str, Any] | None = None) -
         "rows_sha256": fit.rows_sha256,
     }
     config = header(fit.modality.name, storable(fit.options)) | {"fitted": fitted} | dict(extra or {})
-    write_model(directory, config, fit.model, fit.guide)
+    write_model(directory, config, fit.model, fit.guide, prefix)
 
 
 @usual_settings()
-def load(directory: Path, objects: Mapping[str, Any] | None = None, kind: str | None = None) -> Fit:
+def load(directory: Path, objects: Mapping[str, Any] | None = None, kind: str | None = None, prefix: str = "") -> Fit:
     """Read a folder written by :func:`save`.
 
     Parameters
@@ -71,6 +88,8 @@ def load(directory: Path, objects: Mapping[str, Any] | None = None, kind: str | 
         What cannot be stored, by the option's name.
     kind
         The modality that is expected, if any.
+    prefix
+        Before the names of the files.
 
     Raises
     ------
@@ -78,7 +97,7 @@ def load(directory: Path, objects: Mapping[str, Any] | None = None, kind: str | 
         If a file is missing, damaged, foreign or newer than this version, the fit is of another kind, or an object has to
         be given again.
     """
-    config = read_config(directory)
+    config = read_config(directory, prefix)
     if kind is not None and config["kind"] != kind:
         other = named(config["kind"])
         raise UserError(f"{directory} holds {other.model_in_words}: load it with {other.loaded_by}.")
@@ -87,8 +106,8 @@ def load(directory: Path, objects: Mapping[str, Any] | None = None, kind: str | 
     modality = named(config["kind"])
     options = stored_options(directory, modality, config.get("options"), objects or {})
     path, damaged = (
-        directory / "model.safetensors",
-        f"{directory / 'config.json'} is damaged or not of this version: fit again.",
+        directory / f"{prefix}model.safetensors",
+        f"{directory / f'{prefix}config.json'} is damaged or not of this version: fit again.",
     )
     try:
         fitted = config["fitted"]

@@ -14,8 +14,10 @@ from pyro_vmm.atomic_writing import write_together
 from pyro_vmm.errors import UserError
 
 
-def write_model(directory: Path, config: dict[str, Any], model: nn.Module, guide: nn.Module) -> None:
+def write_model(directory: Path, config: dict[str, Any], model: nn.Module, guide: nn.Module, prefix: str = "") -> None:
     """Write ``config.json`` and the weights of model and guide, ``model.safetensors``, each atomically.
+
+    ``prefix`` comes before both names.
 
     Raises
     ------
@@ -31,8 +33,8 @@ def write_model(directory: Path, config: dict[str, Any], model: nn.Module, guide
     # One may be of an earlier fit, if we are killed between writing the two.
     config = config | {"weights_sha256": hashlib.sha256(content).hexdigest()}
     files = {
-        directory / "model.safetensors": content,
-        directory / "config.json": json.dumps(config, indent=1).encode(),
+        directory / f"{prefix}model.safetensors": content,
+        directory / f"{prefix}config.json": json.dumps(config, indent=1).encode(),
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Optimisers of the two steps: from what the user chose to an optimiser of torch."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -25,6 +26,13 @@ joined after the fit. Held-out ELBOs are mostly better than at equal rates (benc
 def prior_choice(optim: OptimizerChoice) -> OptimizerChoice:
     """What the prior is optimised by unless the user says: as the networks are, a learning rate times :data:`PRIOR_RATE`."""
     return PRIOR_RATE * optim if isinstance(optim, int | float) else optim
+
+
+def decayed(rate: float, weight_decay: float) -> OptimizerChoice:
+    """Adam with a learning rate, and with weights that decay towards zero where ``weight_decay`` is not 0."""
+    if not weight_decay:
+        return rate
+    return functools.partial(torch.optim.Adam, lr=rate, weight_decay=weight_decay, fused=True)
 
 
 def make_optimizer(choice: OptimizerChoice, parameters: Iterable[nn.Parameter]) -> Optimizer:

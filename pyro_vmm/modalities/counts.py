@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -87,7 +87,11 @@ class Counts(Modality):
     model_in_words, loaded_by = "a single-cell model", "SingleCellVMM.load(directory, adata)"
     own_options = (*OF_COUNTS, *_AS_CELLS_HAVE_THEM)
     input = CellInput
-    default_options = canonical(defaults((*COMMON, *OF_COUNTS), SINGLE_CELL), (*COMMON, *OF_COUNTS), SINGLE_CELL)
+    # The face shows its progress; a fit that something else asks for does not.
+    default_options: ClassVar[Mapping[str, Any]] = {
+        **canonical(defaults((*COMMON, *OF_COUNTS), SINGLE_CELL), (*COMMON, *OF_COUNTS), SINGLE_CELL),
+        "verbose": False,
+    }
     least_epochs, most_epochs = 50, 1000
 
     @classmethod

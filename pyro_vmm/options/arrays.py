@@ -9,7 +9,14 @@ OF_ARRAYS: tuple[Entry, ...] = (
     Entry("likelihood_options", None, "keywords of the likelihood", "model"),
     Entry("encoder", "mlp", "network from observations to the posterior of their embedding", "model", flag=_NETWORK),
     Entry("decoder", "mlp", "network from the embedding to the likelihood's parameters", "model", flag=_NETWORK),
-    Entry("hidden", None, "widths of the encoder's hidden layers, mirrored in the decoder", "model", as_tuple),
+    Entry(
+        "hidden",
+        None,
+        "widths of the encoder's hidden layers, mirrored in the decoder",
+        "model",
+        as_tuple,
+        Flag(metavar="WIDTH", type=int, nargs="+"),
+    ),
     Entry("image_shape", None, "height and width of observations that are images", "model", as_tuple),
     Entry("pseudo_input_domain", "auto", "where pseudo-inputs may lie", "model", as_tuple),
     Entry(

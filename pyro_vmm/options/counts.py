@@ -11,8 +11,22 @@ OF_COUNTS: tuple[Entry, ...] = (
         "model",
         flag=Flag(more=": gene (default) or gene-batch, each gene in each batch"),
     ),
-    Entry("n_hidden", 128, "width of the hidden layers of encoder and decoder", "model", check_whole_number),
-    Entry("n_layers", 1, "number of the hidden layers of encoder and decoder", "model", check_whole_number),
+    Entry(
+        "n_hidden",
+        128,
+        "width of the hidden layers of encoder and decoder",
+        "model",
+        check_whole_number,
+        Flag(metavar="WIDTH", type=int, more=" (default 128)"),
+    ),
+    Entry(
+        "n_layers",
+        1,
+        "number of the hidden layers of encoder and decoder",
+        "model",
+        check_whole_number,
+        Flag(metavar="N", type=int, more=" (default 1)"),
+    ),
     Entry("dropout_rate", 0.1, "dropout in the encoder, during training", "model"),
     Entry("normalization", "batch", "normalisation of hidden layers", "model"),
     Entry(
@@ -71,6 +85,7 @@ WHERE_COUNTS_ARE: tuple[Entry, ...] = (
         "data",
         flag=Flag(metavar="COLUMN"),
     ),
+    Entry("labels_key", None, "column of obs with labels, which no fit reads", "data"),
     Entry(
         "allow_non_counts",
         False,

@@ -5,6 +5,7 @@ from functools import partial
 from pyro_vmm.option_checks import (
     LARGEST_LATENT_DIM,
     check_boolean,
+    check_not_negative,
     check_positive,
     check_share,
     check_whole_number,
@@ -214,6 +215,15 @@ COMMON: tuple[Entry, ...] = (
         earlier=1.0,
     ),
     Entry(
+        "weight_decay",
+        0.0,
+        "decay of the weights of encoder and decoder towards zero, as a gradient's term",
+        "training",
+        check_not_negative,
+        Flag(type=float, more=" (default 0)"),
+        earlier=0.0,
+    ),
+    Entry(
         "learning_rate_schedule",
         "constant",
         "course of the learning rates",
@@ -253,7 +263,7 @@ COMMON: tuple[Entry, ...] = (
         "show a progress bar",
         "process",
         flag=Flag("quiet", type=bool, meaning="no progress bar", opposite=True),
-        otherwise={SINGLE_CELL: Otherwise("enable_progress_bar")},
+        otherwise={SINGLE_CELL: Otherwise("enable_progress_bar", default=True)},
         may_differ=True,
     ),
 )

@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 
     from pyro_vmm.single_cell.genes import AnswersOfGenes
 
-EMBEDDING, RESPONSIBILITIES = "X_vmm", "vmm_responsibilities"
-"""Entries of ``adata.obsm``."""
-CLUSTER, PROBABILITY = "vmm_cluster", "vmm_probability"
-"""Columns of ``adata.obs``."""
-FACTS = "vmm"
-"""Entry of ``adata.uns``."""
+KEY = "vmm"
+"""What entries are called by, unless the user says otherwise."""
 
 
-def annotate(model: AnswersOfGenes, adata: AnnData) -> None:
+def annotate(model: AnswersOfGenes, adata: AnnData, key_added: str = KEY) -> None:
     """Write embedding and clusters into ``adata``, replacing what an earlier call wrote.
+
+    With another ``key_added`` it takes the place of ``vmm`` in these names:
 
     ``obsm["X_vmm"]``
         Posterior means of the latents, ``[n_obs, n_latent]``.
@@ -46,18 +44,24 @@ def annotate(model: AnswersOfGenes, adata: AnnData) -> None:
         After training.
     adata
         Cells with the model's genes and known batches: those fitted, or others.
+    key_added
+        What the entries are called by, such as ``"second_fit"`` to keep those of another model.
 
     Raises
     ------
     UserError
-        If the model is not trained, or cannot read ``adata``; for a view, which AnnData would have to copy.
+        If the model is not trained, or cannot read ``adata``; for a view, which AnnData would have to copy; and for a key that
+        is no text.
     """
+    if not isinstance(key_added, str) or not key_added or "/" in key_added:
+        raise UserError(f"key_added is {key_added!r}: give text without a slash, such as 'vmm'.")
     if not hasattr(adata, "is_view"):
         raise UserError(f"An AnnData is needed, not a {type(adata).__name__}: give the one to write into.")
     responsibilities = model.predict_proba(adata)
     if adata.is_view:
         raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")
-    write_annotation(model.modality, model.n_clusters_, adata, model.get_latent_representation(adata), responsibilities)
+    latent = model.get_latent_representation(adata)
+    write_annotation(model.modality, model.n_clusters_, adata, latent, responsibilities, key_added)
 
 
 def write_annotation(
@@ -66,19 +70,20 @@ def write_annotation(
     adata: AnnData,
     latent: NDArray[np.float32],
     responsibilities: NDArray[np.float64],
+    key: str = KEY,
 ) -> None:
     """As :func:`annotate`, for cells of which latents ``[n_obs, n_latent]`` and responsibilities ``[n_obs, K]`` are known."""
     assert isinstance(modality, Counts)
     clusters = responsibilities.argmax(1)
     # Cells other than those fitted may be of a component that owned none of them.
     utilised = max(num_clusters, int(clusters.max()) + 1)
-    adata.obsm[EMBEDDING] = latent
-    adata.obsm[RESPONSIBILITIES] = responsibilities[:, :utilised]
-    adata.obs[CLUSTER] = pd.Categorical.from_codes(
+    adata.obsm[f"X_{key}"] = latent
+    adata.obsm[f"{key}_responsibilities"] = responsibilities[:, :utilised]
+    adata.obs[f"{key}_cluster"] = pd.Categorical.from_codes(
         clusters.tolist(), categories=pd.Index([str(cluster) for cluster in range(utilised)])
     )
-    adata.obs[PROBABILITY] = responsibilities.max(1)
-    adata.uns[FACTS] = {
+    adata.obs[f"{key}_probability"] = responsibilities.max(1)
+    adata.uns[key] = {
         "num_clusters": num_clusters,
         "options": _told(storable(modality.options_of_model)),
         "setup": _told(modality.setup.to_dict()),

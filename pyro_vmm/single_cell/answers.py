@@ -1,4 +1,4 @@
-"""What a trained model of single cells says of cells: embedding, clusters and likelihood."""
+"""What a trained model of single cells says of cells: embedding and clusters."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from pyro_vmm.diagnosis import Stability
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.fit import Fit, ObservedFit
-from pyro_vmm.history_frames import as_losses
+from pyro_vmm.history_frames import as_scvi_has_it
 from pyro_vmm.modalities.count_covariates import CovariateEncoding
 from pyro_vmm.modalities.counts import Counts
 from pyro_vmm.observations import InMemory, OneHotRows
 from pyro_vmm.option_checks import check_boolean, check_whole_number
 from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import undisturbed, usual_settings
+from pyro_vmm.single_cell.scvi_names import in_our_words
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
 class AnswersOfCells(FoundClusters):
-    """Embedding, clusters and likelihood of the cells fitted, or of others; the facade inherits them."""
+    """Embedding and clusters of the cells fitted, or of others; the facade inherits them."""
 
     cells: CellCounts
     modality: Counts
@@ -96,7 +97,7 @@ class AnswersOfCells(FoundClusters):
     @property
     def history(self) -> dict[str, pd.DataFrame]:
         """Frames by name as in scvi-tools, a row an epoch."""
-        return {} if self.fit_ is None else as_losses(self.fit_.history)
+        return {} if self.fit_ is None else as_scvi_has_it(self.fit_.history)
 
     @property
     def validation_indices(self) -> NDArray[np.int64] | None:
@@ -124,8 +125,15 @@ class AnswersOfCells(FoundClusters):
 
     @undisturbed()
     def get_latent_representation(
-        self, adata: AnnData | None = None, indices: Any = None, give_mean: bool = True
-    ) -> NDArray[np.float32]:
+        self,
+        adata: AnnData | None = None,
+        indices: Any = None,
+        give_mean: bool = True,
+        mc_samples: int = 5_000,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+        **theirs: Any,
+    ) -> Any:
         """Posterior means of the latents, ``[n_obs, n_latent]``; with ``give_mean=False`` one posterior sample each.
 
         Parameters
@@ -136,21 +144,37 @@ class AnswersOfCells(FoundClusters):
             Rows, or a Boolean mask, of the cells wanted; None for all. So everywhere below.
         give_mean
             Mean rather than a sample. Samples are other ones at every call; ``torch.manual_seed`` fixes them.
+        mc_samples
+            Not used: the mean of a Gaussian needs no samples.
+        batch_size
+            Cells that go through the networks at once; None for as many as are fast. So everywhere below.
+        return_dist
+            Return means and variances, two arrays ``[n_obs, n_latent]``; of a full covariance its diagonal.
+        **theirs
+            Further arguments of scvi-tools, each taken or refused as the documentation's table of them says. So
+            everywhere below.
 
         Raises
         ------
         UserError
             Before :meth:`train`, and for cells that the model cannot read. So everywhere below.
         """
-        give_mean = check_boolean(give_mean, "give_mean")
-        cells = self._cells(adata, indices)
-        if give_mean:
-            return self._evaluation.posterior_mean(cells)
+        in_our_words("get_latent_representation", theirs)
+        give_mean, return_dist = check_boolean(give_mean, "give_mean"), check_boolean(return_dist, "return_dist")
+        check_whole_number(mc_samples, "mc_samples")
+        evaluation, cells = self._evaluation_by(batch_size), self._cells(adata, indices)
+
+        def variance(block: Tensor, **given: Tensor) -> Tensor:
+            return evaluation.guide.posterior(block, **given).variance
 
         def draw(block: Tensor, **given: Tensor) -> Tensor:
-            return self._fit.guide.posterior(block, **given).sample()
+            return evaluation.guide.posterior(block, **given).sample()
 
-        return self._evaluation.by_rows(draw, cells, own_noise=False).astype(np.float32)
+        if return_dist:
+            return evaluation.posterior_mean(cells), evaluation.by_rows(variance, cells).astype(np.float32)
+        if give_mean:
+            return evaluation.posterior_mean(cells)
+        return evaluation.by_rows(draw, cells, own_noise=False).astype(np.float32)
 
     @undisturbed()
     def predict_proba(
@@ -205,23 +229,6 @@ class AnswersOfCells(FoundClusters):
         return self.predict_proba(adata, indices, num_clusters=num_clusters, batch_free=batch_free).argmax(1)
 
     @undisturbed()
-    def get_elbo(self, adata: AnnData | None = None, indices: Any = None) -> float:
-        """Mean ELBO in nats a cell (higher is better), from one posterior sample each."""
-        return self._evaluation.elbo(self._some_cells(adata, indices)).elbo
-
-    @undisturbed()
-    def get_reconstruction_error(self, adata: AnnData | None = None, indices: Any = None) -> float:
-        """Mean of ``-E_q[log p(x | z)]`` in nats a cell, from one posterior sample each."""
-        return -self._evaluation.elbo(self._some_cells(adata, indices)).reconstruction
-
-    @undisturbed()
-    def get_marginal_ll(self, adata: AnnData | None = None, indices: Any = None, n_mc_samples: int = 100) -> float:
-        """Mean importance-weighted ``log p(x)`` in nats a cell, from ``n_mc_samples`` posterior samples each."""
-        n_mc_samples = check_whole_number(n_mc_samples, "n_mc_samples")
-        ratios = self._evaluation.log_ratios(self._some_cells(adata, indices), num_samples=n_mc_samples)[0]
-        return float((np.logaddexp.reduce(ratios, 1) - np.log(n_mc_samples)).mean())
-
-    @undisturbed()
     def rejoin(self, *, merging: Merging | None = None, evidence_weight: float | None = None) -> None:
         """Decide anew which components are one cluster, without another training; clusters get other numbers.
 
@@ -257,6 +264,13 @@ class AnswersOfCells(FoundClusters):
     @property
     def _evaluation(self) -> Evaluation:
         return self._fit.evaluation
+
+    def _evaluation_by(self, batch_size: int | None) -> Evaluation:
+        """Asks the model about this number of cells at once, or about as many as are fast."""
+        fit = self._fit
+        if batch_size is None:
+            return fit.evaluation
+        return Evaluation(fit.model, fit.guide, rows_at_once=check_whole_number(batch_size, "batch_size"))
 
     @property
     def _prior_weights(self) -> NDArray[np.float64]:

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
 import torch
 
 from pyro_vmm.clustering import Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
-from pyro_vmm.errors import options_called
+from pyro_vmm.errors import Option, UserError, options_called
 from pyro_vmm.fit import Fit
 from pyro_vmm.fit.fitting import train
-from pyro_vmm.fit.storage import load
 from pyro_vmm.modalities.counts import Counts
-from pyro_vmm.option_checks import as_folder, check_boolean, check_names
+from pyro_vmm.observations import num_minibatches
+from pyro_vmm.option_checks import check_boolean
 from pyro_vmm.options import SINGLE_CELL, canonical, checked
 from pyro_vmm.plain_values import plain
 from pyro_vmm.priors import PRIOR_WEIGHT
 from pyro_vmm.process_lock import PROCESS_LOCK
 from pyro_vmm.process_settings import usual_settings
-from pyro_vmm.single_cell.face_options import IN_ITS_WORDS, options_of_training
+from pyro_vmm.single_cell.absent import NotHere
+from pyro_vmm.single_cell.another_training import continued, in_modules_of
+from pyro_vmm.single_cell.face_options import IN_ITS_WORDS, given_otherwise, options_of_training
+from pyro_vmm.single_cell.populations import Populations
 from pyro_vmm.single_cell.reviews import Reviewed
+from pyro_vmm.single_cell.scvi_names import in_our_words
 from pyro_vmm.single_cell.setup import note_setup, noted_setup
+from pyro_vmm.single_cell.storing import Stored
 from pyro_vmm.training import Watcher
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
-class SingleCellVMM(Reviewed):
+class SingleCellVMM(Reviewed, Populations, Stored, NotHere):
     """VampPrior mixture model of single-cell counts: clusters, an integrated embedding and a generative model in one fit.
 
     The names are those of scvi-tools: :meth:`setup_anndata`, :meth:`train`, ``get_*``.
@@ -84,6 +86,8 @@ class SingleCellVMM(Reviewed):
     random_state
         One seed for everything, or a generator of NumPy's to draw it from. The same seed, data, versions and thread count
         give the same numbers on a CPU.
+    **theirs
+        Further arguments of scvi-tools, each taken or refused as the documentation's table of them says.
 
     Attributes
     ----------
@@ -152,14 +156,17 @@ class SingleCellVMM(Reviewed):
         merging: Merging = "contact",
         evidence_weight: float | None = None,
         random_state: int = 0,
+        **theirs: Any,
     ) -> None:
-        options = {name: value for name, value in locals().items() if name not in ("self", "adata")}
+        given = {name: value for name, value in locals().items() if name not in ("self", "adata", "theirs")}
+        options = given | in_our_words("SingleCellVMM", theirs, given_otherwise(given))
         setup, allow_non_counts = noted_setup(adata)
         with PROCESS_LOCK, warnings.catch_warnings():
             # setup_anndata has said it.
             warnings.simplefilter("ignore", DataWarning)
             cells = read_counts(adata, setup, allow_non_counts=allow_non_counts)
         self._start(cells, options, allow_non_counts)
+        self._adata = adata
 
     @classmethod
     def _of_cells(cls, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> SingleCellVMM:
@@ -172,7 +179,7 @@ class SingleCellVMM(Reviewed):
         check_merging(options["merging"], options["evidence_weight"])
         given = checked(options, Counts.entries(), SINGLE_CELL)
         all_options = Counts.with_defaults(canonical(given, Counts.entries(), SINGLE_CELL))
-        self.cells, self.fit_ = cells, None
+        self.cells, self.fit_, self._adata = cells, None, None
         with options_called(IN_ITS_WORDS):
             self.modality, _ = self.modality_class.learn(cells, all_options, allow_non_counts=allow_non_counts)
 
@@ -196,7 +203,9 @@ class SingleCellVMM(Reviewed):
         continuous_covariate_keys: Sequence[str] | None = None,
         size_factor_key: str | None = None,
         *,
+        labels_key: str | None = None,
         allow_non_counts: bool = False,
+        **theirs: Any,
     ) -> None:
         """Say where in ``adata`` raw counts and covariates are; checks them, and notes the names in ``adata.uns``.
 
@@ -212,8 +221,12 @@ class SingleCellVMM(Reviewed):
             Columns of ``adata.obs`` with further covariates to be held apart from the biology.
         size_factor_key
             Column of ``adata.obs`` with known size factors, which take the place of total counts.
+        labels_key
+            Column of ``adata.obs`` with labels. It has to be there; no fit reads it.
         allow_non_counts
             Do not insist on whole numbers, as with counts corrected for ambient RNA.
+        **theirs
+            Further arguments of scvi-tools, each taken or refused as the documentation's table of them says.
 
         Raises
         ------
@@ -221,10 +234,15 @@ class SingleCellVMM(Reviewed):
             For anything in counts or covariates that cannot be fitted, by name and with the mend; for a view, which
             AnnData would have to copy to take the note.
         """
+        in_our_words("setup_anndata", theirs)
         allow_non_counts = check_boolean(allow_non_counts, "allow_non_counts")
         named = (layer, batch_key, categorical_covariate_keys, continuous_covariate_keys, size_factor_key)
         setup = CountSetup(*map(plain, named))
         read_counts(adata, setup, allow_non_counts=allow_non_counts)
+        if labels_key is not None and labels_key not in adata.obs:
+            raise UserError(
+                f"adata.obs has no column {labels_key!r} (", Option("labels_key"), "): give the name of one."
+            )
         note_setup(adata, setup, allow_non_counts=allow_non_counts)
 
     # ---- fitting -----------------------------------------------------------------------------------------------------
@@ -241,13 +259,15 @@ class SingleCellVMM(Reviewed):
         learning_rate: float = 1e-3,
         prior_learning_rate: float | None = None,
         weight_rate: float = 1.0,
+        weight_decay: float = 0.0,
         learning_rate_schedule: str = "constant",
         kl_warmup_steps: int = 0,
         standard_normal_steps: int | None = None,
         prior_rest_steps: int = 0,
-        enable_progress_bar: bool = False,
+        enable_progress_bar: bool = True,
         watchers: Sequence[Watcher] = (),
         resume: str | Path | None = None,
+        **theirs: Any,
     ) -> None:
         """Fit the model; called again, go on from where it is (``history`` does, too, its steps and seconds anew).
 
@@ -274,6 +294,8 @@ class SingleCellVMM(Reviewed):
         weight_rate
             Learning rate of the mixture weights as a multiple of the prior's. Above 1, duplicated components die sooner
             while centres and precisions keep the encoder's pace; where counts are few, components that are needed die, too.
+        weight_decay
+            Weights of encoder and decoder decay towards zero: Adam's ``weight_decay``.
         learning_rate_schedule
             ``"constant"``, or ``"cosine"``: both fall to zero over ``max_epochs``.
         kl_warmup_steps
@@ -288,12 +310,16 @@ class SingleCellVMM(Reviewed):
         prior_rest_steps
             Steps at first in which the prior is not updated, so that no component is lost before there is an embedding.
         enable_progress_bar
-            Show ELBO, components in use, the clusters that they make, and time left.
+            Show ELBO, components in use, the clusters that they make, and time left, on stderr: a bar on a terminal, elsewhere
+            a line every ten seconds and at the end.
         watchers
             A list of objects that are called after every step and epoch, such as
             :class:`~pyro_vmm.training.CheckpointWriter`.
         resume
             A checkpoint folder of an earlier call with the same data and options, to go on from.
+        **theirs
+            Further arguments of scvi-tools, such as ``plan_kwargs``, each taken or refused as the documentation's table of
+            them says.
 
         Raises
         ------
@@ -315,15 +341,18 @@ class SingleCellVMM(Reviewed):
         -----
         The model changes when the training is over, all at once. An error leaves it as it was.
         """
-        given = {name: value for name, value in locals().items() if name not in ("self", "watchers", "resume")}
+        given = {
+            name: value for name, value in locals().items() if name not in ("self", "watchers", "resume", "theirs")
+        }
+        given |= in_our_words("train", theirs, given_otherwise(given), to_steps=self._steps_of(given))
         modality = replace(self.modality, options={**self.modality.options, **options_of_training(given)})
 
         def take(fit: Fit) -> None:
             if self.fit_ is not None:
                 # The modules that the user has stay the same objects.
-                fit = _in_modules_of(self.fit_, fit)
+                fit = in_modules_of(self.fit_, fit)
             if resume is None and self.fit_ is not None:
-                fit.history = _continued(self.fit_.history, fit.history)
+                fit.history = continued(self.fit_.history, fit.history)
             self.fit_, self.modality = fit, modality
 
         with options_called(IN_ITS_WORDS):
@@ -338,40 +367,13 @@ class SingleCellVMM(Reviewed):
                 advice="Call train again to continue the training.",
             )
 
-    # ---- storing -----------------------------------------------------------------------------------------------------
+    def _steps_of(self, given: Mapping[str, Any]) -> Callable[[int, Mapping[str, Any]], int]:
+        """From epochs to steps, with the options given and others that take their place."""
 
-    @classmethod
-    @usual_settings()
-    def load(cls, directory: str | Path, adata: AnnData, **objects: Any) -> SingleCellVMM:
-        """Read what :meth:`save` wrote, for ``adata`` with the same genes and known batches.
+        def steps(epochs: int, others: Mapping[str, Any]) -> int:
+            both = {**given, **others}
+            options = options_of_training({name: both[name] for name in ("train_size", "batch_size")})
+            held_out = round(options.get("validation_fraction", 0.1) * len(self.cells.cell_names))
+            return epochs * num_minibatches(len(self.cells.cell_names) - held_out, options["batch_size"])
 
-        ``objects`` gives again what cannot be stored (a likelihood or prior of one's own), by name. Counts and covariates
-        are looked for in ``adata`` where the fitted AnnData had them.
-        """
-        check_names(objects, inspect.signature(cls).parameters.keys() - {"adata"}, "SingleCellVMM")
-        given = canonical(objects, Counts.entries(), SINGLE_CELL)
-        with options_called(IN_ITS_WORDS):
-            fit = load(as_folder(directory), given, Counts.name)
-        modality = fit.modality
-        assert isinstance(modality, Counts)
-        model = cls.__new__(cls)
-        model.cells, model.modality, model.fit_ = modality.read_cells(adata), modality, fit
-        if fit.rows_sha256 != model.cells.names_sha256:
-            # Row numbers mean something in the cells fitted alone.
-            fit.held_out = None
-        return model
-
-
-def _in_modules_of(earlier: Fit, fit: Fit) -> Fit:
-    """The fit with its parameters in the modules of an earlier one, which is left with copies of them."""
-    model, guide = earlier.model, earlier.guide
-    earlier.model, earlier.guide = deepcopy((model, guide))
-    for mine, trained in ((model, fit.model), (guide, fit.guide)):
-        mine.to(next(fit.guide.parameters()).device)
-        mine.load_state_dict(trained.state_dict())
-        mine.eval()
-    return replace(fit, model=model, guide=guide)
-
-
-def _continued(before: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([before, new.assign(epoch=new["epoch"] + len(before))], ignore_index=True)
+        return steps

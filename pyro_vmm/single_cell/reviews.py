@@ -1,10 +1,9 @@
-"""How a model of single cells is judged, written into an AnnData, and stored."""
+"""How a model of single cells is judged, and written into an AnnData."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyro_vmm.data.cell_covariates import read_categories
@@ -12,7 +11,6 @@ from pyro_vmm.diagnosis import Diagnosis, SimulationBasedCalibration, Stability,
 from pyro_vmm.diagnosis.fits import diagnose
 from pyro_vmm.diagnosis.refits import refit
 from pyro_vmm.errors import UserError, options_called
-from pyro_vmm.fit.storage import save_checked
 from pyro_vmm.observations import Groups
 from pyro_vmm.process_settings import undisturbed, usual_settings
 from pyro_vmm.single_cell import annotation
@@ -25,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Reviewed(AnswersOfGenes):
-    """Diagnosis, calibration, stability, annotation and storage; the facade inherits them."""
+    """Diagnosis, calibration, stability and annotation; the facade inherits them."""
 
     # ---- back in scanpy ----------------------------------------------------------------------------------------------
 
     @undisturbed()
-    def annotate(self, adata: AnnData) -> None:
+    def annotate(self, adata: AnnData, key_added: str = "vmm") -> None:
         """Write embedding and clusters into ``adata``; see :func:`pyro_vmm.single_cell.annotation.annotate`."""
-        annotation.annotate(self, adata)
+        annotation.annotate(self, adata, key_added)
 
     # ---- whether it went well ----------------------------------------------------------------------------------------
 
@@ -131,23 +129,3 @@ class Reviewed(AnswersOfGenes):
             found = refit(observed.assignment, modality, observed.observations, num_seeds, watchers)
         observed.fit.stability = found
         return found
-
-    # ---- storing -----------------------------------------------------------------------------------------------------
-
-    @undisturbed()
-    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into a folder; the cells are not stored.
-
-        Parameters
-        ----------
-        directory
-            Made if absent.
-        overwrite
-            Replace the model that the folder holds, if it holds one.
-
-        Raises
-        ------
-        UserError
-            Before :meth:`train`; if the folder holds a model and ``overwrite`` is False, or cannot be written.
-        """
-        save_checked(self._fit, directory, overwrite=overwrite)

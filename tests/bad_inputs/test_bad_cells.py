@@ -195,10 +195,7 @@ FROM_0 = "it must be a whole number, at least 0."
 TRAINING: list[tuple[str, Any, str]] = [
     *(("max_epochs", v, f"max_epochs is {v!r}: {WHOLE}, or None for enough.") for v in (0, -1, 2.5, "a")),
     *(("batch_size", v, f"batch_size is {v!r}: {WHOLE}.") for v in (0, 2.5, "a", None)),
-    *(
-        ("train_size", v, f"train_size is {v!r}: it must be above 0 and at most 1.")
-        for v in (0, "a", None, float("nan"))
-    ),
+    *(("train_size", v, f"train_size is {v!r}: it must be above 0 and at most 1.") for v in (0, "a", float("nan"))),
     *(("patience", v, f"patience is {v!r}: {WHOLE}, or None for 500 steps.") for v in (0, 2.5, "a")),
     *(("learning_rate", v, f"learning_rate is {v!r}: {RATE}") for v in (0, "a", None, float("nan"))),
     *(("prior_learning_rate", v, f"prior_learning_rate is {v!r}: {RATE}") for v in (0, "a")),
@@ -329,10 +326,13 @@ def test_queries(method: str, options: dict[str, Any], sentence: str, fitted: Si
 def test_what_cannot_be_loaded(fitted: SingleCellVMM, cells: anndata.AnnData, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     load = SingleCellVMM.load
-    assert told(lambda: load(None, cells)) == "directory is None: give the path of a folder."  # type: ignore[arg-type]
+    assert told(lambda: load(None, cells)) == "directory is None: give the path of a folder."
     assert told(lambda: load(tmp_path, cells, colour=1)) == "SingleCellVMM has no option 'colour': leave it out."
     needed = "An AnnData is needed, not a {}: read one with anndata.read_h5ad(path)."
-    assert told(lambda: load(tmp_path, None)) == needed.format("NoneType")  # type: ignore[arg-type]
+    assert told(lambda: load(tmp_path)) == (
+        f"{tmp_path} holds no cells (adata.h5ad): give them, load(directory, adata), or save with save_anndata=True."
+    )
+    assert told(lambda: load(tmp_path, False)) == needed.format("bool")  # type: ignore[arg-type]
     assert told(lambda: load(tmp_path, "cells.h5ad")) == needed.format("str")  # type: ignore[arg-type]
 
 

@@ -21,6 +21,7 @@ OTHERWISE: dict[str, Any] = {
     "learning_rate": 2e-3,
     "prior_learning_rate": 1e-3,
     "weight_rate": 2.0,
+    "weight_decay": 1e-3,
     "prior_rest_steps": 2,
     "standard_normal_steps": 2,
     "responsibility_gradient": "differentiated",
