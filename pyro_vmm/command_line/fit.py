@@ -67,9 +67,9 @@ def _fit(request: FitRequest) -> bool:
     if written and os.path.realpath(request.input) == os.path.realpath(request.output / written):
         raise UserError(f"--output {request.output} would write over the input {request.input}: give another folder.")
     source = reader.read(request.input, request.arguments)
-    options = checked(
-        modality.with_defaults({**source.options(request.options), **request.options}), modality.entries()
-    )
+    defaults = OutputFolder(request.output).earlier_defaults(modality) if request.resume else {}
+    given = {**defaults, **source.options(request.options), **request.options}
+    options = checked(modality.with_defaults(given), modality.entries())
     learned, observations = source.learn(modality, options)
     facts = _facts(request, source, observations)
     if request.data_sha256 not in (None, facts["data_sha256"]):

@@ -23,6 +23,7 @@ from pyro_vmm.fit import ObservedFit
 from pyro_vmm.fit.config import header, read_config
 from pyro_vmm.fit.storage import save
 from pyro_vmm.modalities import Input, Modality
+from pyro_vmm.options import begun_with_earlier_defaults
 from pyro_vmm.training.checkpoint import holds_checkpoint
 from pyro_vmm.training.resumption import check_same_options
 
@@ -89,6 +90,16 @@ class OutputFolder:
                 f"--output {self.path} cannot be written ({error.strerror}): make room, or give another folder."
             ) from None
         self._started = True
+
+    def earlier_defaults(self, modality: type[Modality]) -> dict[str, Any]:
+        """Options of the fit to go on with that are an earlier version's defaults: they hold where the command says nothing.
+
+        Raises
+        ------
+        UserError
+            If there is no fit to go on with.
+        """
+        return begun_with_earlier_defaults(modality.entries(), read_config(self.path)["options"])
 
     def resume(self, modality: type[Modality], options: Mapping[str, Any], facts: Mapping[str, Any]) -> Path | None:
         """Where to go on from: the checkpoints, or None for a fit that was killed before it had written its first.

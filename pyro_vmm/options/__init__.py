@@ -9,6 +9,7 @@ from pyro_vmm.options.counts import OF_COUNTS, WHERE_COUNTS_ARE
 from pyro_vmm.options.entry import ARRAYS, SINGLE_CELL, Check, Entry, Flag, Otherwise, Part
 from pyro_vmm.options.every_modality import COMMON
 from pyro_vmm.options.faces import (
+    begun_with_earlier_defaults,
     by_name,
     canonical,
     checked,
@@ -36,6 +37,7 @@ __all__ = [
     "Flag",
     "Otherwise",
     "Part",
+    "begun_with_earlier_defaults",
     "by_name",
     "canonical",
     "checked",

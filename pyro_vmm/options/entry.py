@@ -89,6 +89,8 @@ class Entry:
         Whether a training that goes on may have another value.
     earlier
         What it was where a stored model or training of an earlier version does not name it; ``...`` where all do.
+    default_before
+        Its default in version 0.1, if that was another: the command goes on with it where a training was begun so.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Entry:
     otherwise: Mapping[str, Otherwise] = field(default_factory=dict)
     may_differ: bool = False
     earlier: Any = ...
+    default_before: Any = ...
 
     def of_face(self, face: str) -> "Entry":
         """The entry with the name, default and check that the face has."""

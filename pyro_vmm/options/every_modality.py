@@ -29,6 +29,7 @@ COMMON: tuple[Entry, ...] = (
                 "n_latent", default=None, check=partial(_latent_dim, or_none="for as many as the cells allow")
             )
         },
+        default_before=10,
     ),
     Entry(
         "num_components",
@@ -91,6 +92,7 @@ COMMON: tuple[Entry, ...] = (
             "better and no valley of the density separates (valleys), the same without looking for valleys (evidence), the same as "
             "valleys after components that share more than one observation in twenty (misclassification), or none (none)"
         ),
+        default_before="valleys",
     ),
     Entry(
         "evidence_weight",

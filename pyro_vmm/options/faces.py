@@ -79,6 +79,12 @@ def of_earlier_versions(entries: Iterable[Entry]) -> dict[str, Any]:
     return {entry.name: entry.earlier for entry in entries if entry.earlier is not ...}
 
 
+def begun_with_earlier_defaults(entries: Iterable[Entry], begun: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a training begun, as far as they are version 0.1's defaults and others than today's."""
+    before = {entry.name: entry.default_before for entry in entries if entry.default_before is not ...}
+    return {name: value for name, value in before.items() if begun.get(name, ...) == value}
+
+
 def _in_face(entries: Iterable[Entry], face: str) -> dict[str, Entry]:
     by_own_name = {entry.name: entry for entry in entries}
     return {entry.of_face(face).name: entry for entry in by_own_name.values()}

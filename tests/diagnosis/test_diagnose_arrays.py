@@ -44,11 +44,12 @@ def healthy() -> Diagnosis:
 
 def test_a_fit_that_went_well_is_called_healthy(healthy: Diagnosis) -> None:
     assert healthy.healthy, str(healthy)
-    assert len(healthy.findings) == 12
+    assert len(healthy.findings) == 13
     # Ill fits of the tests below have at least a notice of these.
     for name in (
         "one cluster",
         "shared observations",
+        "absorbed groups",
         "truncation",
         "posterior collapse",
         "information in the embedding",
@@ -112,6 +113,7 @@ def test_without_observations_it_says_what_was_not_looked_at(short: VMM, healthy
     assert short.diagnose()["embedding"].severity == "notice"
     of_observations = {
         "shared observations",
+        "absorbed groups",
         "posterior collapse",
         "information in the embedding",
         "reconstruction",
