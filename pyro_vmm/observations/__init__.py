@@ -2,6 +2,7 @@
 
 from pyro_vmm.observations.base import Groups, Minibatch, Observations, in_order
 from pyro_vmm.observations.in_memory import InMemory, as_observations
+from pyro_vmm.observations.on_disk import OnDisk, ReadRows, Room, StoredRows
 from pyro_vmm.observations.one_hot_rows import OneHotRows
 from pyro_vmm.observations.orders import minibatches, num_minibatches, split_rows
 from pyro_vmm.observations.sparse_rows import Covariate, Rows, SparseRows
@@ -12,9 +13,13 @@ __all__ = [
     "InMemory",
     "Minibatch",
     "Observations",
+    "OnDisk",
     "OneHotRows",
+    "ReadRows",
+    "Room",
     "Rows",
     "SparseRows",
+    "StoredRows",
     "as_observations",
     "in_order",
     "minibatches",

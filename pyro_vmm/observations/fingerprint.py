@@ -1,7 +1,7 @@
 """What tells one training set from another."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,13 @@ ROWS_AT_ONCE = 4096
 
 def fingerprint(x: Rows, covariates: Mapping[str, Covariate]) -> str:
     """SHA-256 of the observations ``[N, F]`` and of their covariates; categories count as one-hot rows."""
+    return digest_of(_arrays(x, covariates))
+
+
+def digest_of(arrays: Iterable[NDArray[Any] | OneHotRows]) -> str:
+    """SHA-256 of arrays with their shapes and dtypes; categories count as one-hot rows."""
     digest = hashlib.sha256()
-    for array in _arrays(x, covariates):
+    for array in arrays:
         blocks = _blocks(array) if isinstance(array, OneHotRows) else [array]
         dtype = np.dtype(np.float32) if isinstance(array, OneHotRows) else array.dtype
         digest.update(f"{array.shape} {dtype};".encode())
@@ -33,6 +38,11 @@ def _arrays(x: Rows, covariates: Mapping[str, Covariate]) -> Iterator[NDArray[An
         yield from (x.counts.indptr.astype(np.int64), x.counts.indices.astype(np.int64), x.counts.data)
     else:
         yield x.cpu().numpy()
+    yield from arrays_of(covariates)
+
+
+def arrays_of(covariates: Mapping[str, Covariate]) -> Iterator[NDArray[Any] | OneHotRows]:
+    """Covariates in the order of their names."""
     for name in sorted(covariates):
         values = covariates[name]
         yield values if isinstance(values, OneHotRows) else values.cpu().numpy()

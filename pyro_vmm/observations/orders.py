@@ -26,10 +26,47 @@ def minibatches(num_observations: int, batch_size: int, *, seed: int, epoch: int
     list of Tensor
         As many long tensors as :func:`num_minibatches` says, which partition ``0 .. N-1``.
     """
-    entropy = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
-    generator = torch.Generator().manual_seed(int(entropy >> 1))
-    order = torch.randperm(num_observations, generator=generator)
+    order = torch.randperm(num_observations, generator=_generator(seed, epoch))
     return list(order.tensor_split(num_minibatches(num_observations, batch_size)))
+
+
+def minibatches_by_blocks(
+    num_observations: int, batch_size: int, *, seed: int, epoch: int, rows_in_a_block: int, blocks_in_a_window: int
+) -> tuple[list[Tensor], list[NDArray[np.int64]]]:
+    """As :func:`minibatches`, in an order in which neighbours of the data can be read together.
+
+    Blocks of neighbouring rows are permuted and cut into windows, and the rows of each window are permuted. Where all blocks make
+    one window, the minibatches are those of :func:`minibatches`.
+
+    Returns
+    -------
+    list of Tensor
+        The minibatches. One may begin in a window and end in the next.
+    list of NDArray
+        Numbers of the blocks of each window, ascending.
+    """
+    blocks = -(-num_observations // rows_in_a_block)
+    if blocks <= blocks_in_a_window:
+        return minibatches(num_observations, batch_size, seed=seed, epoch=epoch), [np.arange(blocks)]
+    generator = _generator(seed, epoch)
+    shuffled = torch.randperm(blocks, generator=generator).tensor_split(-(-blocks // blocks_in_a_window))
+    windows = [part.sort().values.numpy() for part in shuffled]
+    parts = []
+    for window in windows:
+        rows = torch.from_numpy(rows_of_blocks(window, rows_in_a_block, num_observations))
+        parts.append(rows[torch.randperm(len(rows), generator=generator)])
+    return list(torch.cat(parts).tensor_split(num_minibatches(num_observations, batch_size))), windows
+
+
+def rows_of_blocks(blocks: NDArray[np.int64], rows_in_a_block: int, num_observations: int) -> NDArray[np.int64]:
+    """Row numbers of the blocks ``[W]``, block after block; the last one may be short."""
+    rows = (blocks[:, None] * rows_in_a_block + np.arange(rows_in_a_block)).ravel()
+    return rows[rows < num_observations]
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    entropy = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(entropy >> 1))
 
 
 def split_rows(

@@ -31,17 +31,19 @@ class SparseRows:
 
     def dense(self, rows: Tensor, device: torch.device) -> Tensor:
         """Rows ``[B]`` (numbers from 0) as a dense ``[B, F]``, which is made on ``device``: only non-zeros travel."""
-        taken = self.counts[rows.cpu().numpy()]
-        if device.type == "cpu":
-            return torch.from_numpy(taken.toarray())
-        starts, columns, values = (
-            torch.from_numpy(part).to(device) for part in (taken.indptr, taken.indices, taken.data)
-        )
-        return torch.sparse_csr_tensor(starts, columns, values, size=taken.shape).to_dense()
+        return made_dense(self.counts[rows.cpu().numpy()], device)
 
     def subset(self, rows: Tensor) -> "SparseRows":
         """The observations ``rows [B]``, still sparse."""
         return SparseRows(self.counts[rows.cpu().numpy()])
+
+
+def made_dense(taken: Any, device: torch.device) -> Tensor:
+    """A SciPy CSR array ``[B, F]``, in canonical form, as a dense tensor on ``device``."""
+    if device.type == "cpu":
+        return torch.from_numpy(taken.toarray())
+    starts, columns, values = (torch.from_numpy(part).to(device) for part in (taken.indptr, taken.indices, taken.data))
+    return torch.sparse_csr_tensor(starts, columns, values, size=taken.shape).to_dense()
 
 
 Rows: TypeAlias = Tensor | SparseRows

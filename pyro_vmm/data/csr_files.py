@@ -1,0 +1,200 @@
+"""Counts in compressed sparse rows in ``.h5ad`` files, of which no more is read than is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.data.unreadable_cells import first_line, why_unreadable
+from pyro_vmm.errors import UserError
+from pyro_vmm.observations import ReadRows, Room
+
+if TYPE_CHECKING:
+    import h5py
+
+GAP = 8
+"""Rows nobody has asked for that are read rather than skipped: a second reading costs more than they do."""
+
+
+class CsrFile:
+    """The matrix ``[N, F]`` of one file.
+
+    Parameters
+    ----------
+    path
+        Of the ``.h5ad``.
+    place
+        Of the matrix in it: ``"X"``, ``"raw/X"`` or ``"layers/NAME"``.
+    source
+        What messages call the matrix.
+
+    Attributes
+    ----------
+    starts
+        Where each row's values start, and the last one's end, ``[N + 1]``, int64.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or the matrix is stored otherwise.
+    """
+
+    def __init__(self, path: Path, place: str, source: str) -> None:
+        self.path, self.place, self.source = path, place, source
+        self._as_it_was = self._state()
+        try:
+            self._open()
+        except UserError:
+            raise
+        except Exception as error:  # HDF5 raises errors of a dozen kinds
+            raise UserError(why_unreadable(path, error)) from None
+
+    def _open(self) -> None:
+        import h5py
+
+        self._file = h5py.File(self.path, "r")
+        matrix = self._file[self.place]
+        kind = matrix.attrs.get("encoding-type", "array")
+        if not isinstance(matrix, h5py.Group) or kind != "csr_matrix":
+            stored = {"csc_matrix": "by columns (CSC)", "array": "as a dense array"}.get(str(kind), f"as {kind}")
+            raise UserError(
+                f"{self.path} stores {self.source} {stored}, of which single cells cannot be read: store it by rows, as with "
+                "scipy.sparse.csr_matrix, or read it into memory."
+            )
+        self.shape: tuple[int, int] = tuple(int(size) for size in matrix.attrs["shape"])  # type: ignore[assignment]
+        self.starts: NDArray[np.int64] = np.asarray(matrix["indptr"][:]).astype(np.int64)
+        self._values, self._columns = matrix["data"], matrix["indices"]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of stored values and of their columns, which should be one."""
+        return len(self._values), len(self._columns)
+
+    def as_stored(self, first: int, last: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Values and columns of the rows ``first .. last - 1`` in their own dtypes."""
+        self.check_unchanged()
+        part = slice(int(self.starts[first]), int(self.starts[last]))
+        try:
+            return self._values[part], self._columns[part]
+        except Exception as error:
+            raise UserError(why_unreadable(self.path, error)) from None
+
+    def read_into(self, first: int, last: int, values: NDArray[np.float32], columns: NDArray[np.int32]) -> None:
+        """Read the rows ``first .. last - 1``; there must be room for exactly these."""
+        part = int(self.starts[first]), int(self.starts[last])
+        try:
+            _read(self._values, part, values)
+            _read(self._columns, part, columns)
+        except Exception as error:
+            self.check_unchanged()
+            raise UserError(
+                f"{self.path} cannot be read any more ({first_line(str(error))}): {_HOW_TO_GO_ON}"
+            ) from None
+
+    def check_unchanged(self) -> None:
+        """Raise :class:`UserError` if the file has another size or time than when it was opened."""
+        if self._state() != self._as_it_was:
+            raise UserError(f"{self.path} has changed while it was in use: {_HOW_TO_GO_ON}")
+
+    def _state(self) -> tuple[int, int]:
+        try:
+            state = os.stat(self.path)
+        except OSError as error:
+            if not hasattr(self, "_as_it_was"):
+                raise UserError(f"{self.path} cannot be read ({error.strerror}): check the path.") from None
+            raise UserError(f"{self.path} has vanished while it was in use: {_HOW_TO_GO_ON}") from None
+        return state.st_size, state.st_mtime_ns
+
+
+_HOW_TO_GO_ON = "put the file back as it was, and resume from the last checkpoint or fit again."
+
+
+class CsrFiles:
+    """The matrices ``[N_i, F]`` of files below each other, or some rows of them; see :class:`~pyro_vmm.observations.StoredRows`.
+
+    Parameters
+    ----------
+    files
+        With the same F columns.
+    rows
+        Which rows, ``[N]``, and in what order; None for all.
+    """
+
+    def __init__(self, files: Sequence[CsrFile], rows: NDArray[np.int64] | None = None) -> None:
+        self.files, self._rows = tuple(files), rows
+        self._firsts = np.cumsum([0, *(file.shape[0] for file in files)])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(N, F)``."""
+        return int(self._firsts[-1]) if self._rows is None else len(self._rows), self.files[0].shape[1]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Values that are stored of each row, ``[N]``."""
+        lengths = np.concatenate([np.diff(file.starts) for file in self.files])
+        return lengths if self._rows is None else lengths[self._rows]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> CsrFiles:
+        """These rows, in the order given, not read yet."""
+        numbers = np.asarray(rows, dtype=np.int64)
+        return CsrFiles(self.files, numbers if self._rows is None else self._rows[numbers])
+
+    def read(self, rows: NDArray[np.int64], room: Room | None = None) -> ReadRows:
+        """Read the rows ``[B]``, in any order, each once."""
+        from scipy import sparse
+
+        wanted, places = np.unique(rows if self._rows is None else self._rows[rows], return_inverse=True)
+        runs, within = self._runs(wanted)
+        sizes = [int(file.starts[last] - file.starts[first]) for file, first, last in runs]
+        ends = np.cumsum([0, *sizes])
+        values, columns = (Room() if room is None else room).of(int(ends[-1]))
+        for file in {file: None for file, _, _ in runs}:
+            file.check_unchanged()
+        for (file, first, last), start, end in zip(runs, ends, ends[1:], strict=False):
+            file.read_into(first, last, values[start:end], columns[start:end])
+        starts = [
+            file.starts[first:last] - file.starts[first] + start
+            for (file, first, last), start in zip(runs, ends, strict=False)
+        ]
+        # SciPy gathers rows 250 times slower where columns and starts are numbers of different widths.
+        width = np.dtype(np.int32 if ends[-1] < 2**31 else np.int64)
+        pointers = np.concatenate([*starts, ends[-1:]]).astype(width)
+        parts = (values, columns.astype(width, copy=False), pointers)
+        matrix = sparse.csr_array(parts, shape=(len(pointers) - 1, self.shape[1]))
+        return ReadRows(matrix, within[places])
+
+    def _runs(self, wanted: NDArray[np.int64]) -> tuple[list[tuple[CsrFile, int, int]], NDArray[np.int64]]:
+        """Stretches to read for rows in ascending order, and where these are in what is read."""
+        if not len(wanted):
+            return [], wanted
+        file_of = np.searchsorted(self._firsts, wanted, side="right") - 1
+        breaks = np.flatnonzero((np.diff(wanted) > GAP) | (np.diff(file_of) > 0)) + 1
+        begins, ends = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(wanted)]])
+        firsts, lasts = wanted[begins], wanted[ends - 1] + 1
+        offsets = np.cumsum(lasts - firsts) - (lasts - firsts)
+        within = wanted + np.repeat(offsets - firsts, ends - begins)
+        in_file = self._firsts[file_of[begins]]
+        numbers = zip(file_of[begins].tolist(), (firsts - in_file).tolist(), (lasts - in_file).tolist(), strict=True)
+        return [(self.files[file], first, last) for file, first, last in numbers], within
+
+
+def _read(dataset: h5py.Dataset, part: tuple[int, int], into: NDArray[Any]) -> None:
+    """Read ``part`` of a list, converted to the dtype of ``into``."""
+    import h5py
+
+    first, last = part
+    if last == first:
+        return
+    if dataset.dtype.kind not in "iuf":  # HDF5 converts numbers alone
+        into[:] = dataset[first:last]
+        return
+    # h5py's own slices take ten times as long as HDF5 does for so few values.
+    there = dataset.id.get_space()
+    there.select_hyperslab((first,), (last - first,))
+    dataset.id.read(h5py.h5s.create_simple((last - first,)), there, into)
