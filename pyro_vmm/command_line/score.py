@@ -17,8 +17,7 @@ from pyro_vmm.fit import ObservedFit
 from pyro_vmm.fit.config import read_config, versions
 from pyro_vmm.fit.storage import load
 from pyro_vmm.modalities import Input
-from pyro_vmm.modalities.count_starting_values import as_sparse
-from pyro_vmm.observations import split_rows
+from pyro_vmm.observations import as_sparse, split_rows
 from pyro_vmm.process_settings import usual_settings
 from pyro_vmm.scoring import elbo_surgery, format_table, integration_scores, scores_of_responsibilities, write_scores
 

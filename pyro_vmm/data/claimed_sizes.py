@@ -11,8 +11,8 @@ import numpy as np
 from pyro_vmm.errors import UserError
 
 
-def check_hdf5(path: Path) -> None:
-    """Refuse an HDF5 file that refers to other files, or claims more than this machine's memory.
+def check_hdf5(path: Path, *, read_whole: bool = True) -> None:
+    """Refuse an HDF5 file that refers to other files or, where it is to be ``read_whole``, claims more than this machine's memory.
 
     Raises
     ------
@@ -50,7 +50,8 @@ def check_hdf5(path: Path) -> None:
 
     with h5py.File(path, "r") as file:
         look_through(file)
-    _check_memory(path, num_bytes)
+    if read_whole:
+        _check_memory(path, num_bytes)
 
 
 def check_zarr(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Stored counts of any form, checked value by value and copied to sparse float32 without being expanded."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,56 +56,124 @@ def to_count_matrix(
         If ``values`` is of another kind or a damaged sparse matrix, or has missing, infinite, negative or broken values
         or counts above :data:`MAXIMUM_COUNT`, or if a cell has no counts.
     """
-    counts = _copy_to_csr(values, source)
-
-    def refuse(
-        is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]],
-        adjective: str,
-        advice: str | Callable[[], Sequence[str | Option]],
-    ) -> None:
-        number, first = _find(counts.data, is_bad)
-        if number == 0:
-            return
-        # The row of a stored value is the last one that starts at or before it; empty rows start there too.
-        cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
-        where = f"cell {str(cell_names[cell])!r}, gene {str(gene_names[counts.indices[first]])!r}"
-        if number == 1:
-            told = f"one {adjective} value, {_shown(counts.data[first])} at {where}"
-        else:
-            told = f"{number} {adjective} values, the first {_shown(counts.data[first])} at {where}"
-        raise UserError(f"{source} has {told}: ", *((advice,) if isinstance(advice, str) else advice()), ".")
-
-    if counts.dtype.kind == "f":
-        refuse(lambda x: ~np.isfinite(x), "NaN or infinite", "set them right or remove those cells or genes")
-    if counts.dtype.kind in "fi":
-        refuse(lambda x: x < 0, "negative", "give raw counts, not scaled or centred values")
-    if counts.dtype.kind == "f" and not allow_non_counts:
-        refuse(lambda x: x != np.rint(x), "non-whole", advice_on_fractions)
-    if not allow_non_counts:
-        refuse(
-            lambda x: x > MAXIMUM_COUNT,
-            "too large",
-            f"counts up to {MAXIMUM_COUNT} (2**24) are exact in float32, so check these",
-        )
-    else:
-        refuse(lambda x: x > np.finfo(np.float32).max, "too large", "rescale to the range of float32")
-    counts = counts.astype(np.float32)
-    counts.eliminate_zeros()
-    _check_empty_cells(counts, source, cell_names)
+    counts = as_csr(values, source)
+    checks = CountChecks(source, cell_names, gene_names, allow_non_counts, advice_on_fractions)
+    checks.look(counts)
+    checks.refuse_values()
+    counts = in_float32(counts)
+    checks.look_for_empty_cells(counts)
+    checks.refuse_empty_cells()
     return counts
 
 
-def _copy_to_csr(values: Any, source: str) -> "csr_array":
+def in_float32(counts: "csr_array") -> "csr_array":
+    """Checked counts in the form that models take: float32, without stored zeros."""
+    counts = counts.astype(np.float32)
+    counts.eliminate_zeros()
+    return counts
+
+
+@dataclass
+class _Fault:
+    """Values of one kind that no counts have."""
+
+    is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]
+    adjective: str
+    advice: Callable[[], Sequence[str | Option]]
+    kinds: str
+    number: int = 0
+    first: str = ""
+
+
+class CountChecks:
+    """What is wrong with stored values, looked for in one block of cells after another, and told of all together.
+
+    Parameters
+    ----------
+    source, cell_names, gene_names, allow_non_counts, advice_on_fractions
+        As for :func:`to_count_matrix`.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        cell_names: NDArray[np.str_],
+        gene_names: NDArray[np.str_],
+        allow_non_counts: bool,
+        advice_on_fractions: Callable[[], Sequence[str | Option]],
+    ) -> None:
+        self.source, self.cell_names, self.gene_names = source, cell_names, gene_names
+        self._empty: list[NDArray[np.int64]] = []
+        fix = "set them right or remove those cells or genes"
+        raw = "give raw counts, not scaled or centred values"
+        exact = f"counts up to {MAXIMUM_COUNT} (2**24) are exact in float32, so check these"
+        self._faults = [
+            _Fault(lambda x: ~np.isfinite(x), "NaN or infinite", lambda: (fix,), "f"),
+            _Fault(lambda x: x < 0, "negative", lambda: (raw,), "fi"),
+        ]
+        if allow_non_counts:
+            most = np.finfo(np.float32).max
+            rescale = "rescale to the range of float32"
+            self._faults.append(_Fault(lambda x: x > most, "too large", lambda: (rescale,), "fiu"))
+        else:
+            self._faults.append(_Fault(lambda x: x != np.rint(x), "non-whole", advice_on_fractions, "f"))
+            self._faults.append(_Fault(lambda x: x > MAXIMUM_COUNT, "too large", lambda: (exact,), "fiu"))
+
+    def look(self, counts: "csr_array", first_cell: int = 0) -> None:
+        """Look at the values of a block of cells ``[B, G]``, no entry of which is stored twice."""
+        for fault in self._faults:
+            if counts.dtype.kind not in fault.kinds:
+                continue
+            number, first = _find(counts.data, fault.is_bad)
+            if number and not fault.number:
+                # The row of a stored value is the last one that starts at or before it; empty rows start there too.
+                cell = first_cell + int(np.searchsorted(counts.indptr, first, side="right")) - 1
+                where = f"cell {str(self.cell_names[cell])!r}, gene {str(self.gene_names[counts.indices[first]])!r}"
+                fault.first = f"{_shown(counts.data[first])} at {where}"
+            fault.number += number
+
+    def look_for_empty_cells(self, counts: "csr_array", first_cell: int = 0) -> None:
+        """Look for cells without counts in a block without stored zeros."""
+        self._empty.append(first_cell + np.flatnonzero(np.diff(counts.indptr) == 0))
+
+    @property
+    def found_bad_values(self) -> bool:
+        """Whether :meth:`refuse_values` will."""
+        return any(fault.number for fault in self._faults)
+
+    def refuse_values(self) -> None:
+        """Raise :class:`UserError` for the first kind of bad values, if there are any."""
+        for fault in self._faults:
+            if fault.number:
+                told = f"{fault.number} {fault.adjective} values, the first {fault.first}"
+                if fault.number == 1:
+                    told = f"one {fault.adjective} value, {fault.first}"
+                raise UserError(f"{self.source} has {told}: ", *fault.advice(), ".")
+
+    def refuse_empty_cells(self) -> None:
+        """Raise :class:`UserError` for cells without counts, if there are any."""
+        empty = np.concatenate(self._empty)
+        number = len(empty)
+        if number == 0:
+            return
+        named = listed(list(self.cell_names[empty]))
+        raise UserError(
+            f"{self.source} has {number} cell{'s' if number > 1 else ''} with no counts, {named}: remove "
+            f"{'them' if number > 1 else 'it'}, as with adata[{self.source}.sum(axis=1) > 0].copy()."
+        )
+
+
+def as_csr(values: Any, source: str) -> "csr_array":
     """Copy ``[N, G]`` to CSR in a native dtype in which SciPy can sort and add, with no entry stored twice."""
     from scipy import sparse
 
     if sparse.issparse(values):
         return _sparse_to_csr(values, source)
     if isinstance(values, np.ma.MaskedArray):
-        _check_kind(values.dtype, source)
+        check_kind(values.dtype, source)
         return _dense_to_csr(np.ma.filled(values.astype(np.float64), np.nan))
     if isinstance(values, np.ndarray):
-        _check_kind(values.dtype, source)
+        check_kind(values.dtype, source)
         return _dense_to_csr(np.asarray(values))
     if values is None:
         raise UserError(f"{source} is empty (None): name the layer that holds the counts.")
@@ -119,7 +188,7 @@ def _sparse_to_csr(matrix: Any, source: str) -> "csr_array":
     """Copy a SciPy sparse ``[N, G]``, whose own arrays SciPy would otherwise sort and add up in place."""
     from scipy import sparse
 
-    _check_kind(matrix.dtype, source)
+    check_kind(matrix.dtype, source)
     check_sparse_structure(matrix, source)
     dtype = _working_dtype(matrix.dtype)
     if matrix.format == "csr":
@@ -138,7 +207,8 @@ def _sparse_to_csr(matrix: Any, source: str) -> "csr_array":
     return counts
 
 
-def _check_kind(dtype: np.dtype[Any], source: str) -> None:
+def check_kind(dtype: np.dtype[Any], source: str) -> None:
+    """Raise :class:`UserError` for what are no numbers."""
     if dtype.kind not in "biuf":
         raise UserError(f"{source} has dtype {dtype}, but counts must be numbers: convert it, as with astype(int).")
 
@@ -181,15 +251,3 @@ def _find(data: NDArray[Any], is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]
 
 def _shown(value: Any) -> str:
     return f"{value:d}" if value.dtype.kind in "iu" else f"{value:.10g}"
-
-
-def _check_empty_cells(counts: "csr_array", source: str, cell_names: NDArray[np.str_]) -> None:
-    empty = np.diff(counts.indptr) == 0
-    number = int(empty.sum())
-    if number == 0:
-        return
-    named = listed(cell_names[empty])
-    raise UserError(
-        f"{source} has {number} cell{'s' if number > 1 else ''} with no counts, {named}: remove "
-        f"{'them' if number > 1 else 'it'}, as with adata[{source}.sum(axis=1) > 0].copy()."
-    )

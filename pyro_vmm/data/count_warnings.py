@@ -14,7 +14,6 @@ from pyro_vmm.errors import Option
 
 if TYPE_CHECKING:
     import pandas as pd
-    from scipy.sparse import csr_array
 
 MANY_GENES = 10_000
 """More genes than this bring a hint to choose the highly variable ones."""
@@ -29,9 +28,9 @@ Of millions of random numbers some tenths of the values merge by chance, and no 
 _STACKLEVEL = 3
 
 
-def warn_of_genes(counts: "csr_array", genes: NDArray[np.str_], source: str) -> None:
-    """Warn of genes of ``counts [N, G]`` that have none, and of more than :data:`MANY_GENES` genes."""
-    silent = genes[np.bincount(counts.indices, minlength=len(genes)) == 0]
+def warn_of_genes(cells: NDArray[np.int64], genes: NDArray[np.str_], source: str) -> None:
+    """Warn of genes that no cell has, by the number of ``cells [G]`` of each, and of more than :data:`MANY_GENES` genes."""
+    silent = genes[cells == 0]
     if len(silent):
         plural = "s" if len(silent) > 1 else ""
         warnings.warn(

@@ -109,7 +109,7 @@ def read_counts(
         advice_on_fractions=lambda: advice_on_fractions(adata, setup, fitting=fitting),
     )
     if fitting:
-        warn_of_genes(counts, genes, setup.source)
+        warn_of_genes(np.bincount(counts.indices, minlength=len(genes)), genes, setup.source)
         warn_of_merged_values(continuous, obs, setup.continuous_keys)
     return CellCounts(
         setup=setup,

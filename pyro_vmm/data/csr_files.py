@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.data.count_checks import check_kind
+from pyro_vmm.data.sparse_structure import check_list, check_pointers
 from pyro_vmm.data.unreadable_cells import first_line, why_unreadable
 from pyro_vmm.errors import UserError
 from pyro_vmm.observations import ReadRows, Room
@@ -41,7 +43,7 @@ class CsrFile:
     Raises
     ------
     UserError
-        If the file cannot be read, or the matrix is stored otherwise.
+        If the file cannot be read, the matrix is stored otherwise, or its pointers do not fit its values.
     """
 
     def __init__(self, path: Path, place: str, source: str) -> None:
@@ -58,7 +60,9 @@ class CsrFile:
         import h5py
 
         self._file = h5py.File(self.path, "r")
-        matrix = self._file[self.place]
+        matrix = self._file.get(self.place)
+        if matrix is None:
+            raise UserError(f"{self.path} has no {self.source}: give files that all have it.")
         kind = matrix.attrs.get("encoding-type", "array")
         if not isinstance(matrix, h5py.Group) or kind != "csr_matrix":
             stored = {"csc_matrix": "by columns (CSC)", "array": "as a dense array"}.get(str(kind), f"as {kind}")
@@ -66,14 +70,15 @@ class CsrFile:
                 f"{self.path} stores {self.source} {stored}, of which single cells cannot be read: store it by rows, as with "
                 "scipy.sparse.csr_matrix, or read it into memory."
             )
-        self.shape: tuple[int, int] = tuple(int(size) for size in matrix.attrs["shape"])  # type: ignore[assignment]
-        self.starts: NDArray[np.int64] = np.asarray(matrix["indptr"][:]).astype(np.int64)
+        num_rows, num_columns = (int(size) for size in matrix.attrs["shape"])
+        self.shape = num_rows, num_columns
         self._values, self._columns = matrix["data"], matrix["indices"]
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers of stored values and of their columns, which should be one."""
-        return len(self._values), len(self._columns)
+        check_kind(self._values.dtype, self.source)
+        for name in ("indptr", "indices"):
+            check_list(matrix[name], "pointers" if name == "indptr" else name, self.source)
+        starts, sizes = matrix["indptr"][:], (len(self._columns), len(self._values))
+        check_pointers(starts, *sizes, num_lines=num_rows, lines="row", source=self.source)
+        self.starts: NDArray[np.int64] = starts.astype(np.int64)
 
     def as_stored(self, first: int, last: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Values and columns of the rows ``first .. last - 1`` in their own dtypes."""

@@ -136,13 +136,24 @@ def check_compressed(
     for name, numbers in (("pointers", pointers), ("indices", indices)):
         if not isinstance(numbers, np.ndarray):
             _refuse(source, f"has {name} of type {type(numbers).__name__}, not an array of whole numbers")
-        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-            _refuse(
-                source, f"has {name} of dtype {numbers.dtype} and shape {numbers.shape}, not a list of whole numbers"
-            )
+        check_list(numbers, name, source)
+    check_pointers(pointers, len(indices), num_values, num_lines=num_lines, lines=lines, source=source)
+    _check_range(indices, num_entries, entries, source)
+
+
+def check_list(numbers: Any, name: str, source: str) -> None:
+    """Refuse what is no list of whole numbers, an array or a dataset of a file."""
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        _refuse(source, f"has {name} of dtype {numbers.dtype} and shape {numbers.shape}, not a list of whole numbers")
+
+
+def check_pointers(
+    pointers: NDArray[Any], num_indices: int, num_values: int, *, num_lines: int, lines: str, source: str
+) -> None:
+    """Refuse pointers that do not fit the shape or the stored values; see :func:`check_compressed`."""
     if len(pointers) != num_lines + 1:
         _refuse(source, f"has {len(pointers)} {lines} pointers, but {num_lines} {lines}s need {num_lines + 1}")
-    _check_same_length(len(indices), num_values, source)
+    _check_same_length(num_indices, num_values, source)
     if pointers[0] != 0:
         _refuse(source, f"has {int(pointers[0])} as its first {lines} pointer, which must be 0")
     falls = pointers[1:] < pointers[:-1]
@@ -153,13 +164,12 @@ def check_compressed(
             f"has {lines} pointers that fall, from {int(pointers[line])} to {int(pointers[line + 1])} at {lines} {line} "
             "(counting from 0)",
         )
-    if pointers[-1] != len(indices):
+    if pointers[-1] != num_indices:
         _refuse(
             source,
-            f"has {len(indices)} stored values, but its {lines} pointers end at {int(pointers[-1])}",
-            "" if pointers[-1] > len(indices) else ", or drop values that belong nowhere with its method prune()",
+            f"has {num_indices} stored values, but its {lines} pointers end at {int(pointers[-1])}",
+            "" if pointers[-1] > num_indices else ", or drop values that belong nowhere with its method prune()",
         )
-    _check_range(indices, num_entries, entries, source)
 
 
 def _num_values(matrix: Any, source: str) -> int:
@@ -176,7 +186,11 @@ def _check_same_length(num_indices: int, num_values: int, source: str) -> None:
 def _check_range(indices: NDArray[Any], size: int, noun: str, source: str) -> None:
     if not len(indices):
         return
-    least, most = int(indices.min()), int(indices.max())
+    check_extremes(int(indices.min()), int(indices.max()), size, noun, source)
+
+
+def check_extremes(least: int, most: int, size: int, noun: str, source: str) -> None:
+    """Refuse indices that go from ``least`` to ``most`` where they must lie within ``0 .. size - 1``."""
     if least < 0 or most >= size:
         wrong = least if least < 0 else most
         hint = ", as though counted from 1" if least == 1 and most == size else ""

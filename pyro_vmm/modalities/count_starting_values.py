@@ -1,5 +1,6 @@
 """Where a fit of counts starts, read off the data so that early steps are not spent on finding each gene's level."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,54 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_vmm.data.cell_counts import library_sizes
-from pyro_vmm.observations import InMemory, Observations, SparseRows, in_order
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 LEAST_THETA, GREATEST_THETA = 0.1, 100.0
-ROWS_AT_ONCE = 4096
 BORROWED = 2.0
 """Cells that each batch's library sizes are averaged with, as large and as different as those of all batches together."""
+
+
+@dataclass(frozen=True)
+class GeneSums:
+    """Sums over cells, gene by gene.
+
+    Attributes
+    ----------
+    library_size
+        Of each cell, ``[N]``, float64.
+    totals, squares, crossed
+        Of counts, of their squares, and of counts times library sizes, ``[G]``.
+    """
+
+    library_size: NDArray[np.float64]
+    totals: NDArray[np.float32]
+    squares: NDArray[np.float32]
+    crossed: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, blocks: "Iterable[csr_array]") -> "GeneSums":
+        """Add up blocks of cells ``[B, G]``, none of them empty, to the same digits however the cells are cut into blocks."""
+        libraries: list[NDArray[np.float64]] = []
+        totals: Any = None
+        squares: Any = None
+        crossed: Any = None
+        for block in blocks:
+            library = library_sizes(block).astype(np.float64)
+            totals = np.asarray(_below(totals, block).sum(0))
+            squares = np.asarray(_below(squares, block.multiply(block)).sum(0))
+            weights = library if crossed is None else np.concatenate([[1.0], library])
+            crossed = np.asarray(_below(crossed, block).T @ weights, dtype=np.float64)
+            libraries.append(library)
+        return cls(np.concatenate(libraries), totals, squares, crossed)
+
+
+def _below(sums: NDArray[Any] | None, block: "csr_array") -> "csr_array":
+    """The block with the sums so far as its first row: SciPy then goes on adding, row after row, where it was."""
+    from scipy import sparse
+
+    return block if sums is None else sparse.csr_array(sparse.vstack([sparse.csr_array(sums[None]), block]))
 
 
 @dataclass(frozen=True)
@@ -42,14 +82,13 @@ class StartingValues:
     library_scale: Tensor
 
     @classmethod
-    def of(cls, counts: "csr_array", batch: NDArray[np.int64], num_batches: int) -> "StartingValues":
-        """Read the moments off the counts ``[N, G]`` of cells that are trained on, and their batches ``[N]``."""
-        library = library_sizes(counts).astype(np.float64)
-        totals = np.asarray(counts.sum(0), dtype=np.float64)
+    def of(cls, blocks: "Iterable[csr_array]", batch: NDArray[np.int64], num_batches: int) -> "StartingValues":
+        """Read the moments off counts of cells that are trained on, blocks ``[B, G]`` of N in all, and their batches ``[N]``."""
+        sums = GeneSums.of(blocks)
+        library, crossed = sums.library_size, sums.crossed
+        totals, squares = sums.totals.astype(np.float64), sums.squares.astype(np.float64)
         # Half a count spread over the genes: a gene without counts has a share, too.
         shares = (totals + 0.5 / len(totals)) / (totals.sum() + 0.5)
-        squares = np.asarray(counts.multiply(counts).sum(0), dtype=np.float64)
-        crossed = np.asarray(counts.T @ library, dtype=np.float64)
         squared_library = np.square(library).sum()
         beyond_poisson = squares - 2.0 * shares * crossed + np.square(shares) * squared_library - shares * library.sum()
         theta = np.square(shares) * squared_library / np.maximum(beyond_poisson, 1e-12)
@@ -72,16 +111,6 @@ class StartingValues:
         """Values of the right shapes for a model about to be loaded."""
         zeros, ones = torch.zeros(num_batches), torch.ones(num_batches)
         return cls(torch.zeros(num_genes), torch.ones(num_genes), zeros, ones)
-
-
-def as_sparse(observations: Observations) -> "csr_array":
-    """All observations as one sparse matrix ``[N, G]``."""
-    from scipy import sparse
-
-    if isinstance(observations, InMemory) and isinstance(observations.x, SparseRows):
-        return observations.x.counts
-    blocks = (sparse.csr_array(x.numpy()) for x, _ in in_order(observations, ROWS_AT_ONCE, torch.device("cpu")))
-    return sparse.csr_array(sparse.vstack(list(blocks)))
 
 
 def _float(values: Any) -> Tensor:

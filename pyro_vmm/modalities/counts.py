@@ -25,12 +25,12 @@ from pyro_vmm.modalities.count_networks import (
     count_guide,
     count_likelihood,
 )
-from pyro_vmm.modalities.count_starting_values import StartingValues, as_sparse
+from pyro_vmm.modalities.count_starting_values import StartingValues
 from pyro_vmm.modalities.gene_profiles import GeneProfiles
 from pyro_vmm.modalities.latent_dimensions import dimensions_for
 from pyro_vmm.models import CountMixtureModel, LatentMixtureModel
 from pyro_vmm.networks.low_precision import lower_precision
-from pyro_vmm.observations import Observations
+from pyro_vmm.observations import Observations, sparse_blocks
 from pyro_vmm.options import COMMON, OF_COUNTS, SINGLE_CELL, canonical, defaults, of_face
 from pyro_vmm.priors import Prior, PseudoInputs
 from pyro_vmm.process_settings import built_in_single_precision
@@ -176,7 +176,7 @@ class Counts(Modality):
             return StartingValues.placeholders(len(self.gene_names), len(self.batch_categories))
         batches = observations.groups.get("batch")
         codes = np.zeros(len(observations), dtype=np.int64) if batches is None else batches.codes
-        return StartingValues.of(as_sparse(observations), codes, len(self.batch_categories))
+        return StartingValues.of(sparse_blocks(observations), codes, len(self.batch_categories))
 
     def _initial_pseudo_inputs(self, observations: Observations | None, number: int) -> torch.Tensor:
         if observations is None:

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.modalities.count_expression import normalized_expression
-from pyro_vmm.modalities.count_starting_values import as_sparse
 from pyro_vmm.modalities.marker_genes import marker_genes
-from pyro_vmm.observations import Observations
+from pyro_vmm.observations import Observations, sparse_blocks
 
 CELLS_A_CLUSTER = 40
 """Cells whose denoised expression is averaged to show what a cluster is."""
@@ -59,5 +58,5 @@ class GeneProfiles:
         """Names of marker genes by cluster; none where there is one cluster."""
         if len(np.unique(self.clusters)) < 2:
             return {}
-        genes = marker_genes(as_sparse(self.observations), self.clusters, int(self.clusters.max()) + 1)
+        genes = marker_genes(sparse_blocks(self.observations), self.clusters, int(self.clusters.max()) + 1)
         return {cluster: tuple(self.gene_names[found].tolist()) for cluster, found in enumerate(genes)}

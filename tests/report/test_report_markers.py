@@ -20,13 +20,13 @@ def counts():
 
 
 def test_markers_are_the_genes_that_were_raised(counts):
-    first, second, _ = marker_genes(*counts, 3, number=1)
+    first, second, _ = marker_genes([counts[0]], counts[1], 3, number=1)
     assert first.tolist() == [2]
     assert second.tolist() == [5]
 
 
 def test_genes_in_few_cells_or_below_the_rest_are_no_markers(counts):
-    markers = marker_genes(*counts, 3, number=8)
+    markers = marker_genes([counts[0]], counts[1], 3, number=8)
     assert 7 not in markers[2]
     assert 5 not in markers[0]
     assert 5 not in markers[2]
@@ -38,7 +38,7 @@ def test_differences_are_of_mean_log_shares():
     shares = np.log1p(1e4 * np.array([[0.1, 0.9], [0.2, 0.8], [0.8, 0.2], [0, 0]]))
     expected = shares[:2].mean(0) - shares[2:].mean(0)
     assert (expected > 0).all()
-    assert marker_genes(counts, clusters, 2)[0].tolist() == np.argsort(-expected).tolist()
+    assert marker_genes([counts[:1], counts[1:]], clusters, 2)[0].tolist() == np.argsort(-expected).tolist()
     assert counts.toarray()[0].tolist() == [1, 9, 0]
 
 

@@ -1,0 +1,89 @@
+"""Counts in files, looked through once, a block of cells at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_vmm.data.cell_counts import library_sizes
+from pyro_vmm.data.count_checks import CountChecks, as_csr, in_float32
+from pyro_vmm.data.csr_files import CsrFile, CsrFiles
+from pyro_vmm.data.sparse_structure import check_extremes
+from pyro_vmm.errors import Option
+
+VALUES_AT_ONCE = 2**21
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What one pass over counts ``[N, G]`` has found.
+
+    Attributes
+    ----------
+    library_size
+        The sum of each cell's counts, ``[N]``, positive.
+    cells
+        How many cells each gene has counts in, ``[G]``.
+    """
+
+    library_size: NDArray[np.float32]
+    cells: NDArray[np.int64]
+
+
+def scan(
+    counts: CsrFiles,
+    source: str,
+    cell_names: NDArray[np.str_],
+    gene_names: NDArray[np.str_],
+    *,
+    allow_non_counts: bool,
+    advice_on_fractions: Callable[[], Sequence[str | Option]],
+) -> Scanned:
+    """Check counts in files as :func:`~pyro_vmm.data.count_checks.to_count_matrix` checks them in memory, with the same messages.
+
+    Raises
+    ------
+    UserError
+        As said there.
+    """
+    from scipy import sparse
+
+    checks = CountChecks(source, cell_names, gene_names, allow_non_counts, advice_on_fractions)
+    number = len(gene_names)
+    library, cells = np.zeros(len(cell_names), dtype=np.float32), np.zeros(number, dtype=np.int64)
+    least, most = 0, 0
+    for first, file, begin, end in _blocks(counts):
+        values, columns = file.as_stored(begin, end)
+        if len(columns):
+            least, most = min(least, int(columns.min())), max(most, int(columns.max()))
+        if least < 0 or most >= number:
+            continue  # told of all together
+        pointers = file.starts[begin : end + 1] - file.starts[begin]
+        stored = sparse.csr_array((values, columns, pointers), shape=(end - begin, number))
+        block = as_csr(stored, source)
+        checks.look(block, first)
+        if checks.found_bad_values:
+            continue
+        block = in_float32(block)
+        checks.look_for_empty_cells(block, first)
+        has_counts = np.flatnonzero(np.diff(block.indptr))
+        library[first + has_counts] = library_sizes(block[has_counts])
+        cells += np.bincount(block.indices, minlength=number)
+    check_extremes(least, most, number, "column", source)
+    checks.refuse_values()
+    checks.refuse_empty_cells()
+    return Scanned(library, cells)
+
+
+def _blocks(counts: CsrFiles) -> Iterator[tuple[int, CsrFile, int, int]]:
+    """Number of the first cell, file, and rows of it, of blocks of some millions of values."""
+    first = 0
+    for file in counts.files:
+        begin = 0
+        while begin < file.shape[0]:
+            enough = np.searchsorted(file.starts, file.starts[begin] + VALUES_AT_ONCE)
+            end = min(max(int(enough), begin + 1), file.shape[0])
+            yield first + begin, file, begin, end
+            begin = end
+        first += file.shape[0]
