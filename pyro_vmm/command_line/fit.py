@@ -94,6 +94,7 @@ def _fit(request: FitRequest) -> bool:
             print(f"Stopped {stop.where}; {request.how_to_go_on} goes on from there.", file=sys.stderr)
             return False
         folder.write_results(ObservedFit(fitted, observations, fitted.latents), source, facts, request.how_to_go_on)
+    written = source.results_file
     there = f"results, pictures, the model and {written}" if written else "results, pictures and the model"
     say(
         f"{in_words(fitted.clusters)}; {there} are in {request.output}.\n"

@@ -146,8 +146,8 @@ class OutputFolder:
             latents, probabilities = observed.latents, observed.probabilities
             with results.part("history.csv, latent.npy and clusters.csv"):
                 self.write_tables(observed.fit.history, source.ids, latents, probabilities)
-            if source.further_results:
-                with results.part(source.further_results):
+            if source.results_file:
+                with results.part(source.results_file):
                     fit = observed.fit
                     source.write_results(self.path, fit.modality, fit.n_clusters_, latents, probabilities)
             with results.pictures():

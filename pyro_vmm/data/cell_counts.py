@@ -13,6 +13,8 @@ from pyro_vmm.errors import UserError
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from pyro_vmm.data.csr_files import CsrFiles
+
 WITHOUT_BATCHES: tuple[str, ...] = ("all",)
 """The one batch of data for which no batch column is named."""
 
@@ -32,7 +34,7 @@ class CellCounts:
     setup
         Where they were read.
     counts
-        ``[N, G]``, float32, CSR with sorted indices and no stored zeros.
+        ``[N, G]``: float32, CSR with sorted indices and no stored zeros; or in files, as they are stored there.
     cell_names, gene_names
         ``[N]`` and ``[G]``, text, all different.
     batch
@@ -52,7 +54,7 @@ class CellCounts:
     """
 
     setup: CountSetup
-    counts: "csr_array"
+    counts: "csr_array | CsrFiles"
     cell_names: NDArray[np.str_]
     gene_names: NDArray[np.str_]
     batch: NDArray[np.int64]

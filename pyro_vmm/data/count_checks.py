@@ -56,8 +56,13 @@ def to_count_matrix(
         If ``values`` is of another kind or a damaged sparse matrix, or has missing, infinite, negative or broken values
         or counts above :data:`MAXIMUM_COUNT`, or if a cell has no counts.
     """
-    counts = as_csr(values, source)
     checks = CountChecks(source, cell_names, gene_names, allow_non_counts, advice_on_fractions)
+    return checked_counts(values, checks)
+
+
+def checked_counts(values: Any, checks: "CountChecks") -> "csr_array":
+    """As :func:`to_count_matrix`, with checks that have looked at nothing yet."""
+    counts = as_csr(values, checks.source)
     checks.look(counts)
     checks.refuse_values()
     counts = in_float32(counts)
@@ -103,6 +108,7 @@ class CountChecks:
         advice_on_fractions: Callable[[], Sequence[str | Option]],
     ) -> None:
         self.source, self.cell_names, self.gene_names = source, cell_names, gene_names
+        self.allow_non_counts = allow_non_counts
         self._empty: list[NDArray[np.int64]] = []
         fix = "set them right or remove those cells or genes"
         raw = "give raw counts, not scaled or centred values"

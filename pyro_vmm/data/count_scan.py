@@ -1,6 +1,6 @@
 """Counts in files, looked through once, a block of cells at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,10 @@ from pyro_vmm.data.cell_counts import library_sizes
 from pyro_vmm.data.count_checks import CountChecks, as_csr, in_float32
 from pyro_vmm.data.csr_files import CsrFile, CsrFiles
 from pyro_vmm.data.sparse_structure import check_extremes
-from pyro_vmm.errors import Option
 
 VALUES_AT_ONCE = 2**21
+MOST_KEPT = 4
+"""Results of scans that are kept."""
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,32 @@ class Scanned:
     cells: NDArray[np.int64]
 
 
-def scan(
-    counts: CsrFiles,
-    source: str,
-    cell_names: NDArray[np.str_],
-    gene_names: NDArray[np.str_],
-    *,
-    allow_non_counts: bool,
-    advice_on_fractions: Callable[[], Sequence[str | Option]],
-) -> Scanned:
+_FOUND: dict[object, Scanned] = {}
+
+
+def scan(counts: CsrFiles, checks: CountChecks) -> Scanned:
     """Check counts in files as :func:`~pyro_vmm.data.count_checks.to_count_matrix` checks them in memory, with the same messages.
+
+    What was found is kept for the next question about the same files, for as long as these do not change.
 
     Raises
     ------
     UserError
         As said there.
     """
+    asked = (*(file.state for file in counts.files), checks.allow_non_counts)
+    if asked not in _FOUND:
+        while len(_FOUND) >= MOST_KEPT:
+            del _FOUND[next(iter(_FOUND))]
+        _FOUND[asked] = _scan(counts, checks)
+    return _FOUND[asked]
+
+
+def _scan(counts: CsrFiles, checks: CountChecks) -> Scanned:
     from scipy import sparse
 
-    checks = CountChecks(source, cell_names, gene_names, allow_non_counts, advice_on_fractions)
-    number = len(gene_names)
-    library, cells = np.zeros(len(cell_names), dtype=np.float32), np.zeros(number, dtype=np.int64)
+    num_cells, number = counts.shape
+    library, cells = np.zeros(num_cells, dtype=np.float32), np.zeros(number, dtype=np.int64)
     least, most = 0, 0
     for first, file, begin, end in _blocks(counts):
         values, columns = file.as_stored(begin, end)
@@ -61,7 +67,7 @@ def scan(
             continue  # told of all together
         pointers = file.starts[begin : end + 1] - file.starts[begin]
         stored = sparse.csr_array((values, columns, pointers), shape=(end - begin, number))
-        block = as_csr(stored, source)
+        block = as_csr(stored, checks.source)
         checks.look(block, first)
         if checks.found_bad_values:
             continue
@@ -70,7 +76,7 @@ def scan(
         has_counts = np.flatnonzero(np.diff(block.indptr))
         library[first + has_counts] = library_sizes(block[has_counts])
         cells += np.bincount(block.indices, minlength=number)
-    check_extremes(least, most, number, "column", source)
+    check_extremes(least, most, number, "column", checks.source)
     checks.refuse_values()
     checks.refuse_empty_cells()
     return Scanned(library, cells)

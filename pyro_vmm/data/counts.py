@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from pyro_vmm.data.arrays import listed
 from pyro_vmm.data.cell_counts import WITHOUT_BATCHES, CellCounts, library_sizes
 from pyro_vmm.data.cell_covariates import check_batch_sizes, read_categories, read_numbers, read_size_factors
-from pyro_vmm.data.count_checks import to_count_matrix
+from pyro_vmm.data.cells_on_disk import Paths, on_disk
+from pyro_vmm.data.count_checks import CountChecks, checked_counts
 from pyro_vmm.data.count_places import advice_on_fractions, check_structure, stored_counts
+from pyro_vmm.data.count_scan import Scanned, scan
 from pyro_vmm.data.count_setup import CountSetup
 from pyro_vmm.data.count_warnings import warn_of_genes, warn_of_merged_values
 from pyro_vmm.errors import UserError
@@ -18,10 +20,13 @@ from pyro_vmm.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from scipy.sparse import csr_array
+
+    from pyro_vmm.data.csr_files import CsrFiles
 
 
 def read_counts(
-    adata: "AnnData",
+    adata: "AnnData | Paths",
     setup: CountSetup,
     *,
     allow_non_counts: bool = False,
@@ -34,7 +39,8 @@ def read_counts(
     ----------
     adata
         N cells, in memory; a view will do. Counts may be sparse or dense and of any integer, floating or Boolean
-        dtype that holds whole numbers.
+        dtype that holds whole numbers. Or an AnnData that is backed, a path of an ``.h5ad`` or a list of paths with the same
+        genes: counts, which must be stored by rows (CSR), are looked through once and stay on disk.
     setup
         Where the counts and covariates are.
     allow_non_counts
@@ -55,10 +61,10 @@ def read_counts(
     Raises
     ------
     UserError
-        If ``adata`` is not an AnnData in memory; has no cells or genes, or two of one name; lacks the layer or a
-        column; has values that are not finite, negative, not whole or above 2**24, or cells with no counts; has
-        covariates with missing values or of the wrong kind, size factors that are not positive, or a batch with one
-        cell; or has batches, categories or genes other than the model's.
+        If ``adata`` is neither an AnnData nor paths of files that can be read; has no cells or genes, or two of one name;
+        lacks the layer or a column; has values that are not finite, negative, not whole or above 2**24, or cells with no
+        counts; has covariates with missing values or of the wrong kind, size factors that are not positive, or a batch with
+        one cell; or has batches, categories or genes other than the model's.
 
     Warns
     -----
@@ -66,20 +72,26 @@ def read_counts(
         If data to fit have genes with no counts, more than :data:`~pyro_vmm.data.count_warnings.MANY_GENES` genes, or a
         continuous covariate of whose distinct values float32 cannot tell many apart, centred though they are.
     """
-    _check_in_memory(adata)
     fitting = categories is None
-    check_structure(adata, setup)
-    values, names = stored_counts(adata, setup, fitting=fitting)
-    cells, genes = _text_names(adata.obs_names), _text_names(names)
+    files = on_disk(adata, setup.layer)
+    whole = _in_memory(adata) if files is None else files.beginning
+    obs: pd.DataFrame = whole.obs if files is None else files.obs
+    if files is None:
+        check_structure(whole, setup)
+    values, names = stored_counts(whole, setup, fitting=fitting)
+    stored = None if files is None else files.counts(setup)
+    cells, genes = _text_names(obs.index), _text_names(names)
     _check_names(cells, genes, setup.source)
     if gene_names is not None:
         _check_genes(genes, np.asarray(gene_names, dtype=np.str_), setup)
-    if values is not None and values.shape[0] != len(cells):
-        raise UserError(f"{setup.source} has {values.shape[0]} cells, but adata has {len(cells)}: set adata.raw anew.")
+    shape = np.shape(values) if stored is None else stored.shape
+    if values is not None and shape[0] != len(cells):
+        raise UserError(f"{setup.source} has {shape[0]} cells, but adata has {len(cells)}: set adata.raw anew.")
+    if stored is not None and shape[1] != len(genes):
+        raise UserError(f"{setup.source} has {shape[1]} genes, but adata has {len(genes)}: write the file again.")
     if fitting and len(cells) == 1:
         raise UserError(f"adata has one cell, {str(cells[0])!r}, but at least 2 are needed to fit: give more cells.")
 
-    obs: pd.DataFrame = adata.obs
     if setup.batch_key is None:
         batch, batch_categories = np.zeros(len(cells), dtype=np.int64), WITHOUT_BATCHES
     else:
@@ -100,16 +112,17 @@ def read_counts(
     if setup.size_factor_key is not None:
         size_factor = read_size_factors(obs, setup.size_factor_key, of_model=not fitting)
 
-    counts = to_count_matrix(
-        values,
-        setup.source,
-        cells,
-        genes,
-        allow_non_counts=allow_non_counts,
-        advice_on_fractions=lambda: advice_on_fractions(adata, setup, fitting=fitting),
+    checks = CountChecks(
+        setup.source, cells, genes, allow_non_counts, lambda: advice_on_fractions(whole, setup, fitting=fitting)
     )
+    counts: csr_array | CsrFiles
+    if stored is None:
+        counts = checked_counts(values, checks)
+        scanned = Scanned(library_sizes(counts), np.bincount(counts.indices, minlength=len(genes)))
+    else:
+        counts, scanned = stored, scan(stored, checks)
     if fitting:
-        warn_of_genes(np.bincount(counts.indices, minlength=len(genes)), genes, setup.source)
+        warn_of_genes(scanned.cells, genes, setup.source)
         warn_of_merged_values(continuous, obs, setup.continuous_keys)
     return CellCounts(
         setup=setup,
@@ -122,20 +135,19 @@ def read_counts(
         covariate_categories=covariate_categories,
         continuous_covariates=continuous,
         size_factor=size_factor,
-        library_size=library_sizes(counts),
+        library_size=scanned.library_size,
     )
 
 
-def _check_in_memory(adata: Any) -> None:
+def _in_memory(adata: Any) -> "AnnData":
     import pandas as pd
     from anndata import AnnData
 
     if not isinstance(adata, AnnData):
         raise UserError(f"An AnnData is needed, not a {type(adata).__name__}: read one with anndata.read_h5ad(path).")
-    if adata.isbacked:
-        raise UserError(f"adata is backed by the file {adata.filename}: load it into memory with adata.to_memory().")
     if not isinstance(adata.obs, pd.DataFrame):
         raise UserError("adata was opened lazily: load it into memory with adata.to_memory().")
+    return adata
 
 
 def _text_names(names: Any) -> NDArray[np.str_]:

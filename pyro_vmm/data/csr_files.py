@@ -101,6 +101,11 @@ class CsrFile:
                 f"{self.path} cannot be read any more ({first_line(str(error))}): {_HOW_TO_GO_ON}"
             ) from None
 
+    @property
+    def state(self) -> tuple[str, str, tuple[int, int]]:
+        """What tells the matrix from others, and from what it may become."""
+        return os.path.realpath(self.path), self.place, self._as_it_was
+
     def check_unchanged(self) -> None:
         """Raise :class:`UserError` if the file has another size or time than when it was opened."""
         if self._state() != self._as_it_was:

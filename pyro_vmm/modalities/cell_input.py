@@ -16,12 +16,14 @@ from pyro_vmm.calling_code import warn_caller
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.data.cell_covariates import read_categories
 from pyro_vmm.data.cell_files import read_cells, write_cells
+from pyro_vmm.data.cells_on_disk import CellsOnDisk
+from pyro_vmm.data.csr_files import CsrFiles
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
 from pyro_vmm.modalities.inputs import Input
 from pyro_vmm.observations import Groups, Observations
-from pyro_vmm.options import WHERE_COUNTS_ARE
+from pyro_vmm.options import HOW_CELLS_ARE_READ, WHERE_COUNTS_ARE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,18 +38,23 @@ class CellInput(Input):
 
     Attributes
     ----------
+    obs
+        A row for each cell.
     adata
-        All that the file holds.
+        All that the file holds; None where the counts stay in it.
     allow_non_counts
         Whether values need not be whole.
     """
 
+    obs: pd.DataFrame | None = None
     adata: AnnData | None = None
     allow_non_counts: bool = False
 
     described = f"single-cell input ({' or '.join(SINGLE_CELL_SUFFIXES)})"
-    flags = WHERE_COUNTS_ARE
+    flags = (*HOW_CELLS_ARE_READ, *WHERE_COUNTS_ARE)
     further_results = "adata.h5ad"
+    results_from_disk = "annotation.h5ad"
+    """Without counts and whatever else the input holds, so that it is small."""
 
     @classmethod
     def recognises(cls, spec: str) -> bool:
@@ -63,29 +70,33 @@ class CellInput(Input):
         DataWarning
             Of what ``adata.h5ad`` cannot hold.
         """
-        adata = read_cells(Path(spec))
-        categorical, continuous = _covariates_by_kind(adata.obs, arguments.get("covariates") or ())
+        given, obs = _opened(spec, arguments)
+        categorical, continuous = _covariates_by_kind(obs, arguments.get("covariates") or ())
         allow_non_counts = bool(arguments.get("allow_non_counts"))
         named = (arguments.get(name) for name in ("layer", "batch_key", "size_factor_key"))
         layer, batch_key, size_factor_key = named
         try:
             setup = CountSetup(layer, batch_key, categorical, continuous, size_factor_key)
-            cells = read_counts(adata, setup, allow_non_counts=allow_non_counts)
+            cells = read_counts(given, setup, allow_non_counts=allow_non_counts)
         except UserError as error:
             raise UserError(f"{spec}: ", *error.args) from None
-        for sentence in leave_out_unwritable(adata):
+        adata = None if isinstance(given, Path) else given
+        for sentence in [] if adata is None else leave_out_unwritable(adata):
             warn_caller(sentence, DataWarning)
-        return cls._of(spec, adata, cells, allow_non_counts)
+        return cls._of(spec, adata, obs if adata is None else adata.obs, cells, allow_non_counts)
 
     @classmethod
     def read_again(cls, spec: str, arguments: Mapping[str, Any], modality: Modality) -> Self:
         """Read cells with the model's genes and known batches."""
-        adata = read_cells(Path(spec))
-        return cls._of(spec, adata, modality.read_cells(adata))  # type: ignore[attr-defined]  # of Counts
+        given, obs = _opened(spec, arguments)
+        cells = modality.read_cells(given)  # type: ignore[attr-defined]  # of Counts
+        return cls._of(spec, None if isinstance(given, Path) else given, obs, cells)
 
     @classmethod
     def read_beside(cls, folder: Path, spec: str, arguments: Mapping[str, Any], modality: Modality) -> Self:
-        """Read the cells that the fit has annotated."""
+        """Read the cells that the fit has annotated, or again those that were left on disk."""
+        if arguments.get("from_disk"):
+            return cls.read_again(spec, arguments, modality)
         path = folder / cls.further_results
         if not path.exists():
             raise UserError(
@@ -95,8 +106,10 @@ class CellInput(Input):
         return cls.read_again(str(path), arguments, modality)
 
     @classmethod
-    def _of(cls, spec: str, adata: AnnData, cells: CellCounts, allow_non_counts: bool = False) -> Self:
-        unambiguous = adata.obs.loc[:, ~adata.obs.columns.duplicated(keep=False)]
+    def _of(
+        cls, spec: str, adata: AnnData | None, obs: pd.DataFrame, cells: CellCounts, allow_non_counts: bool = False
+    ) -> Self:
+        unambiguous = obs.loc[:, ~obs.columns.duplicated(keep=False)]
         setup = cells.setup
         given = (setup.batch_key, setup.size_factor_key, *setup.categorical_keys, *setup.continuous_keys)
         return cls(
@@ -107,13 +120,14 @@ class CellInput(Input):
             names_read=[name for name in given if name is not None],
             setup=setup.to_dict(),
             rows_sha256=cells.names_sha256,
+            obs=obs,
             adata=adata,
             allow_non_counts=allow_non_counts,
         )
 
     def sha256(self, observations: Observations) -> str:
         """SHA-256 of counts, names and covariates."""
-        return cells_sha256(self.data)
+        return cells_sha256(self.data, observations)
 
     def learn(self, modality: type[Modality], options: Mapping[str, Any]) -> tuple[Modality, Observations]:
         """Have the modality read the cells."""
@@ -121,8 +135,13 @@ class CellInput(Input):
 
     def batches(self, column: str) -> Groups:
         """Batches of the cells by a column of ``obs``."""
-        assert self.adata is not None
-        return Groups(*read_categories(self.adata.obs, column, role="batch_key"))
+        assert self.obs is not None
+        return Groups(*read_categories(self.obs, column, role="batch_key"))
+
+    @property
+    def results_file(self) -> str:
+        """``adata.h5ad``; where the counts stay on disk, a file without them."""
+        return self.further_results if self.adata is not None else self.results_from_disk
 
     def write_results(
         self,
@@ -132,28 +151,54 @@ class CellInput(Input):
         latents: NDArray[np.float32],
         probabilities: NDArray[np.float64],
     ) -> None:
-        """Write the cells with embedding and clusters, set up for :class:`pyro_vmm.SingleCellVMM`."""
+        """Write the cells with embedding and clusters, set up for :class:`pyro_vmm.SingleCellVMM`.
+
+        Of cells whose counts stay on disk names, columns and results are written, and no counts.
+        """
+        from anndata import AnnData
+
         from pyro_vmm.single_cell.annotation import write_annotation
         from pyro_vmm.single_cell.setup import note_setup
 
-        assert self.adata is not None
-        note_setup(self.adata, self.data.setup, allow_non_counts=self.allow_non_counts)
-        write_annotation(modality, num_clusters, self.adata, latents, probabilities)
-        write_cells(self.adata, folder / self.further_results)
+        adata = self.adata
+        if adata is None:
+            assert self.obs is not None
+            adata = AnnData(obs=self.obs.copy())
+            leave_out_unwritable(adata)
+        else:
+            note_setup(adata, self.data.setup, allow_non_counts=self.allow_non_counts)
+        write_annotation(modality, num_clusters, adata, latents, probabilities)
+        write_cells(adata, folder / self.results_file)
 
 
-def cells_sha256(cells: CellCounts) -> str:
-    """SHA-256 of counts, names and covariates: equal however the file stores them, and blind to every other column."""
+def cells_sha256(cells: CellCounts, observations: Observations) -> str:
+    """SHA-256 of counts, names and covariates: equal however the file stores them, and blind to every other column.
+
+    Of counts on disk, whose every value is not read again for it, the fingerprint of the observations stands.
+    """
     digest = hashlib.sha256()
     names = [cells.cell_names.tolist(), cells.gene_names.tolist(), cells.categories]
     digest.update(json.dumps(names).encode())
-    arrays: list[Any] = [cells.counts.data, cells.counts.indices.astype(np.int64), cells.counts.indptr.astype(np.int64)]
+    counts = cells.counts
+    arrays: list[Any] = []
+    if isinstance(counts, CsrFiles):
+        digest.update(observations.fingerprint().encode())
+    else:
+        arrays += [counts.data, counts.indices.astype(np.int64), counts.indptr.astype(np.int64)]
     # Continuous covariates rounded, as earlier versions read them.
     arrays += [cells.batch, *cells.categorical_covariates.values(), cells.continuous_covariates.astype(np.float32)]
     arrays += [] if cells.size_factor is None else [cells.size_factor]
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _opened(spec: str, arguments: Mapping[str, Any]) -> tuple[AnnData | Path, pd.DataFrame]:
+    """The cells, or the path of those that are left on disk; and their columns."""
+    if arguments.get("from_disk"):
+        return Path(spec), CellsOnDisk.open(spec).obs
+    adata = read_cells(Path(spec))
+    return adata, adata.obs
 
 
 def _covariates_by_kind(obs: pd.DataFrame, columns: Sequence[str]) -> tuple[list[str], list[str]]:

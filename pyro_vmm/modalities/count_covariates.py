@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pyro_vmm.data import CellCounts
 from pyro_vmm.data.cell_covariates import mean_and_scale, standardize
-from pyro_vmm.observations import Covariate, Groups, InMemory, OneHotRows, SparseRows
+from pyro_vmm.data.csr_files import CsrFiles
+from pyro_vmm.observations import Covariate, Groups, InMemory, OnDisk, OneHotRows, SparseRows
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ class CovariateEncoding:
             return torch.from_numpy(cells.library_size)
         return torch.from_numpy(cells.size_factor) * self.size_factor_unit
 
-    def observations(self, cells: CellCounts) -> InMemory:
+    def observations(self, cells: CellCounts) -> InMemory | OnDisk:
         """Counts with their covariates; batches and other categories are groups, too, by tensor name."""
         groups = {} if cells.setup.batch_key is None else {"batch": Groups(cells.batch, cells.batch_categories)}
         for place, key in enumerate(cells.setup.categorical_keys):
             codes = cells.categorical_covariates[key]
             groups[f"categorical_{place}"] = Groups(codes, cells.covariate_categories[key])
+        if isinstance(cells.counts, CsrFiles):
+            return OnDisk(cells.counts, self.tensors(cells), groups)
         return InMemory(SparseRows(cells.counts), self.tensors(cells), groups)
 
     def tensors(self, cells: CellCounts) -> dict[str, Covariate]:

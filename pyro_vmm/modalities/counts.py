@@ -39,6 +39,8 @@ from pyro_vmm.random_states import draw_seed, is_generator
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from pyro_vmm.data.cells_on_disk import Paths
+
 STANDARD_NORMAL_STEPS = 500
 """By default, where there are batches or other covariates, so many steps (at most half of all) are under ``Normal(0, I)``."""
 STEPS_OF_PATIENCE, LEAST_PATIENCE = 500, 15
@@ -123,11 +125,11 @@ class Counts(Modality):
         )
         return modality, modality.encoding.observations(data)
 
-    def read(self, data: AnnData | CellCounts) -> Observations:
+    def read(self, data: AnnData | Paths | CellCounts) -> Observations:
         """Read cells with the model's genes and known batches, or take those that :meth:`read_cells` gave."""
         return self.encoding.observations(data if isinstance(data, CellCounts) else self.read_cells(data))
 
-    def read_cells(self, adata: AnnData, *, batch_free: bool = False) -> CellCounts:
+    def read_cells(self, adata: AnnData | Paths, *, batch_free: bool = False) -> CellCounts:
         """Read and check cells; ``batch_free`` does not read their batches, and all codes are 0."""
         return read_counts(
             adata,

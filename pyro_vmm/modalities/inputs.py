@@ -125,6 +125,11 @@ class Input(ABC):
         """Have the modality read the data to fit."""
         return modality.learn(self.data, options)
 
+    @property
+    def results_file(self) -> str:
+        """:attr:`further_results`, unless another file takes its place."""
+        return self.further_results
+
     # ---- looking at a fit --------------------------------------------------------------------------------------------
 
     def batches(self, column: str) -> Groups | None:
@@ -145,7 +150,7 @@ class Input(ABC):
         latents: NDArray[np.float32],
         probabilities: NDArray[np.float64],
     ) -> None:
-        """Write :attr:`further_results` into the fit's folder; called where there are any.
+        """Write :attr:`results_file` into the fit's folder; called where there are any.
 
         Parameters
         ----------

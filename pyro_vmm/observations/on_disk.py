@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -147,6 +148,8 @@ class OnDisk:
 
     def order(self, epoch: int, batch_size: int, seed: int) -> Sequence[Tensor]:
         """Blocks in an order drawn anew, shuffled by windows; see :func:`~pyro_vmm.observations.orders.minibatches_by_blocks`."""
+        # A checkpoint of a training whose file has changed names the file as it was.
+        assert self._fingerprint
         asked = (epoch, batch_size, seed)
         if self._epoch is None or self._epoch.asked != asked:
             batches, windows = minibatches_by_blocks(
@@ -175,6 +178,10 @@ class OnDisk:
 
     def fingerprint(self) -> str:
         """SHA-256 of the lengths of all rows, of the values of some blocks evenly spaced, and of the covariates."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         blocks = -(-len(self) // self.rows_in_a_block)
         some = np.unique(np.linspace(0, blocks - 1, min(blocks, BLOCKS_IN_A_FINGERPRINT)).astype(np.int64))
         looked_at = self.sparse(rows_of_blocks(some, self.rows_in_a_block, len(self)))

@@ -20,7 +20,7 @@ from pyro_vmm.fit import Fit, ObservedFit
 from pyro_vmm.history_frames import as_scvi_has_it
 from pyro_vmm.modalities.count_covariates import CovariateEncoding
 from pyro_vmm.modalities.counts import Counts
-from pyro_vmm.observations import InMemory, OneHotRows
+from pyro_vmm.observations import InMemory, OnDisk, OneHotRows
 from pyro_vmm.option_checks import check_boolean, check_whole_number
 from pyro_vmm.plain_values import plain
 from pyro_vmm.process_settings import undisturbed, usual_settings
@@ -28,6 +28,8 @@ from pyro_vmm.single_cell.scvi_names import in_our_words
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from pyro_vmm.data.cells_on_disk import Paths
 
 
 class AnswersOfCells(FoundClusters):
@@ -126,7 +128,7 @@ class AnswersOfCells(FoundClusters):
     @undisturbed()
     def get_latent_representation(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         give_mean: bool = True,
         mc_samples: int = 5_000,
@@ -139,7 +141,7 @@ class AnswersOfCells(FoundClusters):
         Parameters
         ----------
         adata
-            Cells with the model's genes and known batches; None for those fitted. So everywhere below.
+            Cells with the model's genes and known batches, an AnnData or paths; None for those fitted. So everywhere below.
         indices
             Rows, or a Boolean mask, of the cells wanted; None for all. So everywhere below.
         give_mean
@@ -179,7 +181,7 @@ class AnswersOfCells(FoundClusters):
     @undisturbed()
     def predict_proba(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         *,
         num_samples: int = 0,
@@ -219,7 +221,7 @@ class AnswersOfCells(FoundClusters):
 
     def predict(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         *,
         num_clusters: int | None = None,
@@ -277,7 +279,7 @@ class AnswersOfCells(FoundClusters):
         return self._fit._prior_weights
 
     @undisturbed()
-    def observe(self, data: AnnData | None = None, indices: Any = None) -> ObservedFit:
+    def observe(self, data: AnnData | Paths | None = None, indices: Any = None) -> ObservedFit:
         """The fit together with cells, for checks, pictures and reports.
 
         Parameters
@@ -288,17 +290,17 @@ class AnswersOfCells(FoundClusters):
         return ObservedFit(self._fit, self._cells(data, indices))
 
     @usual_settings()
-    def _read(self, adata: AnnData | None, indices: Any, *, batch_free: bool = False) -> CellCounts:
+    def _read(self, adata: AnnData | Paths | None, indices: Any, *, batch_free: bool = False) -> CellCounts:
         """The cells wanted; ``batch_free`` does not read the batches of ``adata``, and all codes are 0."""
         self._fit  # noqa: B018  # raises before training
         cells = self.cells if adata is None else self.modality.read_cells(adata, batch_free=batch_free)
         return cells if indices is None else cells.subset(indices)
 
     @usual_settings()
-    def _cells(self, adata: AnnData | None, indices: Any, *, batch_free: bool = False) -> InMemory:
+    def _cells(self, adata: AnnData | Paths | None, indices: Any, *, batch_free: bool = False) -> InMemory | OnDisk:
         return self.encoding.observations(self._read(adata, indices, batch_free=batch_free))
 
-    def _some_cells(self, adata: AnnData | None, indices: Any) -> InMemory:
+    def _some_cells(self, adata: AnnData | Paths | None, indices: Any) -> InMemory | OnDisk:
         cells = self._cells(adata, indices)
         if not len(cells):
             raise UserError("indices choose no cell, and a mean needs one: give at least one row, or None for all.")

@@ -30,6 +30,8 @@ from pyro_vmm.single_cell.scvi_names import in_our_words
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from pyro_vmm.data.cells_on_disk import Paths
+
 TransformBatch = str | int | Iterable[str | int | None] | None
 """Batches by name or place; None for each cell's own."""
 
@@ -40,7 +42,7 @@ class AnswersOfGenes(AnswersOfLikelihood):
     @undisturbed()
     def get_normalized_expression(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         transform_batch: TransformBatch = None,
         gene_list: Sequence[str] | None = None,
@@ -141,7 +143,7 @@ class AnswersOfGenes(AnswersOfLikelihood):
     @undisturbed()
     def posterior_predictive_sample(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         n_samples: int = 1,
         gene_list: Sequence[str] | None = None,

@@ -36,6 +36,8 @@ from pyro_vmm.training import Watcher
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from pyro_vmm.data.cells_on_disk import Paths
+
 
 class SingleCellVMM(Reviewed, Populations, Stored, NotHere):
     """VampPrior mixture model of single-cell counts: clusters, an integrated embedding and a generative model in one fit.
@@ -45,7 +47,8 @@ class SingleCellVMM(Reviewed, Populations, Stored, NotHere):
     Parameters
     ----------
     adata
-        Cells, after :meth:`setup_anndata`. It is read, never changed.
+        Cells, after :meth:`setup_anndata`: an AnnData, or a path or a list of paths, whose counts stay on disk. It is read,
+        never changed.
     n_latent
         Dimensions ``D`` of the embedding; None for 10, and for 5 where there are fewer than 1,000 cells.
     num_components
@@ -134,7 +137,7 @@ class SingleCellVMM(Reviewed, Populations, Stored, NotHere):
     @usual_settings()
     def __init__(
         self,
-        adata: AnnData,
+        adata: AnnData | Paths,
         n_latent: int | None = None,
         num_components: int = 100,
         gene_likelihood: Any = "zinb",
@@ -196,7 +199,7 @@ class SingleCellVMM(Reviewed, Populations, Stored, NotHere):
     @staticmethod
     @usual_settings()
     def setup_anndata(
-        adata: AnnData,
+        adata: AnnData | Paths,
         layer: str | None = None,
         batch_key: str | None = None,
         categorical_covariate_keys: Sequence[str] | None = None,
@@ -212,7 +215,9 @@ class SingleCellVMM(Reviewed, Populations, Stored, NotHere):
         Parameters
         ----------
         adata
-            Cells in memory.
+            Cells in memory; or a backed AnnData (``anndata.read_h5ad(path, backed="r")``), a path of an ``.h5ad``, or a list of
+            paths with the same genes: their counts, stored by rows (CSR), are looked through once and stay on disk. Files are
+            never written to; what is said of a path holds until the process ends.
         layer
             Layer of the counts; None for ``adata.X`` and ``"raw"`` for ``adata.raw``.
         batch_key

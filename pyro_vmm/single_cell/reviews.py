@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyro_vmm.data.cell_covariates import read_categories
+from pyro_vmm.data.cells_on_disk import columns_of
 from pyro_vmm.diagnosis import Diagnosis, SimulationBasedCalibration, Stability, simulation_based_calibration
 from pyro_vmm.diagnosis.fits import diagnose
 from pyro_vmm.diagnosis.refits import refit
@@ -20,6 +21,8 @@ from pyro_vmm.training import Watcher
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from pyro_vmm.data.cells_on_disk import Paths
 
 
 class Reviewed(AnswersOfGenes):
@@ -36,7 +39,7 @@ class Reviewed(AnswersOfGenes):
 
     @undisturbed()
     def diagnose(
-        self, adata: AnnData | None = None, labels_key: str | None = None, *, batch_key: str | None = None
+        self, adata: AnnData | Paths | None = None, labels_key: str | None = None, *, batch_key: str | None = None
     ) -> Diagnosis:
         """Say in words whether the fit went well, in some seconds; ``print`` it.
 
@@ -65,11 +68,12 @@ class Reviewed(AnswersOfGenes):
                 )
         observed, labels, batches = self.observe(adata), None, None
         if batch_key is not None and adata is not None:
-            batches = Groups(*read_categories(adata.obs, batch_key, role="batch_key"))
+            batches = Groups(*read_categories(columns_of(adata), batch_key, role="batch_key"))
         if labels_key is not None and adata is not None:
-            if labels_key not in adata.obs.columns:
+            columns = columns_of(adata)
+            if labels_key not in columns.columns:
                 raise UserError(f"adata.obs has no column {labels_key!r}: give the name of one as labels_key.")
-            labels = adata.obs[labels_key].to_numpy()
+            labels = columns[labels_key].to_numpy()
         known = (self.setup.batch_key, *self.setup.categorical_keys)
         left_out = None if batch_key in known else batch_key
         return diagnose(

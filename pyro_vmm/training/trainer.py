@@ -194,6 +194,10 @@ class Trainer:
         except NonFiniteError as error:
             self._tell_last_good_state()
             raise self._with_rows(error, rows) from error
+        except UserError:  # observations that cannot be read any more
+            if self.svi.steps_taken:
+                self._tell_last_good_state()
+            raise
         except KeyboardInterrupt as error:
             if self.svi.steps_taken == taken or self.svi.last_losses is None:
                 raise

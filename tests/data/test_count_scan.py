@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from pyro_vmm.data import count_scan
-from pyro_vmm.data.count_checks import to_count_matrix
+from pyro_vmm.data.count_checks import CountChecks, to_count_matrix
 from pyro_vmm.data.count_scan import scan
 from pyro_vmm.data.csr_files import CsrFile, CsrFiles
 from pyro_vmm.errors import UserError
@@ -44,11 +44,7 @@ def looked_at(tmp_path):
             lambda: to_count_matrix(matrix, "adata.X", cells, genes, allow_non_counts=allow_non_counts),
             lambda: scan(
                 CsrFiles([CsrFile(path, "X", "adata.X") for path in paths]),
-                "adata.X",
-                cells,
-                genes,
-                allow_non_counts=allow_non_counts,
-                advice_on_fractions=lambda: ("give raw counts",),
+                CountChecks("adata.X", cells, genes, allow_non_counts, lambda: ("give raw counts",)),
             ),
         ):
             try:
@@ -119,7 +115,7 @@ def test_a_column_that_does_not_exist_is_refused(counts, tmp_path):
     with pytest.raises(
         UserError, match=r"adata\.X is a damaged sparse matrix: it has the column index 6, outside 0 \.\. 5"
     ):
-        scan(files, "adata.X", cells, genes, allow_non_counts=False, advice_on_fractions=lambda: ())
+        scan(files, CountChecks("adata.X", cells, genes, False, lambda: ()))
 
 
 def test_pointers_that_fall_are_refused(counts, tmp_path):

@@ -1,0 +1,76 @@
+"""``pyro-vmm fit --from-disk`` finds what a fit from memory finds, and copies no counts."""
+
+import json
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from pyro_vmm.command_line.main import main
+from pyro_vmm.single_cell import simulate_cells
+
+SMALL = [
+    "--num-components",
+    "8",
+    "--latent-dim",
+    "3",
+    "--max-epochs",
+    "3",
+    "--batch-key",
+    "batch",
+    "--device",
+    "cpu",
+    "--quiet",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two fits of the same file."""
+    folder = tmp_path_factory.mktemp("from-disk")
+    adata = simulate_cells(300, 40, num_groups=3, num_batches=2, seed=1)
+    adata.X = sparse.csr_matrix(adata.X)
+    adata.write_h5ad(folder / "cells.h5ad")
+    for name, flags in (("memory", []), ("disk", ["--from-disk"])):
+        assert main(["fit", str(folder / "cells.h5ad"), "--output", str(folder / name), *SMALL, *flags]) == 0
+    return folder
+
+
+def test_tables_and_embedding_are_the_same(folder):
+    assert (folder / "disk/clusters.csv").read_bytes() == (folder / "memory/clusters.csv").read_bytes()
+    np.testing.assert_array_equal(np.load(folder / "disk/latent.npy"), np.load(folder / "memory/latent.npy"))
+    weights = [(folder / name / "model.safetensors").read_bytes() for name in ("disk", "memory")]
+    assert weights[0] == weights[1]
+    assert len(list((folder / "disk/figures").iterdir())) == len(list((folder / "memory/figures").iterdir()))
+
+
+def test_results_without_counts_are_written(folder):
+    assert not (folder / "disk/adata.h5ad").exists()
+    whole, small = (anndata.read_h5ad(folder / name) for name in ("memory/adata.h5ad", "disk/annotation.h5ad"))
+    assert small.X is None
+    pd.testing.assert_frame_equal(small.obs, whole.obs)
+    for name in ("X_vmm", "vmm_responsibilities"):
+        np.testing.assert_array_equal(small.obsm[name], whole.obsm[name])
+
+
+def test_the_fit_is_scored_and_reported_from_disk(folder, capsys):
+    assert main(["score", str(folder / "disk"), "--labels", "group"]) == 0
+    assert main(["report", str(folder / "disk")]) == 0
+    assert "is missing" not in capsys.readouterr().err
+    assert json.loads((folder / "disk/config.json").read_text())["fit"]["arguments"]["from_disk"] is True
+
+
+def test_the_fit_goes_on(folder):
+    command = ["fit", str(folder / "cells.h5ad"), "--output", str(folder / "disk"), *SMALL, "--from-disk", "--resume"]
+    assert main(command) == 0
+
+
+def test_arrays_and_zarr_are_refused_in_one_line(folder, capsys):
+    np.save(folder / "x.npy", np.ones((30, 3)))
+    assert main(["fit", str(folder / "x.npy"), "--output", str(folder / "no"), "--from-disk"]) == 2
+    assert "--from-disk is for single-cell input" in capsys.readouterr().err
+    assert main(["fit", str(folder / "x.zarr"), "--output", str(folder / "no"), "--from-disk"]) == 2
+    assert "x.zarr is a Zarr store" in capsys.readouterr().err
