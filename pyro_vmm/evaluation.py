@@ -68,14 +68,18 @@ class Evaluation:
 
         ``own_noise=False`` is for draws that are themselves the answer: they come from the caller's stream.
         """
-        blocks = []
+        results: NDArray[np.float64] | None = None
+        first, given = 0, as_observations(observations)
         noise = self.own_noise() if own_noise else RandomNumbers(self.device)
         with noise, usual_settings(), torch.no_grad(), evaluation_mode(self.guide), evaluation_mode(self.model):
-            for x, covariates in in_order(
-                as_observations(observations), rows_at_once or self.rows_at_once, self.device
-            ):
-                blocks.append(function(x, **covariates).double().cpu())
-        return torch.cat(blocks).numpy()
+            for x, covariates in in_order(given, rows_at_once or self.rows_at_once, self.device):
+                block = function(x, **covariates).double().cpu().numpy()
+                if results is None:
+                    results = np.empty((len(given), *block.shape[1:]))
+                results[first : first + len(block)] = block
+                first += len(block)
+        assert results is not None  # of no observations there is a block without rows
+        return results
 
     def posterior_mean(self, observations: Observations | Rows) -> NDArray[np.float32]:
         """Posterior means of the latents of N observations, as ``[N, D]``."""

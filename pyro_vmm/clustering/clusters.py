@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering.merge_tree import MergeTree
 from pyro_vmm.clustering.merging import Merging, join_components
-from pyro_vmm.clustering.numbering import component_order, joined
+from pyro_vmm.clustering.numbering import blocks_of_rows, component_order, joined
 from pyro_vmm.clustering.probabilities import as_probabilities
 from pyro_vmm.errors import UserError
 from pyro_vmm.plain_values import plain
@@ -69,14 +69,15 @@ class Clusters:
         """
         joining = join_components(responsibilities, latents, merging, evidence_weight)
         representatives = joining.representatives
-        sums = joined(responsibilities, representatives)
         masses = np.bincount(representatives, weights, minlength=len(weights))
-        order = component_order(sums, masses)
+        blocks = [responsibilities[rows] for rows in blocks_of_rows(len(responsibilities))]
+        owners = np.concatenate([joined(block, representatives).argmax(1) for block in blocks])
+        order = component_order(owners, masses)
         return cls(
             joined=representatives,
             order=order,
             weights=masses[order].astype(np.float64),
-            number=int(sums[:, order].argmax(1).max()) + 1,
+            number=max(int(joined(block, representatives)[:, order].argmax(1).max()) for block in blocks) + 1,
             merge_tree=joining.tree.above(joining.joined_below, order),
             component_tree=joining.component_tree,
         )
@@ -116,6 +117,11 @@ class Clusters:
         return self.component_tree.merge_responsibilities(self._of_used(responsibilities), num_clusters).astype(
             np.float64
         )
+
+    def assign(self, responsibilities: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The most probable cluster of each observation, ``[N]``, by responsibilities of components ``[N, K]``."""
+        rows = blocks_of_rows(len(responsibilities))
+        return np.concatenate([self.arrange(responsibilities[some]).argmax(1) for some in rows])
 
     def _of_used(self, responsibilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Without those of components that are not in use, except in rows that have no others.

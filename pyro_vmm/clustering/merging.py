@@ -120,7 +120,7 @@ def join_components(
     if rule.misclassified_first:
         first = merge_tree(responsibilities, criterion="misclassification")
         representatives = _join(representatives, first, 1.0 - _TAKEN_FOR_ANOTHER)
-    sums = joined(responsibilities, representatives)
+    sums = responsibilities if first is None else joined(responsibilities, representatives)
     tree = merge_tree(sums, criterion=rule.criterion, latents=latents, evidence_weight=counted)
     if rule.joins:
         representatives = _join(representatives, tree, rule.joined_below)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
+from pyro_vmm.clustering.numbering import blocks_of_rows
 from pyro_vmm.command_line.fitted_input import facts_of_fit
 from pyro_vmm.command_line.printing import tell, warn
 from pyro_vmm.command_line.results import Results, storing_the_model
@@ -187,7 +188,8 @@ def in_words(clusters: Clusters) -> str:
 
 
 def _clusters(ids: Any, responsibilities: Any) -> str:
-    order = np.argsort(-responsibilities, axis=1, kind="stable")[:, :2]
+    blocks = (responsibilities[rows] for rows in blocks_of_rows(len(responsibilities)))
+    order = np.concatenate([np.argsort(-block, axis=1, kind="stable")[:, :2] for block in blocks])
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(["id", "cluster", "probability", "second_choice"])

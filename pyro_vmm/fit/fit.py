@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.clustering.found_clusters import FoundClusters
+from pyro_vmm.clustering.numbering import blocks_of_rows
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.guides import AmortizedNormal
@@ -170,6 +171,16 @@ class Fit(FoundClusters):
         """Mean ELBO in nats an observation, from one posterior sample each."""
         return self.evaluation.elbo(self.modality.read(data)).elbo
 
+    def probabilities_at(self, latents: NDArray[np.float32], num_clusters: int | None = None) -> NDArray[np.float64]:
+        """As :meth:`predict_proba`, at posterior means ``[N, D]``: a block of rows at a time."""
+        evaluation, results = self.evaluation, np.empty(0)
+        for rows in blocks_of_rows(len(latents)):
+            block = self.clusters.arrange(evaluation.responsibilities_at(latents[rows]), num_clusters)
+            if rows.start == 0:
+                results = np.empty((len(latents), block.shape[1]))
+            results[rows] = block
+        return results
+
     def rejoined(self, observations: Observations, merging: str, evidence_weight: float | None) -> Fit:
         """The fit with other clusters of ``observations``, and nothing known of their stability."""
         options = {**self.options, "merging": merging, "evidence_weight": evidence_weight}
@@ -184,7 +195,7 @@ class Fit(FoundClusters):
         responsibilities = evaluation.responsibilities_at(self.latents)
         merging, weight = self.options["merging"], self.options["evidence_weight"]
         self.clusters = Clusters.of(responsibilities, self.latents, self._prior_weights, merging, weight)
-        self.labels = self.clusters.arrange(responsibilities).argmax(1)
+        self.labels = self.clusters.assign(responsibilities)
 
     # ---- questions about the model -----------------------------------------------------------------------------------
 

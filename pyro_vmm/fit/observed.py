@@ -76,7 +76,7 @@ class ObservedFit:
 
     def probabilities_of(self, num_clusters: int | None = None) -> NDArray[np.float64]:
         """Responsibilities of so many clusters, ``[N, num_clusters]``; of those found for None."""
-        return self.fit.clusters.arrange(self.fit.evaluation.responsibilities_at(self.latents), num_clusters)
+        return self.fit.probabilities_at(self.latents, num_clusters)
 
     @cached_property
     def assignment(self) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
 from pyro_vmm.modalities.inputs import Input
-from pyro_vmm.observations import Groups, Observations
+from pyro_vmm.observations import Groups, Observations, OnDisk
 from pyro_vmm.options import HOW_CELLS_ARE_READ, WHERE_COUNTS_ARE
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class CellInput(Input):
 
     def sha256(self, observations: Observations) -> str:
         """SHA-256 of counts, names and covariates."""
-        return cells_sha256(self.data, observations)
+        return cells_sha256(self.data)
 
     def learn(self, modality: type[Modality], options: Mapping[str, Any]) -> tuple[Modality, Observations]:
         """Have the modality read the cells."""
@@ -171,10 +171,10 @@ class CellInput(Input):
         write_cells(adata, folder / self.results_file)
 
 
-def cells_sha256(cells: CellCounts, observations: Observations) -> str:
+def cells_sha256(cells: CellCounts) -> str:
     """SHA-256 of counts, names and covariates: equal however the file stores them, and blind to every other column.
 
-    Of counts on disk, whose every value is not read again for it, the fingerprint of the observations stands.
+    Of counts on disk, whose every value is not read again for it, their own fingerprint stands.
     """
     digest = hashlib.sha256()
     names = [cells.cell_names.tolist(), cells.gene_names.tolist(), cells.categories]
@@ -182,7 +182,7 @@ def cells_sha256(cells: CellCounts, observations: Observations) -> str:
     counts = cells.counts
     arrays: list[Any] = []
     if isinstance(counts, CsrFiles):
-        digest.update(observations.fingerprint().encode())
+        digest.update(OnDisk(counts).fingerprint().encode())
     else:
         arrays += [counts.data, counts.indices.astype(np.int64), counts.indptr.astype(np.int64)]
     # Continuous covariates rounded, as earlier versions read them.

@@ -320,5 +320,5 @@ def test_joined_responsibilities_are_sums_in_the_representatives_column():
 
 def test_components_are_numbered_by_how_many_observations_they_own():
     responsibilities = np.eye(5)[[3, 3, 3, 1, 1, 4]]
-    order = component_order(responsibilities, [0.1, 0.3, 0.2, 0.3, 0.1])
+    order = component_order(responsibilities.argmax(1), [0.1, 0.3, 0.2, 0.3, 0.1])
     assert order.tolist() == [3, 1, 4, 2, 0]

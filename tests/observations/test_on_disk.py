@@ -85,12 +85,14 @@ def test_the_order_in_one_window_is_that_of_memory(counts, tmp_path):
 
 
 def test_an_epoch_reads_each_window_once(observations, counts, monkeypatch):
-    training = np.sort(np.random.default_rng(1).permutation(500)[:450])
-    some, read = observations.subset(training), []
-    reading = CsrFiles.read
-    monkeypatch.setattr(
-        CsrFiles, "read", lambda self, rows, room=None: read.append(len(rows)) or reading(self, rows, room)
-    )
+    training, read = np.sort(np.random.default_rng(1).permutation(500)[:450]), []
+    some, reading = observations.subset(training), CsrFiles.read
+
+    def noted(self, rows, room=None):
+        read.extend([] if room is None else [len(rows)])
+        return reading(self, rows, room)
+
+    monkeypatch.setattr(CsrFiles, "read", noted)
     for epoch in range(2):
         for rows in some.order(epoch, 32, 0):
             assert torch.equal(some.minibatch(rows, CPU).x, torch.from_numpy(counts[training[rows]]))
