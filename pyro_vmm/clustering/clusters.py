@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering.merge_tree import MergeTree
 from pyro_vmm.clustering.merging import Merging, join_components
-from pyro_vmm.clustering.numbering import blocks_of_rows, component_order, joined
+from pyro_vmm.clustering.numbering import component_order, joined
 from pyro_vmm.clustering.probabilities import as_probabilities
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.errors import UserError
 from pyro_vmm.plain_values import plain
 from pyro_vmm.shapes import Float, Int
@@ -48,7 +49,7 @@ class Clusters:
     @classmethod
     def of(
         cls,
-        responsibilities: Float[NDArray[np.float64], "N K"],
+        responsibilities: Float[NDArray[np.float64], "N K"] | RowBlocks,
         latents: Float[NDArray[np.floating[Any]], "N D"],
         weights: Float[NDArray[np.float64], "K"],
         merging: Merging,
@@ -59,7 +60,7 @@ class Clusters:
         Parameters
         ----------
         responsibilities
-            Of the observations fitted, ``[N, K]``.
+            Of the observations fitted, ``[N, K]``, at once or by blocks of rows.
         latents
             Their posterior means, ``[N, D]``.
         weights
@@ -67,17 +68,18 @@ class Clusters:
         merging, evidence_weight
             See :class:`pyro_vmm.VMM`.
         """
-        joining = join_components(responsibilities, latents, merging, evidence_weight)
+        shares = RowBlocks.of(responsibilities)
+        joining = join_components(shares, latents, merging, evidence_weight)
         representatives = joining.representatives
         masses = np.bincount(representatives, weights, minlength=len(weights))
-        blocks = [responsibilities[rows] for rows in blocks_of_rows(len(responsibilities))]
-        owners = np.concatenate([joined(block, representatives).argmax(1) for block in blocks])
+        sums = shares.changed(lambda block: joined(block, representatives))
+        owners = np.concatenate([block.argmax(1) for block in sums])
         order = component_order(owners, masses)
         return cls(
             joined=representatives,
             order=order,
             weights=masses[order].astype(np.float64),
-            number=max(int(joined(block, representatives)[:, order].argmax(1).max()) for block in blocks) + 1,
+            number=max(int(block[:, order].argmax(1).max()) for block in sums) + 1,
             merge_tree=joining.tree.above(joining.joined_below, order),
             component_tree=joining.component_tree,
         )
@@ -118,10 +120,9 @@ class Clusters:
             np.float64
         )
 
-    def assign(self, responsibilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    def assign(self, responsibilities: RowBlocks) -> NDArray[np.int64]:
         """The most probable cluster of each observation, ``[N]``, by responsibilities of components ``[N, K]``."""
-        rows = blocks_of_rows(len(responsibilities))
-        return np.concatenate([self.arrange(responsibilities[some]).argmax(1) for some in rows])
+        return np.concatenate([self.arrange(block).argmax(1) for block in responsibilities])
 
     def _of_used(self, responsibilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Without those of components that are not in use, except in rows that have no others.

@@ -51,12 +51,13 @@ class Moments:
         cls, latents: Float[NDArray[np.float64], "N D"], assigned: Int[NDArray[np.int64], "N"], number: int
     ) -> Moments:
         """Of ``latents [N, D]`` in ``number`` clusters, ``assigned [N]``."""
-        members = [latents[assigned == cluster] for cluster in range(number)]
-        return cls(
-            np.array([float(len(z)) for z in members]),
-            np.stack([z.sum(0) for z in members]),
-            np.stack([z.T @ z for z in members]),
-        )
+        count, total, products = [], [], []
+        for cluster in range(number):
+            z = latents[assigned == cluster]
+            count.append(float(len(z)))
+            total.append(z.sum(0))
+            products.append(z.T @ z)
+        return cls(np.array(count), np.stack(total), np.stack(products))
 
     def __getitem__(self, index: list[int] | NDArray[np.int64]) -> Moments:
         return Moments(self.count[index], self.total[index], self.products[index])
@@ -105,7 +106,7 @@ class NormalWishart:
         centred = latents - latents.mean(0)
         variance = centred.var(0)
         # A direction without any variance says nothing, whatever its scale is taken to be.
-        centred = centred / np.sqrt(np.where(variance > 0.0, variance, 1.0))
+        centred /= np.sqrt(np.where(variance > 0.0, variance, 1.0))
         pooled = Moments.of(centred, assigned, number).scatter.sum(0) / len(latents)
         values, vectors = np.linalg.eigh(pooled + _RIDGE * np.eye(dim))
         self.whitened: NDArray[np.float64] = centred @ (vectors / np.sqrt(values))

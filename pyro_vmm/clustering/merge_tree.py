@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyro_vmm.clustering.agglomeration import agglomerate
 from pyro_vmm.clustering.criteria import CRITERIA, Criterion, check_criterion
 from pyro_vmm.clustering.probabilities import as_probabilities
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.clustering.utilised_components import UtilisedComponents
 from pyro_vmm.errors import UserError
 from pyro_vmm.plain_values import plain
@@ -293,7 +294,7 @@ class MergeTree:
 
 @usual_settings()
 def merge_tree(
-    responsibilities: ArrayLike,
+    responsibilities: ArrayLike | RowBlocks,
     *,
     criterion: Criterion = "overlap",
     latents: ArrayLike | None = None,
@@ -324,7 +325,7 @@ def merge_tree(
 
     Parameters
     ----------
-    responsibilities : array_like, ``[N, K]``
+    responsibilities : array_like or RowBlocks, ``[N, K]``
         Non-negative, rows summing to one; float32 or float64.
     criterion : {"overlap", "misclassification", "evidence", "valleys", "contact"}
         ``"overlap"`` reads the data once, for the K x K Gram matrix, and is the fastest.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyro_vmm.clustering.criteria import CRITERIA, Criterion
 from pyro_vmm.clustering.merge_tree import MergeTree, merge_tree
 from pyro_vmm.clustering.numbering import joined
+from pyro_vmm.clustering.row_blocks import RowBlocks, is_settled
 from pyro_vmm.errors import UserError
 from pyro_vmm.option_checks import check_positive
 from pyro_vmm.shapes import Float
@@ -97,7 +98,7 @@ def weight_of_evidence(merging: Merging, evidence_weight: float | None) -> float
 
 
 def join_components(
-    responsibilities: Float[NDArray[np.float64], "N K"],
+    responsibilities: RowBlocks,
     latents: Float[NDArray[np.floating[Any]], "N D"],
     merging: Merging,
     evidence_weight: float | None = None,
@@ -120,7 +121,10 @@ def join_components(
     if rule.misclassified_first:
         first = merge_tree(responsibilities, criterion="misclassification")
         representatives = _join(representatives, first, 1.0 - _TAKEN_FOR_ANOTHER)
-    sums = responsibilities if first is None else joined(responsibilities, representatives)
+    sums = responsibilities
+    if first is not None:
+        pieces = representatives
+        sums = responsibilities.changed(lambda block: joined(block, pieces))
     tree = merge_tree(sums, criterion=rule.criterion, latents=latents, evidence_weight=counted)
     if rule.joins:
         representatives = _join(representatives, tree, rule.joined_below)
@@ -146,22 +150,24 @@ def _join(representatives: NDArray[np.int64], tree: MergeTree, cost: float) -> N
     return names[representatives]
 
 
-def _join_unused(
-    representatives: NDArray[np.int64], responsibilities: NDArray[np.float64], tree: MergeTree, cost: float
-) -> None:
+def _join_unused(representatives: NDArray[np.int64], responsibilities: RowBlocks, tree: MergeTree, cost: float) -> None:
     """Let components that are nobody's likeliest stand for the cluster they are most like, where no observation changes its own.
 
     A duplicate of another component takes half of its responsibilities and may own no observation; the cluster's certainty is
     that of both. Where the sum would make the cluster that of others' observations, the component goes on standing alone, and so
     does one that explains less than an observation: it lies where the data are not.
     """
-    sums = joined(responsibilities, representatives)
-    clusters, most = sums.argmax(1), sums.max(1)
     names, masses = tree.joined_below(cost), np.asarray(tree.masses)
     unused = np.setdiff1d(np.flatnonzero(masses >= 1.0), tree.utilised)
+    if not len(unused):
+        return
+    # The others keep their cluster whatever is joined.
+    undecided = np.concatenate([block[~is_settled(joined(block, representatives))] for block in responsibilities])
+    sums = joined(undecided, representatives)
+    clusters, most = sums.argmax(1), sums.max(1)
     for component in unused[np.argsort(-masses[unused], kind="stable")]:
         name = names[component]
-        total = sums[:, name] + responsibilities[:, component]
+        total = sums[:, name] + undecided[:, component]
         if (total[clusters != name] < most[clusters != name]).all():
             representatives[component] = name
             sums[:, name], sums[:, component] = total, 0.0

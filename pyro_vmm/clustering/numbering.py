@@ -5,14 +5,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyro_vmm.shapes import Float, Int
 
-ROWS_AT_ONCE = 8192
-"""Of a table ``[N, K]``, so that what is made of it is not as large again."""
-
-
-def blocks_of_rows(number: int) -> list[slice]:
-    """Stretches of :data:`ROWS_AT_ONCE` of ``number`` rows; one that is empty for none."""
-    return [slice(first, first + ROWS_AT_ONCE) for first in range(0, max(1, number), ROWS_AT_ONCE)]
-
 
 def component_order(owners: Int[NDArray[np.int64], "N"], weights: ArrayLike) -> Int[NDArray[np.int64], "K"]:
     """Order of the components by how many observations they own, so that clusters are 0, 1, ... without gaps.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,11 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.errors import UserError
 from pyro_vmm.shapes import Float, Int
-
-# Rows read at a time where float32 responsibilities are widened to float64: bounds the extra memory at K = 100 to 6 MB.
-_ROWS_AT_A_TIME = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +21,8 @@ class UtilisedComponents:
 
     Attributes
     ----------
-    responsibilities
-        ``[N, K]``, float32 or float64; not to be changed.
+    blocks
+        Responsibilities ``[N, K]``, float32 or float64, a block of rows at a time; not to be changed.
     masses
         ``[K]``: their sums over the observations.
     gram
@@ -38,7 +37,7 @@ class UtilisedComponents:
         As it was given; None for the criterion's own rule.
     """
 
-    responsibilities: NDArray[np.floating[Any]]
+    blocks: RowBlocks
     masses: NDArray[np.float64]
     gram: NDArray[np.float64]
     assigned: NDArray[np.int64]
@@ -49,22 +48,33 @@ class UtilisedComponents:
 
     @classmethod
     def of(
-        cls, responsibilities: ArrayLike, latents: ArrayLike | None = None, evidence_weight: float | None = None
+        cls,
+        responsibilities: ArrayLike | RowBlocks,
+        latents: ArrayLike | None = None,
+        evidence_weight: float | None = None,
     ) -> UtilisedComponents:
-        """Of responsibilities ``[N, K]`` and, for criteria that read them, latents ``[N, D]``.
+        """Of responsibilities ``[N, K]``, which are read once, and, for criteria that read them, latents ``[N, D]``.
 
         Raises
         ------
         UserError
             If the responsibilities are no probabilities. Latents and weight are checked where they are read.
         """
-        array = _checked_responsibilities(responsibilities)
-        masses = array.sum(axis=0, dtype=np.float64)
-        assigned = array.argmax(axis=1)
+        blocks = responsibilities if isinstance(responsibilities, RowBlocks) else _blocks_of(responsibilities)
+        number = blocks.shape[1]
+        masses, gram = np.zeros(number), np.zeros((number, number))
+        owners = []
+        for block in blocks:
+            _check_responsibilities(block)
+            rows = block.astype(np.float64)
+            # Row after row, so that the digits do not depend on where blocks end.
+            masses = np.concatenate([masses[None], rows]).sum(axis=0)
+            gram += rows.T @ rows
+            owners.append(block.argmax(axis=1))
+        assigned = np.concatenate(owners)
         utilised = np.unique(assigned)
-        gram = _gram_matrix(array)
         representatives = _attach_unused(gram, masses, utilised)
-        return cls(array, masses, gram, assigned, utilised, representatives, evidence_weight, latents)
+        return cls(blocks, masses, gram, assigned, utilised, representatives, evidence_weight, latents)
 
     @property
     def positions(self) -> Int[NDArray[np.int64], "N"]:
@@ -76,11 +86,20 @@ class UtilisedComponents:
         """``[K, U]``: 1 where a component's mass belongs to the utilised one."""
         return (self.representatives[:, None] == self.utilised).astype(np.float64)
 
+    @cached_property
+    def responsibilities(self) -> Float[NDArray[np.floating[Any]], "N K"]:
+        """All :attr:`blocks` at once, ``[N, K]``."""
+        return self.blocks.whole()
+
     @property
     def summed(self) -> Float[NDArray[np.floating[Any]], "N U"]:
         """Responsibilities of the utilised components with those that go with them, ``[N, U]``."""
-        summed: NDArray[np.floating[Any]] = self.responsibilities @ self.membership.astype(self.responsibilities.dtype)
-        return summed
+        return np.concatenate(list(self.summed_blocks()))
+
+    def summed_blocks(self) -> Iterator[NDArray[np.floating[Any]]]:
+        """As :attr:`summed`, blocks ``[B, U]`` from the first row to the last."""
+        for block in self.blocks:
+            yield block @ self.membership.astype(block.dtype)
 
     @cached_property
     def latents(self) -> NDArray[np.float64]:
@@ -91,15 +110,7 @@ class UtilisedComponents:
         UserError
             If they are no finite table of numbers with one row for each observation.
         """
-        return _checked_latents(self._latents, len(self.responsibilities))
-
-
-def _gram_matrix(responsibilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    gram = np.zeros((responsibilities.shape[1],) * 2)
-    for start in range(0, len(responsibilities), _ROWS_AT_A_TIME):
-        rows = responsibilities[start : start + _ROWS_AT_A_TIME].astype(np.float64)
-        gram += rows.T @ rows
-    return gram
+        return _checked_latents(self._latents, len(self.blocks))
 
 
 def _attach_unused(
@@ -129,7 +140,7 @@ def _checked_latents(latents: ArrayLike | None, number: int) -> NDArray[np.float
     return array
 
 
-def _checked_responsibilities(responsibilities: ArrayLike) -> NDArray[np.floating[Any]]:
+def _blocks_of(responsibilities: ArrayLike) -> RowBlocks:
     array = np.asarray(responsibilities)
     if array.ndim != 2 or 0 in array.shape:
         raise UserError(f"responsibilities have shape {list(array.shape)}: give [N, K], with at least one of each.")
@@ -138,8 +149,11 @@ def _checked_responsibilities(responsibilities: ArrayLike) -> NDArray[np.floatin
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             raise UserError(f"responsibilities have dtype {array.dtype}: give probabilities.") from None
-    sums = array.sum(axis=1, dtype=np.float64)
+    return RowBlocks.of(array)
+
+
+def _check_responsibilities(block: NDArray[np.floating[Any]]) -> None:
+    sums = block.sum(axis=1, dtype=np.float64)
     # Half a percent is far above float32 rounding and far below what log-probabilities or counts would show.
-    if not (np.abs(sums - 1.0) < 5e-3).all() or array.min() < 0.0:
+    if not (np.abs(sums - 1.0) < 5e-3).all() or block.min() < 0.0:
         raise UserError("responsibilities must be finite, non-negative and sum to one in each row: give probabilities.")
-    return array

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
-from pyro_vmm.clustering.numbering import blocks_of_rows
+from pyro_vmm.clustering.row_blocks import blocks_of_rows
 from pyro_vmm.command_line.fitted_input import facts_of_fit
 from pyro_vmm.command_line.printing import tell, warn
 from pyro_vmm.command_line.results import Results, storing_the_model

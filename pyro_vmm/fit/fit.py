@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.clustering.found_clusters import FoundClusters
-from pyro_vmm.clustering.numbering import blocks_of_rows
+from pyro_vmm.clustering.row_blocks import RowBlocks, blocks_of_rows
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.guides import AmortizedNormal
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from pyro_vmm.diagnosis import Diagnosis, Stability
     from pyro_vmm.fit.observed import ObservedFit
     from pyro_vmm.training import Watcher
+
+MOST_RESPONSIBILITIES = 2**23
+"""Numbers of a table ``[N, K]`` that is kept while clusters are looked for; a larger one is worked out anew for each reading."""
 
 
 @dataclass(eq=False)
@@ -191,8 +195,11 @@ class Fit(FoundClusters):
     def find_clusters(self, observations: Observations) -> None:
         """Encode the observations, once, and join components to clusters of them."""
         evaluation = self.evaluation
-        self.latents = evaluation.posterior_mean(observations)
-        responsibilities = evaluation.responsibilities_at(self.latents)
+        self.latents = latents = evaluation.posterior_mean(observations)
+        shape = len(latents), self.model.prior.num_components
+        responsibilities = RowBlocks(shape, lambda rows: evaluation.responsibilities_at(latents[rows]))
+        if math.prod(shape) <= MOST_RESPONSIBILITIES:
+            responsibilities = RowBlocks.of(responsibilities.whole())
         merging, weight = self.options["merging"], self.options["evidence_weight"]
         self.clusters = Clusters.of(responsibilities, self.latents, self._prior_weights, merging, weight)
         self.labels = self.clusters.assign(responsibilities)

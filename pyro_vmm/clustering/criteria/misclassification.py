@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering.criteria.base import PairCosts
 from pyro_vmm.clustering.criteria.pair_matrix import add_row_and_column
+from pyro_vmm.clustering.row_blocks import is_settled
 from pyro_vmm.clustering.utilised_components import UtilisedComponents
 from pyro_vmm.shapes import Float
 
@@ -14,8 +15,9 @@ from pyro_vmm.shapes import Float
 class MisclassificationCosts(PairCosts):
     """One minus Hennig's directly estimated misclassification probability.
 
-    ``confusion[i, j]`` sums ``r_ni`` over the observations assigned to j. A merge changes the arg-max only of
-    observations that the union wins, so only their columns are read again.
+    ``confusion[i, j]`` sums ``r_ni`` over the observations assigned to j. A merge changes the arg-max only of observations that the
+    union wins, so only their columns are read again. None is won that gives one cluster more than all others together: of
+    these the sums are enough, and only the other observations are kept.
 
     References
     ----------
@@ -23,16 +25,19 @@ class MisclassificationCosts(PairCosts):
     """
 
     def __init__(self, components: UtilisedComponents) -> None:
-        # [U, N], so that a cluster's values lie together; a copy, which merges overwrite.
-        self._responsibilities: NDArray[np.floating[Any]] = np.ascontiguousarray(components.summed.T)
+        number = len(components.utilised)
+        self._confusion = np.zeros((number, number))
+        undecided = []
+        for block in components.summed_blocks():
+            # [U, B], so that a cluster's values lie together.
+            values = np.ascontiguousarray(block.T)
+            assigned = values.argmax(axis=0)
+            for cluster in np.unique(assigned):
+                self._confusion[:, cluster] += _total(values, assigned == cluster)
+            undecided.append(values[:, ~is_settled(block)])
+        self._responsibilities: NDArray[np.floating[Any]] = np.concatenate(undecided, axis=1)
         self._assigned = self._responsibilities.argmax(axis=0)
         self._largest = self._responsibilities.max(axis=0)
-        self._confusion = np.zeros((len(self._responsibilities), len(self._responsibilities)))
-        for cluster in np.unique(self._assigned):
-            self._confusion[:, cluster] = self._total(self._assigned == cluster)
-
-    def _total(self, observations: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return self._responsibilities[:, observations].sum(axis=1, dtype=np.float64)
 
     def costs(self) -> Float[NDArray[np.float64], "U U"]:
         """``[U, U]``, in [0, 1]."""
@@ -49,9 +54,14 @@ class MisclassificationCosts(PairCosts):
         union = self._responsibilities[kept]
         won = (self._assigned != kept) & (union > self._largest)
         for loser in np.unique(self._assigned[won]):
-            moved = self._total(won & (self._assigned == loser))
+            moved = _total(self._responsibilities, won & (self._assigned == loser))
             # Taking sums away again leaves rounding error of either sign where nothing should be left.
             self._confusion[:, loser] = np.maximum(self._confusion[:, loser] - moved, 0.0)
             self._confusion[:, kept] += moved
         self._assigned[won] = kept
         np.copyto(self._largest, union, where=self._assigned == kept)
+
+
+def _total(responsibilities: NDArray[np.floating[Any]], observations: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Sums over some of the observations, ``[U]``, of responsibilities ``[U, N]``."""
+    return responsibilities[:, observations].sum(axis=1, dtype=np.float64)
