@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that it is, at every moment, either the old one or the whole new one, also after a power cut."""
     write_together({path: content})
 
 
-def write_together(contents: Mapping[Path, bytes]) -> None:
+def write_together(contents: Mapping[Path, bytes | memoryview]) -> None:
     """Write files of one folder that belong together, each as :func:`write_atomically`.
 
     None replaces its old one before all are on disk, so that a full disk leaves all the old ones.

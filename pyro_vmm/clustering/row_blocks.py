@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 ROWS_AT_ONCE = 8192
 """Of a table ``[N, K]``, so that what is made of it is not as large again."""
+MOST_NUMBERS = 2**23
+"""Of a table that is kept in memory; a larger one is worked out anew for each reading."""
 
 Table: TypeAlias = NDArray[Any]
 
@@ -53,9 +56,23 @@ class RowBlocks:
         """The table with ``change`` applied to each block, which keeps rows and columns."""
         return RowBlocks(self.shape, lambda rows: change(self.block(rows)))
 
+    def first_columns(self, number: int) -> RowBlocks:
+        """The first ``number`` columns."""
+        return RowBlocks((len(self), number), lambda rows: self.block(rows)[:, :number])
+
     def whole(self) -> Table:
         """All rows at once, ``[N, K]``."""
-        return np.concatenate(list(self))
+        table, first = np.empty(0), 0
+        for block in self:
+            if not first:
+                table = np.empty(self.shape, dtype=block.dtype)
+            table[first : first + len(block)] = block
+            first += len(block)
+        return table.reshape(self.shape)
+
+    def kept_if_small(self) -> RowBlocks:
+        """The same table in memory where it has at most :data:`MOST_NUMBERS`; otherwise as it is."""
+        return RowBlocks.of(self.whole()) if math.prod(self.shape) <= MOST_NUMBERS else self
 
 
 def is_settled(shares: Table) -> NDArray[np.bool_]:

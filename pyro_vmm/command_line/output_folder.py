@@ -15,10 +15,11 @@ import pandas as pd
 
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.clustering import Clusters
-from pyro_vmm.clustering.row_blocks import blocks_of_rows
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.command_line.fitted_input import facts_of_fit
 from pyro_vmm.command_line.printing import tell, warn
 from pyro_vmm.command_line.results import Results, storing_the_model
+from pyro_vmm.diagnosis.sampled_rows import sampled_rows, told
 from pyro_vmm.errors import UserError
 from pyro_vmm.fit import ObservedFit
 from pyro_vmm.fit.config import header, read_config
@@ -27,6 +28,9 @@ from pyro_vmm.modalities import Input, Modality
 from pyro_vmm.options import begun_with_earlier_defaults
 from pyro_vmm.training.checkpoint import holds_checkpoint
 from pyro_vmm.training.resumption import check_same_options
+
+MOST_SHOWN = 100_000
+"""Observations that pictures are drawn of."""
 
 
 class OutputFolder:
@@ -144,7 +148,7 @@ class OutputFolder:
             save(observed.fit, self.path, extra={"fit": facts})
         results = Results(self.path, how_to_go_on)
         with results.part("clusters and embedding"):
-            latents, probabilities = observed.latents, observed.probabilities
+            latents, probabilities = observed.latents, observed.probability_blocks
             with results.part("history.csv, latent.npy and clusters.csv"):
                 self.write_tables(observed.fit.history, source.ids, latents, probabilities)
             if source.results_file:
@@ -154,10 +158,15 @@ class OutputFolder:
             with results.pictures():
                 from pyro_vmm.plotting import save_figures
 
-                save_figures(self.path / "figures", observed, feature_names=source.feature_names)
+                rows = sampled_rows(len(observed), MOST_SHOWN)
+                shown = observed
+                if len(rows) < len(observed):
+                    tell(f"the pictures show {told(len(rows), len(observed), observed.fit.modality.noun)}.")
+                    shown = observed.subset(np.sort(rows))
+                save_figures(self.path / "figures", shown, feature_names=source.feature_names)
         results.finish()
 
-    def write_tables(self, history: pd.DataFrame, ids: Any, latent: Any, responsibilities: Any) -> None:
+    def write_tables(self, history: pd.DataFrame, ids: Any, latent: Any, responsibilities: RowBlocks) -> None:
         """Write ``latent.npy``, ``clusters.csv`` and ``history.csv``, each atomically.
 
         Parameters
@@ -166,8 +175,10 @@ class OutputFolder:
             A row an epoch.
         ids
             Name of each observation, ``[N]``.
-        latent, responsibilities
-            ``[N, D]`` and ``[N, K]``.
+        latent
+            ``[N, D]``.
+        responsibilities
+            ``[N, K]``.
         """
         embedding = io.BytesIO()
         np.save(embedding, latent)
@@ -187,14 +198,15 @@ def in_words(clusters: Clusters) -> str:
     return f"{found}, joined from {used} components in use of {total}"
 
 
-def _clusters(ids: Any, responsibilities: Any) -> str:
-    blocks = (responsibilities[rows] for rows in blocks_of_rows(len(responsibilities)))
-    order = np.concatenate([np.argsort(-block, axis=1, kind="stable")[:, :2] for block in blocks])
+def _clusters(ids: Any, responsibilities: RowBlocks) -> str:
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(["id", "cluster", "probability", "second_choice"])
-    for row, (name, choice) in enumerate(zip(ids, order, strict=True)):
-        second = int(choice[1]) if len(choice) > 1 else ""
-        # In full: cells are ranked by it, and rounded ones tie.
-        writer.writerow([name, int(choice[0]), repr(float(responsibilities[row, choice[0]])), second])
+    names = iter(ids)
+    for block in responsibilities:
+        order = np.argsort(-block, axis=1, kind="stable")[:, :2]
+        for shares, choice, name in zip(block, order, names, strict=False):
+            second = int(choice[1]) if len(choice) > 1 else ""
+            # In full: cells are ranked by it, and rounded ones tie.
+            writer.writerow([name, int(choice[0]), repr(float(shares[choice[0]])), second])
     return table.getvalue()

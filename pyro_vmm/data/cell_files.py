@@ -81,7 +81,7 @@ def write_cells(adata: "AnnData", path: Path) -> None:
         raise
     except Exception as error:
         raise UserError(f"{path} cannot be written ({first_line(str(error))}).") from None
-    write_atomically(path, content.getvalue())
+    write_atomically(path, content.getbuffer())
 
 
 def _check_zarr(path: Path) -> None:

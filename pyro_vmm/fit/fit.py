@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.clustering import Clusters
 from pyro_vmm.clustering.found_clusters import FoundClusters
-from pyro_vmm.clustering.row_blocks import RowBlocks, blocks_of_rows
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.guides import AmortizedNormal
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from pyro_vmm.diagnosis import Diagnosis, Stability
     from pyro_vmm.fit.observed import ObservedFit
     from pyro_vmm.training import Watcher
-
-MOST_RESPONSIBILITIES = 2**23
-"""Numbers of a table ``[N, K]`` that is kept while clusters are looked for; a larger one is worked out anew for each reading."""
 
 
 @dataclass(eq=False)
@@ -177,13 +173,18 @@ class Fit(FoundClusters):
 
     def probabilities_at(self, latents: NDArray[np.float32], num_clusters: int | None = None) -> NDArray[np.float64]:
         """As :meth:`predict_proba`, at posterior means ``[N, D]``: a block of rows at a time."""
-        evaluation, results = self.evaluation, np.empty(0)
-        for rows in blocks_of_rows(len(latents)):
-            block = self.clusters.arrange(evaluation.responsibilities_at(latents[rows]), num_clusters)
-            if rows.start == 0:
-                results = np.empty((len(latents), block.shape[1]))
-            results[rows] = block
-        return results
+        return self.probability_blocks(latents, num_clusters).whole()
+
+    def probability_blocks(self, latents: NDArray[np.float32], num_clusters: int | None = None) -> RowBlocks:
+        """As :meth:`probabilities_at`, read a block of rows at a time."""
+        clusters, components = self.clusters, self._responsibilities_at(latents)
+        shape = len(latents), components.shape[1] if num_clusters is None else num_clusters
+        return RowBlocks(shape, lambda rows: clusters.arrange(components.block(rows), num_clusters))
+
+    def _responsibilities_at(self, latents: NDArray[np.float32]) -> RowBlocks:
+        evaluation = self.evaluation
+        shape = len(latents), self.model.prior.num_components
+        return RowBlocks(shape, lambda rows: evaluation.responsibilities_at(latents[rows]))
 
     def rejoined(self, observations: Observations, merging: str, evidence_weight: float | None) -> Fit:
         """The fit with other clusters of ``observations``, and nothing known of their stability."""
@@ -194,12 +195,8 @@ class Fit(FoundClusters):
 
     def find_clusters(self, observations: Observations) -> None:
         """Encode the observations, once, and join components to clusters of them."""
-        evaluation = self.evaluation
-        self.latents = latents = evaluation.posterior_mean(observations)
-        shape = len(latents), self.model.prior.num_components
-        responsibilities = RowBlocks(shape, lambda rows: evaluation.responsibilities_at(latents[rows]))
-        if math.prod(shape) <= MOST_RESPONSIBILITIES:
-            responsibilities = RowBlocks.of(responsibilities.whole())
+        self.latents = self.evaluation.posterior_mean(observations)
+        responsibilities = self._responsibilities_at(self.latents).kept_if_small()
         merging, weight = self.options["merging"], self.options["evidence_weight"]
         self.clusters = Clusters.of(responsibilities, self.latents, self._prior_weights, merging, weight)
         self.labels = self.clusters.assign(responsibilities)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.errors import UserError
 from pyro_vmm.evaluation import ROWS_AT_ONCE
 from pyro_vmm.guides import AmortizedNormal
@@ -72,16 +73,21 @@ class ObservedFit:
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """Responsibilities of the clusters, ``[N, K]``."""
-        return self.probabilities_of()
+        return self.probability_blocks.whole()
 
     def probabilities_of(self, num_clusters: int | None = None) -> NDArray[np.float64]:
         """Responsibilities of so many clusters, ``[N, num_clusters]``; of those found for None."""
         return self.fit.probabilities_at(self.latents, num_clusters)
 
     @cached_property
+    def probability_blocks(self) -> RowBlocks:
+        """As :attr:`probabilities`, read a block of rows at a time, and kept only where there are few."""
+        return self.fit.probability_blocks(self.latents).kept_if_small()
+
+    @cached_property
     def assignment(self) -> NDArray[np.int64]:
         """The most probable cluster of each observation, ``[N]``."""
-        return self.probabilities.argmax(1)
+        return np.concatenate([block.argmax(1) for block in self.probability_blocks])
 
     @cached_property
     def components(self) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_vmm.calling_code import warn_caller
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
 from pyro_vmm.data.cell_covariates import read_categories
 from pyro_vmm.data.cell_files import read_cells, write_cells
@@ -149,7 +150,7 @@ class CellInput(Input):
         modality: Modality,
         num_clusters: int,
         latents: NDArray[np.float32],
-        probabilities: NDArray[np.float64],
+        probabilities: RowBlocks,
     ) -> None:
         """Write the cells with embedding and clusters, set up for :class:`pyro_vmm.SingleCellVMM`.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.observations import Groups, Observations
 from pyro_vmm.options import Entry
 
@@ -148,7 +149,7 @@ class Input(ABC):
         modality: Modality,
         num_clusters: int,
         latents: NDArray[np.float32],
-        probabilities: NDArray[np.float64],
+        probabilities: RowBlocks,
     ) -> None:
         """Write :attr:`results_file` into the fit's folder; called where there are any.
 
@@ -161,6 +162,6 @@ class Input(ABC):
         num_clusters
             Clusters in use.
         latents, probabilities
-            Posterior means ``[N, D]`` and responsibilities of the clusters ``[N, K]``.
+            Posterior means ``[N, D]``, and responsibilities of the clusters ``[N, K]``, read a block of rows at a time.
         """
         raise NotImplementedError

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.errors import UserError
 from pyro_vmm.fit.config import versions
 from pyro_vmm.fit.own_objects import storable
@@ -61,7 +62,7 @@ def annotate(model: AnswersOfGenes, adata: AnnData, key_added: str = KEY) -> Non
     if adata.is_view:
         raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")
     latent = model.get_latent_representation(adata)
-    write_annotation(model.modality, model.n_clusters_, adata, latent, responsibilities, key_added)
+    write_annotation(model.modality, model.n_clusters_, adata, latent, RowBlocks.of(responsibilities), key_added)
 
 
 def write_annotation(
@@ -69,20 +70,21 @@ def write_annotation(
     num_clusters: int,
     adata: AnnData,
     latent: NDArray[np.float32],
-    responsibilities: NDArray[np.float64],
+    responsibilities: RowBlocks,
     key: str = KEY,
 ) -> None:
     """As :func:`annotate`, for cells of which latents ``[n_obs, n_latent]`` and responsibilities ``[n_obs, K]`` are known."""
     assert isinstance(modality, Counts)
-    clusters = responsibilities.argmax(1)
+    likeliest = [(block.argmax(1), block.max(1)) for block in responsibilities]
+    clusters, probabilities = (np.concatenate(parts) for parts in zip(*likeliest, strict=True))
     # Cells other than those fitted may be of a component that owned none of them.
     utilised = max(num_clusters, int(clusters.max()) + 1)
     adata.obsm[f"X_{key}"] = latent
-    adata.obsm[f"{key}_responsibilities"] = responsibilities[:, :utilised]
+    adata.obsm[f"{key}_responsibilities"] = responsibilities.first_columns(utilised).whole()
     adata.obs[f"{key}_cluster"] = pd.Categorical.from_codes(
         clusters.tolist(), categories=pd.Index([str(cluster) for cluster in range(utilised)])
     )
-    adata.obs[f"{key}_probability"] = responsibilities.max(1)
+    adata.obs[f"{key}_probability"] = probabilities
     adata.uns[key] = {
         "num_clusters": num_clusters,
         "options": _told(storable(modality.options_of_model)),

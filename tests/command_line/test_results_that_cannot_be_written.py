@@ -64,7 +64,7 @@ def trained(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return {name: trained_only(inputs, name, folder / name) for name in ("x.npy", "cells.h5ad")}
 
 
-ARRAYS: list[tuple[Any, str]] = [(ObservedFit, "probabilities"), (OutputFolder, "write_tables")]
+ARRAYS: list[tuple[Any, str]] = [(ObservedFit, "probability_blocks"), (OutputFolder, "write_tables")]
 CELLS: list[tuple[Any, str]] = [*ARRAYS, (annotation, "write_annotation"), (cell_input, "write_cells")]
 STAGES = [("x.npy", *stage) for stage in ARRAYS] + [("cells.h5ad", *stage) for stage in CELLS]
 
