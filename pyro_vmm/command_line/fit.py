@@ -5,19 +5,22 @@ import os
 import shlex
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from pyro_vmm.command_line.determinism import determinism
 from pyro_vmm.command_line.fit_request import FitRequest
+from pyro_vmm.command_line.fitted_input import facts_of_fit
 from pyro_vmm.command_line.interruption import StopOnSignal
 from pyro_vmm.command_line.output_folder import OutputFolder, in_words
-from pyro_vmm.command_line.printing import say
+from pyro_vmm.command_line.printing import say, tell
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.score import score
 from pyro_vmm.errors import UserError
 from pyro_vmm.fit import Fit, ObservedFit
+from pyro_vmm.fit.config import read_config
 from pyro_vmm.fit.fitting import train
 from pyro_vmm.fit.own_objects import storable
 from pyro_vmm.modalities import Input, recognised
@@ -66,12 +69,13 @@ def _fit(request: FitRequest) -> bool:
     written = reader.further_results
     if written and os.path.realpath(request.input) == os.path.realpath(request.output / written):
         raise UserError(f"--output {request.output} would write over the input {request.input}: give another folder.")
-    source = reader.read(request.input, request.arguments)
+    arguments = _settled_arguments(request)
+    source = reader.read(request.input, arguments)
     defaults = OutputFolder(request.output).earlier_defaults(modality) if request.resume else {}
     given = {**defaults, **source.options(request.options), **request.options}
     options = checked(modality.with_defaults(given), modality.entries())
     learned, observations = source.learn(modality, options)
-    facts = _facts(request, source, observations)
+    facts = _facts(request, arguments, source, observations)
     if request.data_sha256 not in (None, facts["data_sha256"]):
         raise UserError(f"The input {request.input} has changed since it was fitted: fit it again.")
     found: list[Fit] = []
@@ -103,11 +107,24 @@ def _fit(request: FitRequest) -> bool:
     return True
 
 
-def _facts(request: FitRequest, source: Input, observations: Observations) -> dict[str, Any]:
+def _settled_arguments(request: FitRequest) -> Mapping[str, Any]:
+    """How the input is read, with what the flags leave to this machine; a fit that goes on reads it as before."""
+    noted = None
+    if request.resume and (request.output / "config.json").exists():
+        noted = facts_of_fit(read_config(request.output), request.output).get("arguments", {})
+    arguments = request.reader.settled(request.input, request.arguments, noted)
+    if noted is None and arguments.get("from_disk") and not request.arguments.get("from_disk"):
+        tell(f"{request.input} is larger than half of the free memory: the data stay on disk, as with --from-disk.")
+    return arguments
+
+
+def _facts(
+    request: FitRequest, arguments: Mapping[str, Any], source: Input, observations: Observations
+) -> dict[str, Any]:
     """What ``config.json`` notes of the input and of the run; ``stability`` repeats the fit by it."""
     return {
         "input": request.input,
-        "arguments": dict(request.arguments),
+        "arguments": dict(arguments),
         "setup": dict(source.setup),
         "num_observations": len(observations),
         "num_features": observations.num_features,

@@ -19,6 +19,7 @@ from pyro_vmm.data.cell_covariates import read_categories
 from pyro_vmm.data.cell_files import read_cells, write_cells
 from pyro_vmm.data.cells_on_disk import CellsOnDisk
 from pyro_vmm.data.csr_files import CsrFiles
+from pyro_vmm.data.free_memory import is_large
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
 from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
@@ -85,6 +86,16 @@ class CellInput(Input):
         for sentence in [] if adata is None else leave_out_unwritable(adata):
             warn_caller(sentence, DataWarning)
         return cls._of(spec, adata, obs if adata is None else adata.obs, cells, allow_non_counts)
+
+    @classmethod
+    def settled(
+        cls, spec: str, arguments: Mapping[str, Any], noted: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """Counts of a file that takes more than half of the free memory stay on disk, if they can."""
+        from_disk = arguments.get("from_disk") or (
+            noted.get("from_disk") if noted is not None else _is_better_left(Path(spec), arguments.get("layer"))
+        )
+        return {**arguments, "from_disk": bool(from_disk)}
 
     @classmethod
     def read_again(cls, spec: str, arguments: Mapping[str, Any], modality: Modality) -> Self:
@@ -192,6 +203,17 @@ def cells_sha256(cells: CellCounts) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _is_better_left(path: Path, layer: str | None) -> bool:
+    """Whether a file is large, and its counts can be read from disk."""
+    if not is_large(path):
+        return False
+    try:
+        CellsOnDisk.open(path).counts(CountSetup(layer))
+    except UserError:
+        return False
+    return True
 
 
 def _opened(spec: str, arguments: Mapping[str, Any]) -> tuple[AnnData | Path, pd.DataFrame]:

@@ -103,6 +103,21 @@ class Input(ABC):
         """
 
     @classmethod
+    def settled(
+        cls, spec: str, arguments: Mapping[str, Any], noted: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """``arguments`` as :meth:`read` is given them, with what they leave to this machine; they are noted with the fit.
+
+        Parameters
+        ----------
+        spec, arguments
+            As for :meth:`read`.
+        noted
+            Those of the fit to go on with, if there is one.
+        """
+        return arguments
+
+    @classmethod
     def read_again(cls, spec: str, arguments: Mapping[str, Any], modality: Modality) -> Self:
         """Read the input of a fit that there is, as ``score`` does; ``modality`` is the fit's."""
         return cls.read(spec, arguments)

@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 
 from pyro_vmm.command_line.main import main
+from pyro_vmm.data import free_memory
 from pyro_vmm.single_cell import simulate_cells
 
 SMALL = [
@@ -74,3 +75,37 @@ def test_arrays_and_zarr_are_refused_in_one_line(folder, capsys):
     assert "--from-disk is for single-cell input" in capsys.readouterr().err
     assert main(["fit", str(folder / "x.zarr"), "--output", str(folder / "no"), "--from-disk"]) == 2
     assert "x.zarr is a Zarr store" in capsys.readouterr().err
+
+
+def test_a_file_larger_than_half_of_the_free_memory_stays_on_disk(folder, tmp_path, monkeypatch, capsys):
+    size = (folder / "cells.h5ad").stat().st_size
+    command = ["fit", str(folder / "cells.h5ad"), "--output", str(tmp_path / "fit"), *SMALL]
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 2 * size - 1)
+    assert main(command) == 0
+    assert "is larger than half of the free memory: the data stay on disk" in capsys.readouterr().err
+    assert (tmp_path / "fit/annotation.h5ad").exists()
+    # Whatever is free later, the fit goes on, and is scored, as it was begun.
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 2 * size)
+    assert main([*command, "--resume"]) == 0
+    assert main(["score", str(tmp_path / "fit"), "--labels", "group"]) == 0
+    assert "half of the free memory" not in capsys.readouterr().err
+
+
+def test_a_large_file_that_cannot_be_read_by_rows_is_read_into_memory(folder, tmp_path, monkeypatch, capsys):
+    adata = anndata.read_h5ad(folder / "cells.h5ad")
+    adata.X = adata.X.toarray()
+    adata.write_h5ad(tmp_path / "dense.h5ad")
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 0)
+    assert main(["fit", str(tmp_path / "dense.h5ad"), "--output", str(tmp_path / "fit"), *SMALL]) == 0
+    assert "half of the free memory" not in capsys.readouterr().err
+    assert (tmp_path / "fit/adata.h5ad").exists()
+
+
+def test_free_memory_is_that_of_the_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(free_memory, "_GROUP", tmp_path)
+    assert free_memory.free_memory() > 10_000
+    (tmp_path / "memory.max").write_text("10000\n")
+    (tmp_path / "memory.current").write_text("4000\n")
+    assert free_memory.free_memory() == 6000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory.free_memory() > 10_000
