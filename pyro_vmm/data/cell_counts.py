@@ -15,14 +15,22 @@ if TYPE_CHECKING:
 
     from pyro_vmm.data.csr_files import CsrFiles
 
+CELLS_AT_ONCE = 8192
+"""Whose counts are added up."""
+
 WITHOUT_BATCHES: tuple[str, ...] = ("all",)
 """The one batch of data for which no batch column is named."""
 
 
 def library_sizes(counts: "csr_array") -> NDArray[np.float32]:
     """The sum of each cell's counts ``[N, G]``, none of which is empty, as ``[N]``."""
-    # Added up in float64, exactly: SciPy adds in float32, whatever it is asked.
-    return np.add.reduceat(counts.data, counts.indptr[:-1], dtype=np.float64).astype(np.float32)
+    sizes = np.empty(counts.shape[0], dtype=np.float32)
+    for first in range(0, len(sizes), CELLS_AT_ONCE):
+        starts = counts.indptr[first : first + CELLS_AT_ONCE + 1]
+        values = counts.data[starts[0] : starts[-1]]
+        # Added up in float64, exactly: SciPy adds in float32, whatever it is asked. NumPy makes a copy in float64 for it.
+        sizes[first : first + CELLS_AT_ONCE] = np.add.reduceat(values, starts[:-1] - starts[0], dtype=np.float64)
+    return sizes
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,8 +72,8 @@ def checked_counts(values: Any, checks: "CountChecks") -> "csr_array":
 
 
 def in_float32(counts: "csr_array") -> "csr_array":
-    """Checked counts in the form that models take: float32, without stored zeros."""
-    counts = counts.astype(np.float32)
+    """Checked counts that nobody else has, in the form that models take: float32, without stored zeros."""
+    counts = counts.astype(np.float32, copy=False)
     counts.eliminate_zeros()
     return counts
 

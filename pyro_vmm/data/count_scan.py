@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from pyro_vmm.data.cell_counts import library_sizes
 from pyro_vmm.data.count_checks import CountChecks, as_csr, in_float32
 from pyro_vmm.data.csr_files import CsrFile, CsrFiles
 from pyro_vmm.data.sparse_structure import check_extremes
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 VALUES_AT_ONCE = 2**21
 MOST_KEPT = 4
@@ -30,6 +34,14 @@ class Scanned:
 
     library_size: NDArray[np.float32]
     cells: NDArray[np.int64]
+
+
+def cells_of_genes(counts: "csr_array") -> NDArray[np.int64]:
+    """How many cells each gene of ``counts [N, G]``, without stored zeros, has counts in, ``[G]``."""
+    cells = np.zeros(counts.shape[1], dtype=np.int64)
+    for first in range(0, len(counts.indices), VALUES_AT_ONCE):
+        cells += np.bincount(counts.indices[first : first + VALUES_AT_ONCE], minlength=len(cells))
+    return cells
 
 
 _FOUND: dict[object, Scanned] = {}
@@ -75,7 +87,7 @@ def _scan(counts: CsrFiles, checks: CountChecks) -> Scanned:
         checks.look_for_empty_cells(block, first)
         has_counts = np.flatnonzero(np.diff(block.indptr))
         library[first + has_counts] = library_sizes(block[has_counts])
-        cells += np.bincount(block.indices, minlength=number)
+        cells += cells_of_genes(block)
     check_extremes(least, most, number, "column", checks.source)
     checks.refuse_values()
     checks.refuse_empty_cells()

@@ -12,7 +12,7 @@ from pyro_vmm.data.cell_covariates import check_batch_sizes, read_categories, re
 from pyro_vmm.data.cells_on_disk import Paths, on_disk
 from pyro_vmm.data.count_checks import CountChecks, checked_counts
 from pyro_vmm.data.count_places import advice_on_fractions, check_structure, stored_counts
-from pyro_vmm.data.count_scan import Scanned, scan
+from pyro_vmm.data.count_scan import Scanned, cells_of_genes, scan
 from pyro_vmm.data.count_setup import CountSetup
 from pyro_vmm.data.count_warnings import warn_of_genes, warn_of_merged_values
 from pyro_vmm.errors import UserError
@@ -118,7 +118,7 @@ def read_counts(
     counts: csr_array | CsrFiles
     if stored is None:
         counts = checked_counts(values, checks)
-        scanned = Scanned(library_sizes(counts), np.bincount(counts.indices, minlength=len(genes)))
+        scanned = Scanned(library_sizes(counts), cells_of_genes(counts))
     else:
         counts, scanned = stored, scan(stored, checks)
     if fitting:

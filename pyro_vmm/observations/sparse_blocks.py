@@ -18,14 +18,15 @@ ROWS_AT_ONCE = 4096
 
 
 def sparse_blocks(observations: Observations) -> "Iterator[csr_array]":
-    """Blocks of rows ``[B, F]`` from the first to the last; all at once where they are in memory, sparse."""
+    """Blocks of rows ``[B, F]`` from the first to the last; all at once where they lie together in memory."""
     from scipy import sparse
 
+    blocks = np.array_split(np.arange(len(observations)), max(1, -(-len(observations) // ROWS_AT_ONCE)))
     if isinstance(observations, InMemory) and isinstance(observations.x, SparseRows):
-        yield observations.x.counts
+        held = observations.x
+        yield from [held.counts] if held.rows is None else map(held.take, blocks)
     elif isinstance(observations, OnDisk):
-        for rows in np.array_split(np.arange(len(observations)), -(-len(observations) // ROWS_AT_ONCE)):
-            yield observations.sparse(rows)
+        yield from map(observations.sparse, blocks)
     else:
         for x, _ in in_order(observations, ROWS_AT_ONCE, torch.device("cpu")):
             yield sparse.csr_array(x.numpy())
