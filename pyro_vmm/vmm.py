@@ -19,6 +19,7 @@ from pyro_vmm.answers import AnswersOfArrays
 from pyro_vmm.clustering import Merging, check_merging
 from pyro_vmm.data import validate_array
 from pyro_vmm.data.arrays import check_is_table, without_values
+from pyro_vmm.data.stored_arrays import stored_array
 from pyro_vmm.errors import UserError
 from pyro_vmm.fit import Fit
 from pyro_vmm.fit.fitting import train
@@ -371,7 +372,15 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     @usual_settings()
     def _as_scikit_learn_checks(self, X: Any, *, fitting: bool = False) -> Any:
-        """``X`` after scikit-learn's own check, which has its wording of shapes and types and looks after feature names."""
+        """``X`` after scikit-learn's own check, which has its wording of shapes and types and looks after feature names.
+
+        An array in a file is left there: the check would read it into memory.
+        """
+        stored = stored_array(X)
+        if stored is not None:
+            if fitting:
+                self.n_features_in_ = stored.shape[1]
+            return stored
         minimum, dtype = (2, None) if fitting else (1, self._modality.read_as)
         check_is_table(X)
         if isinstance(X, Tensor | np.ma.MaskedArray):

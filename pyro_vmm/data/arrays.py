@@ -54,13 +54,13 @@ def validate_array(
         ``MAXIMUM_DENSE_BYTES`` when dense.
     """
     values, row_names, column_names = _to_numpy(x, name, dtype)
-    _check_dtype(values, name)
-    _check_shape(values, name, minimum_observations)
+    check_dtype(values, name)
+    check_shape(values.shape, name, minimum_observations)
     if dtype is None:
         dtype = np.float64 if is_coarse(values) else np.float32
     with np.errstate(over="ignore"):
         checked: NDArray[Any] = np.ascontiguousarray(values, dtype=dtype)
-    _check_finite(values, checked, name, row_names, column_names)
+    check_finite(values, checked, name, row_names, column_names)
     return checked
 
 
@@ -137,7 +137,7 @@ def _densify(x: Any, name: str, dtype: type[np.floating[Any]] | None) -> NDArray
         x = x.astype(np.float64)
         x.sum_duplicates()
     # Cast while sparse, so that no dense float64 copy is ever held; the dtype is checked before it is lost.
-    _check_dtype(np.empty(0, dtype=x.dtype), name)
+    check_dtype(np.empty(0, dtype=x.dtype), name)
     if dtype is None:
         dtype = np.float64 if is_coarse(sampled_rows(x.tocsr()).toarray()) else np.float32
     if dtype is np.float64:
@@ -192,7 +192,14 @@ def _tensor_values(x: Any, name: str) -> NDArray[Any]:
     return x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def _check_dtype(values: NDArray[Any], name: str) -> None:
+def check_dtype(values: NDArray[Any], name: str) -> None:
+    """Refuse what are no real numbers.
+
+    Raises
+    ------
+    UserError
+        For complex numbers, Python objects and text.
+    """
     kind = values.dtype.kind
     if kind in "biuf":
         return
@@ -205,8 +212,14 @@ def _check_dtype(values: NDArray[Any], name: str) -> None:
     raise UserError(f"{name} has dtype {values.dtype}, which is not numeric: convert it to numbers first.")
 
 
-def _check_shape(values: NDArray[Any], name: str, minimum_observations: int) -> None:
-    shape = values.shape
+def check_shape(shape: tuple[int, ...], name: str, minimum_observations: int) -> None:
+    """Refuse a shape that is not ``[N, F]``, with at least one feature and as many observations as are needed.
+
+    Raises
+    ------
+    UserError
+        As said.
+    """
     if len(shape) == 1:
         raise UserError(
             f"{name} has one dimension, shape {shape}, but [observations, features] are needed: use "
@@ -228,19 +241,27 @@ def _check_shape(values: NDArray[Any], name: str, minimum_observations: int) -> 
         )
 
 
-def _check_finite(
+def check_finite(
     values: NDArray[Any],
     checked: NDArray[np.floating[Any]],
     name: str,
-    row_names: Sequence[Any] | None,
-    column_names: Sequence[Any] | None,
+    row_names: Sequence[Any] | None = None,
+    column_names: Sequence[Any] | None = None,
+    *,
+    first_row: int = 0,
 ) -> None:
-    """Refuse what is not finite, counted in ``values`` as given and in ``checked`` after rounding, both [N, F]."""
+    """Refuse what is not finite, counted in ``values`` as given and in ``checked`` after rounding, both [N, F].
+
+    Raises
+    ------
+    UserError
+        With the first place, whose row is counted from ``first_row`` on.
+    """
     bad = ~np.isfinite(checked)
     if not bad.any():
         return
     row, column = (int(index) for index in np.argwhere(bad)[0])
-    where = f"observation {row} (counting from 0)"
+    where = f"observation {first_row + row} (counting from 0)"
     if row_names is not None and str(row_names[row]) != str(row):
         where += f" named {str(row_names[row])!r}"
     where += f", column {column if column_names is None else repr(str(column_names[column]))}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyro_vmm.data.count_checks import check_kind
 from pyro_vmm.data.sparse_structure import check_list, check_pointers
+from pyro_vmm.data.unchanged_files import FileState
 from pyro_vmm.data.unreadable_cells import first_line, why_unreadable
 from pyro_vmm.errors import UserError
 from pyro_vmm.observations import ReadRows, Room
@@ -48,7 +49,7 @@ class CsrFile:
 
     def __init__(self, path: Path, place: str, source: str) -> None:
         self.path, self.place, self.source = path, place, source
-        self._as_it_was = self._state()
+        self._as_it_was = FileState.of(path)
         try:
             self._open()
         except UserError:
@@ -96,32 +97,16 @@ class CsrFile:
             _read(self._values, part, values)
             _read(self._columns, part, columns)
         except Exception as error:
-            self.check_unchanged()
-            raise UserError(
-                f"{self.path} cannot be read any more ({first_line(str(error))}): {_HOW_TO_GO_ON}"
-            ) from None
+            raise self._as_it_was.unreadable(first_line(str(error))) from None
 
     @property
-    def state(self) -> tuple[str, str, tuple[int, int]]:
+    def state(self) -> tuple[str, str, FileState]:
         """What tells the matrix from others, and from what it may become."""
         return os.path.realpath(self.path), self.place, self._as_it_was
 
     def check_unchanged(self) -> None:
         """Raise :class:`UserError` if the file has another size or time than when it was opened."""
-        if self._state() != self._as_it_was:
-            raise UserError(f"{self.path} has changed while it was in use: {_HOW_TO_GO_ON}")
-
-    def _state(self) -> tuple[int, int]:
-        try:
-            state = os.stat(self.path)
-        except OSError as error:
-            if not hasattr(self, "_as_it_was"):
-                raise UserError(f"{self.path} cannot be read ({error.strerror}): check the path.") from None
-            raise UserError(f"{self.path} has vanished while it was in use: {_HOW_TO_GO_ON}") from None
-        return state.st_size, state.st_mtime_ns
-
-
-_HOW_TO_GO_ON = "put the file back as it was, and resume from the last checkpoint or fit again."
+        self._as_it_was.check()
 
 
 class CsrFiles:

@@ -38,7 +38,16 @@ class MergedValues:
 
 def sampled_rows(values: Any) -> Any:
     """At most ``MOST_ROWS`` evenly spaced rows of ``values [N, F]``."""
-    return values[:: max(1, -(-values.shape[0] // MOST_ROWS))]
+    return values[:: _step(values.shape[0])]
+
+
+def sampled_row_numbers(number: int) -> NDArray[np.int64]:
+    """Which of ``number`` rows these are."""
+    return np.arange(0, number, _step(number))
+
+
+def _step(number: int) -> int:
+    return max(1, -(-number // MOST_ROWS))
 
 
 def is_coarse(values: NDArray[Any]) -> bool:

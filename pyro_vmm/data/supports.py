@@ -12,7 +12,15 @@ MAXIMUM_COUNT = 2**24
 """Float32 holds every whole number up to it, and not the next."""
 
 
-def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, *, whole_numbers: bool = False) -> None:
+def check_range(
+    x: NDArray[Any],
+    low: float,
+    high: float,
+    likelihood_name: str,
+    *,
+    whole_numbers: bool = False,
+    first_row: int = 0,
+) -> None:
     """Check that every value lies where a likelihood has its support.
 
     Parameters
@@ -25,6 +33,8 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, 
         The likelihood that the messages name.
     whole_numbers
         Whether it is of whole numbers. The message then suggests neither scaling nor another likelihood.
+    first_row
+        Number of the first observation.
 
     Raises
     ------
@@ -48,7 +58,7 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, 
     support = f"[{low:g}, {high:g}]" if math.isfinite(high) else f"[{low:g}, inf)"
     raise UserError(
         f"needs values in {support}, but the data range over "
-        f"[{x.min():g}, {x.max():g}], first outside at observation {row} (counting from 0), feature {column}, "
+        f"[{x.min():g}, {x.max():g}], first outside at observation {first_row + row} (counting from 0), feature {column}, "
         f"where the value is {x[row, column]:g}: {fix}",
         *alternative,
         ".",
@@ -56,7 +66,7 @@ def check_range(x: NDArray[Any], low: float, high: float, likelihood_name: str, 
     )
 
 
-def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
+def check_whole_numbers(x: NDArray[Any], likelihood_name: str, first_row: int = 0) -> None:
     """Check that every value is a whole number that float32 can tell from the next, as a likelihood of counts needs.
 
     Parameters
@@ -65,6 +75,8 @@ def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
         Observations, ``[N, F]``.
     likelihood_name
         The likelihood that the messages name.
+    first_row
+        Number of the first observation.
 
     Raises
     ------
@@ -75,7 +87,7 @@ def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
         row, column = (int(index) for index in np.argwhere(x == x.max())[0])
         raise UserError(
             f"takes counts below {MAXIMUM_COUNT} (2**24), which are exact in float32, but at "
-            f"observation {row} (counting from 0), feature {column}, the value is {largest:g}: check it, or choose ",
+            f"observation {first_row + row} (counting from 0), feature {column}, the value is {largest:g}: check it, or choose ",
             Option("likelihood", "normal"),
             ".",
             option=Option("likelihood", likelihood_name),
@@ -86,7 +98,7 @@ def check_whole_numbers(x: NDArray[Any], likelihood_name: str) -> None:
     row, column = (int(index) for index in np.argwhere(fractional)[0])
     raise UserError(
         f"needs whole numbers, but {int(fractional.sum())} values are not, the first at "
-        f"observation {row} (counting from 0), feature {column}, where the value is {x[row, column]:g}: give raw counts, "
-        "not normalised values.",
+        f"observation {first_row + row} (counting from 0), feature {column}, where the value is {x[row, column]:g}: give raw "
+        "counts, not normalised values.",
         option=Option("likelihood", likelihood_name),
     )

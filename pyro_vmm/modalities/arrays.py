@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_vmm.data import check_range, validate_array
-from pyro_vmm.data.standardization import FAR_OUTLIERS, moments, warn_of_merged_values
+from pyro_vmm.data.array_scan import ArrayRows, checked_blocks, sample_of, type_of_values, values_of
+from pyro_vmm.data.standardization import FAR_OUTLIERS, moments, moments_of_blocks, warn_of_merged_values
+from pyro_vmm.data.stored_arrays import StoredArray, stored_array
 from pyro_vmm.data.supports import check_whole_numbers
 from pyro_vmm.errors import Option, UserError
 from pyro_vmm.guides import AmortizedNormal
@@ -31,7 +33,8 @@ from pyro_vmm.modalities.components import make_prior
 from pyro_vmm.models import LatentMixtureModel
 from pyro_vmm.networks import Log1pInput
 from pyro_vmm.networks.low_precision import lower_precision
-from pyro_vmm.observations import InMemory, Observations
+from pyro_vmm.observations import InMemory, Observations, OnDisk
+from pyro_vmm.observations.on_disk import ROWS_IN_A_BLOCK
 from pyro_vmm.option_checks import check_whole_number
 from pyro_vmm.options import ARRAYS, OF_ARRAYS
 from pyro_vmm.priors import PseudoInputs
@@ -40,6 +43,8 @@ from pyro_vmm.process_settings import built_in_single_precision
 
 FEATURE_DTYPES = {"float32": np.float32, "float64": np.float64}
 """Types of the mean and the scale of features."""
+BYTES_IN_A_BLOCK = 2**16
+"""At most, of neighbours in a file that are read together, where a single row has no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +75,9 @@ class Arrays(Modality):
     ) -> tuple[Self, Observations]:
         """Read ``data [N, F]``, two observations or more; ``names`` are of their features."""
         # None: float64 where float32 would make close values equal, so that they are centred before they are rounded.
-        x = validate_array(data, dtype=None)
+        stored = stored_array(data)
+        dtype = None if stored is None else type_of_values(stored)
+        x: Any = validate_array(data, dtype=None) if stored is None else stored
         features = x.shape[1]
         likelihood = array_likelihood(options, features)
         standardize = options["standardize"]
@@ -80,17 +87,23 @@ class Arrays(Modality):
                 Option("likelihood", _name_of(likelihood, options)),
                 " is for counts: leave it False.",
             )
-        mean, scale = moments(x) if standardize else (np.zeros(features, np.float32), np.ones(features, np.float32))
+        mean: NDArray[Any] = np.zeros(features, np.float32)
+        scale: NDArray[Any] = np.ones(features, np.float32)
+        if standardize:
+            mean, scale = moments(x) if dtype is None else moments_of_blocks(lambda: values_of(x, dtype))
         modality = cls(options, mean, scale, names)
-        return modality, InMemory(modality._values(x))
+        return modality, InMemory(modality._values(x)) if dtype is None else modality._on_disk(x, dtype)
 
     def read(self, data: Any) -> Observations:
         """Read ``data [N, F]``, one observation or more."""
-        x = validate_array(data, minimum_observations=1, dtype=self.read_as)
+        stored = stored_array(data)
+        x: Any = validate_array(data, minimum_observations=1, dtype=self.read_as) if stored is None else stored
         if x.shape[1] != self.num_features:
             raise UserError(
                 f"X has {x.shape[1]} features, but the fit has {self.num_features}: give the same features."
             )
+        if stored is not None:
+            return self._on_disk(stored, self.read_as or type_of_values(stored, 1))
         return InMemory(self._values(x), given=x if self.options["standardize"] else None)
 
     @property
@@ -105,19 +118,50 @@ class Arrays(Modality):
         """Checked observations ``[N, F]`` as the model takes them."""
         likelihood = self._likelihood
         if self.options["standardize"]:
-            standardized = (x.astype(np.float64, copy=False) - self.mean) / self.scale
+            standardized = self._standardized(x)
             if x.dtype == np.float64:
                 warn_of_merged_values(standardized, self.names, FAR_OUTLIERS)
             x = standardized.astype(np.float32)
         elif x.dtype == np.float64:
             given, x = x, validate_array(x, minimum_observations=1)
             warn_of_merged_values(given, self.names, _how_to_centre(likelihood))
-        name = _name_of(likelihood, self.options)
-        check_range(x, *likelihood.data_range, likelihood_name=name, whole_numbers=likelihood.whole_numbers)
-        if likelihood.whole_numbers:
-            check_whole_numbers(x, name)
+        self._check_support(x)
         # torch warns of memory that it must not write to, though nothing here would.
         return torch.from_numpy(x if x.flags.writeable else x.copy())
+
+    def _on_disk(self, array: StoredArray, dtype: type[np.float32] | type[np.float64]) -> OnDisk:
+        """Observations that stay where they are, after a look at all of them."""
+
+        def change(rows: NDArray[Any]) -> NDArray[np.float32]:
+            values = rows.astype(dtype, copy=False)
+            return (self._standardized(values) if self.options["standardize"] else values).astype(
+                np.float32, copy=False
+            )
+
+        for first, block in checked_blocks(array, dtype):
+            self._check_support(change(block), first)
+        if dtype is np.float64:
+            sample = sample_of(array).astype(np.float64)
+            advice = FAR_OUTLIERS if self.options["standardize"] else _how_to_centre(self._likelihood)
+            warn_of_merged_values(
+                self._standardized(sample) if self.options["standardize"] else sample, self.names, advice
+            )
+        bytes_a_row = np.dtype(np.float32).itemsize * array.shape[1]
+        return OnDisk(
+            ArrayRows(array, change), rows_in_a_block=max(1, min(ROWS_IN_A_BLOCK, BYTES_IN_A_BLOCK // bytes_a_row))
+        )
+
+    def _standardized(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        standardized: NDArray[np.float64] = (x.astype(np.float64, copy=False) - self.mean) / self.scale
+        return standardized
+
+    def _check_support(self, x: NDArray[Any], first_row: int = 0) -> None:
+        """Raise :class:`UserError` for values that the likelihood does not take."""
+        likelihood = self._likelihood
+        name, whole = _name_of(likelihood, self.options), likelihood.whole_numbers
+        check_range(x, *likelihood.data_range, likelihood_name=name, whole_numbers=whole, first_row=first_row)
+        if whole:
+            check_whole_numbers(x, name, first_row)
 
     @cached_property
     def _likelihood(self) -> Likelihood:

@@ -46,18 +46,18 @@ class Room:
 class ReadRows(NamedTuple):
     """Rows that have been read, perhaps with others between them."""
 
-    matrix: csr_array
-    """``[R, F]``, float32."""
+    matrix: csr_array | NDArray[np.float32]
+    """``[R, F]``, float32, sparse or dense."""
     places: NDArray[np.int64]
     """Where in it the rows asked for are, ``[B]``."""
 
-    def take(self, which: NDArray[np.int64]) -> csr_array:
+    def take(self, which: NDArray[np.int64]) -> csr_array | NDArray[np.float32]:
         """Those of the rows asked for that have these numbers among them."""
         return self.matrix[self.places[which]]
 
 
 class StoredRows(Protocol):
-    """A sparse matrix ``[N, F]`` that lies elsewhere: what :class:`OnDisk` needs of a format."""
+    """A matrix ``[N, F]`` that lies elsewhere, sparse or dense: what :class:`OnDisk` needs of a format."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -120,10 +120,16 @@ class OnDisk:
     def minibatch(self, rows: Tensor, device: torch.device) -> Minibatch:
         """The rows ``[B]`` as tensors on ``device``."""
         beside = {name: dense_rows(values, rows, device) for name, values in self.covariates.items()}
-        return Minibatch(made_dense(self.sparse(rows.cpu().numpy()), device), beside)
+        return Minibatch(made_dense(self.taken(rows.cpu().numpy()), device), beside)
 
     def sparse(self, rows: NDArray[np.int64]) -> csr_array:
         """The rows ``[B]`` as a SciPy array ``[B, F]`` in canonical form."""
+        from scipy import sparse
+
+        return sparse.csr_array(self.taken(rows))
+
+    def taken(self, rows: NDArray[np.int64]) -> csr_array | NDArray[np.float32]:
+        """The rows ``[B]`` as they are stored: ``[B, F]``, dense, or a SciPy array in canonical form."""
         from scipy import sparse
 
         epoch, parts, taken = self._epoch, [], []
@@ -142,8 +148,12 @@ class OnDisk:
             taken.append(left)
         found = parts[0]
         if len(parts) > 1:
-            found = sparse.csr_array(sparse.vstack(parts))[np.argsort(np.concatenate(taken))]
-        found.sum_duplicates()
+            pieces: list[Any] = parts
+            dense = isinstance(found, np.ndarray)
+            together = np.concatenate(pieces) if dense else sparse.csr_array(sparse.vstack(pieces))
+            found = together[np.argsort(np.concatenate(taken))]
+        if not isinstance(found, np.ndarray):
+            found.sum_duplicates()
         return found
 
     def order(self, epoch: int, batch_size: int, seed: int) -> Sequence[Tensor]:
@@ -222,7 +232,7 @@ class _Epoch:
         held: NDArray[np.bool_] = self._window_of[rows // self._rows_in_a_block] == self._held
         return held
 
-    def take(self, rows: NDArray[np.int64]) -> csr_array:
+    def take(self, rows: NDArray[np.int64]) -> csr_array | NDArray[np.float32]:
         """Rows that are in memory, ``[B, F]``."""
         assert self._read is not None
         block, place = np.divmod(rows, self._rows_in_a_block)

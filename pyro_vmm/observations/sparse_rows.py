@@ -54,7 +54,9 @@ class SparseRows:
 
 
 def made_dense(taken: Any, device: torch.device) -> Tensor:
-    """A SciPy CSR array ``[B, F]``, in canonical form, as a dense tensor on ``device``."""
+    """An array ``[B, F]``, or a SciPy CSR array in canonical form, as a dense tensor on ``device``."""
+    if isinstance(taken, np.ndarray):
+        return torch.from_numpy(taken).to(device)
     if device.type == "cpu":
         return torch.from_numpy(taken.toarray())
     starts, columns, values = (torch.from_numpy(part).to(device) for part in (taken.indptr, taken.indices, taken.data))
