@@ -6,6 +6,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from pyro_vmm.command_line.output_folder import OutputFolder, in_words
 from pyro_vmm.command_line.printing import say, tell
 from pyro_vmm.command_line.report import how_to_report
 from pyro_vmm.command_line.score import score
+from pyro_vmm.data.other_formats import is_zarr_array
 from pyro_vmm.errors import UserError
 from pyro_vmm.fit import Fit, ObservedFit
 from pyro_vmm.fit.config import read_config
@@ -114,7 +116,8 @@ def _settled_arguments(request: FitRequest) -> Mapping[str, Any]:
         noted = facts_of_fit(read_config(request.output), request.output).get("arguments", {})
     arguments = request.reader.settled(request.input, request.arguments, noted)
     if noted is None and arguments.get("from_disk") and not request.arguments.get("from_disk"):
-        tell(f"{request.input} is larger than half of the free memory: the data stay on disk, as with --from-disk.")
+        why = "is a Zarr array" if is_zarr_array(Path(request.input)) else "is larger than half of the free memory"
+        tell(f"{request.input} {why}: the data stay on disk, as with --from-disk.")
     return arguments
 
 

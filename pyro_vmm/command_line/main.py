@@ -18,7 +18,7 @@ from pyro_vmm.command_line.results import ResultsMissing
 from pyro_vmm.command_line.warnings_in_one_line import warnings_in_one_line
 from pyro_vmm.errors import UserError
 from pyro_vmm.modalities.registry import from_outside
-from pyro_vmm.options import ALL, COMMON, HOW_CELLS_ARE_READ, OF_ARRAYS, OF_COUNTS, WHERE_ARRAYS_ARE, WHERE_COUNTS_ARE
+from pyro_vmm.options import ALL, COMMON, HOW_DATA_ARE_READ, OF_ARRAYS, OF_COUNTS, WHERE_ARRAYS_ARE, WHERE_COUNTS_ARE
 
 FAILED, USER_MISTAKE, INTERRUPTED = 1, 2, 130
 THE_SAME_COMMAND = "the same command with --resume"
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         help="digits, mnist, fashion-mnist, FILE.npz/.npy/.csv/.parquet, or single cells, FILE.h5ad/.zarr",
     )
     fit.add_argument("--output", type=_folder, required=True, metavar="DIR")
-    add_flags(fit, (*WHERE_ARRAYS_ARE, *COMMON, *OF_ARRAYS))
+    add_flags(fit, (*HOW_DATA_ARE_READ, *WHERE_ARRAYS_ARE, *COMMON, *OF_ARRAYS))
     fit.add_argument("--threads", type=int, help="processor threads; torch's own choice by default")
     fit.add_argument(
         "--deterministic",
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     fit.set_defaults(how_to_go_on=THE_SAME_COMMAND)
 
     cells = fit.add_argument_group("single cells (.h5ad, .zarr)", "raw counts and what else is known of the cells")
-    add_flags(cells, (*HOW_CELLS_ARE_READ, *WHERE_COUNTS_ARE, *OF_COUNTS))
+    add_flags(cells, (*WHERE_COUNTS_ARE, *OF_COUNTS))
     _add_flags_from_outside(fit)
 
     score = commands.add_parser("score", help="score a fit against labels, which no fit ever sees")

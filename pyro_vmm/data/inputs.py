@@ -46,7 +46,7 @@ class Dataset:
     """
 
     name: str
-    x: NDArray[Any]
+    x: Any
     ids: NDArray[np.str_]
     feature_names: NDArray[np.str_]
     likelihood: str
@@ -190,8 +190,8 @@ def _images(name: str, x: Any, labels: NDArray[Any], shape: tuple[int, int], lik
     return Dataset(
         name=name,
         x=validate_array(x, name=name),
-        ids=_row_numbers(len(x)),
-        feature_names=_pixel_names(shape),
+        ids=row_numbers(len(x)),
+        feature_names=pixel_names(shape),
         likelihood=likelihood,
         labels=labels,
         label_name="label",
@@ -199,11 +199,13 @@ def _images(name: str, x: Any, labels: NDArray[Any], shape: tuple[int, int], lik
     )
 
 
-def _row_numbers(num_observations: int) -> NDArray[np.str_]:
+def row_numbers(num_observations: int) -> NDArray[np.str_]:
+    """Names of observations that have none, ``[N]``."""
     return np.arange(num_observations).astype(np.str_)
 
 
-def _pixel_names(shape: tuple[int, int]) -> NDArray[np.str_]:
+def pixel_names(shape: tuple[int, int]) -> NDArray[np.str_]:
+    """Names of the features of images, ``[F]``."""
     return np.array([f"pixel_{row}_{column}" for row in range(shape[0]) for column in range(shape[1])], dtype=np.str_)
 
 
@@ -224,7 +226,7 @@ def _load_numpy(path: Path, label_column: str | None) -> Dataset:
     x = arrays[data_names[0]]
     image_shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
     values = validate_array(x.reshape(len(x), -1) if image_shape and x.size else x, name=path.name, dtype=None)
-    ids = arrays.get("ids", _row_numbers(len(values)))
+    ids = arrays.get("ids", row_numbers(len(values)))
     for name, array in (("ids", ids), *((name, arrays[name]) for name in label_names)):
         if array.shape != (len(values),):
             raise UserError(
@@ -234,8 +236,8 @@ def _load_numpy(path: Path, label_column: str | None) -> Dataset:
     return Dataset(
         name=path.name,
         x=values,
-        ids=_checked_ids(ids, path),
-        feature_names=_pixel_names(image_shape) if image_shape else _numbered("feature", values.shape[1]),
+        ids=checked_ids(ids, path),
+        feature_names=pixel_names(image_shape) if image_shape else numbered("feature", values.shape[1]),
         likelihood=_default_likelihood(values),
         labels=arrays[label_names[0]] if label_names else None,
         label_name=label_names[0] if label_names else None,
@@ -245,7 +247,7 @@ def _load_numpy(path: Path, label_column: str | None) -> Dataset:
 
 def _load_table(path: Path, label_column: str | None) -> Dataset:
     table = read_table(path, label_column)
-    ids = _row_numbers(len(table.features)) if table.ids is None else _checked_ids(table.ids, path)
+    ids = row_numbers(len(table.features)) if table.ids is None else checked_ids(table.ids, path)
     values = validate_array(table.features.set_axis(ids, axis=0), name=path.name, dtype=None)
     return Dataset(
         name=path.name,
@@ -258,7 +260,7 @@ def _load_table(path: Path, label_column: str | None) -> Dataset:
     )
 
 
-def _checked_ids(ids: NDArray[Any], path: Path) -> NDArray[np.str_]:
+def checked_ids(ids: NDArray[Any], path: Path) -> NDArray[np.str_]:
     """Return ``ids`` [N] as text, after making sure that each names one observation."""
     if ids.dtype.kind not in "iuUS":
         raise UserError(f"{path} has ids of dtype {ids.dtype}: give whole numbers or text.")
@@ -276,5 +278,6 @@ def _default_likelihood(x: NDArray[Any]) -> str:
     return "bernoulli" if ((x == 0) | (x == 1)).all() else "normal"
 
 
-def _numbered(stem: str, count: int) -> NDArray[np.str_]:
+def numbered(stem: str, count: int) -> NDArray[np.str_]:
+    """Names of features that have none, ``[F]``."""
     return np.array([f"{stem}_{index}" for index in range(count)], dtype=np.str_)

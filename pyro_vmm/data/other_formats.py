@@ -1,5 +1,6 @@
 """Formats of single-cell data that are not read, recognised by ending or content, and how to convert them."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,14 @@ def kind_of_group(group: Mapping[str, Any], attributes: Mapping[str, Any]) -> tu
     if {"X", "obs", "var"} <= names:
         return ANNDATA
     return None
+
+
+def is_zarr_array(path: Path) -> bool:
+    """Whether a folder is one Zarr array rather than a store of several, of format 2 or 3."""
+    try:
+        return (path / ".zarray").is_file() or json.loads((path / "zarr.json").read_text())["node_type"] == "array"
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def is_zarr_store(path: Path) -> bool:

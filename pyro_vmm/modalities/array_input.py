@@ -11,10 +11,12 @@ from typing import Any, Self
 import numpy as np
 
 from pyro_vmm.data import load_input
+from pyro_vmm.data.dataset_on_disk import dataset_on_disk, is_better_left_on_disk
 from pyro_vmm.data.other_formats import check_format
+from pyro_vmm.data.stored_arrays import stored_array
 from pyro_vmm.modalities.inputs import Input
 from pyro_vmm.observations import Observations
-from pyro_vmm.options import WHERE_ARRAYS_ARE
+from pyro_vmm.options import HOW_DATA_ARE_READ, WHERE_ARRAYS_ARE
 
 DIGITS = {
     # 8 x 8 blocks of 4 x 4 binary pixels: the likelihood of the bitmaps that the grey values were counted from.
@@ -44,7 +46,7 @@ class ArrayInput(Input):
     image_shape: tuple[int, int] | None = None
 
     described = "arrays and images"
-    flags = WHERE_ARRAYS_ARE
+    flags = (*HOW_DATA_ARE_READ, *WHERE_ARRAYS_ARE)
     advice_on_labels = "fit with --label-column {name}"
     elbo_surgery = True
 
@@ -57,7 +59,11 @@ class ArrayInput(Input):
     @classmethod
     def read(cls, spec: str, arguments: Mapping[str, Any]) -> Self:
         """Read a built-in data set or a file; see :func:`~pyro_vmm.data.load_input`."""
-        found = load_input(spec, data_root=arguments.get("data_root"), label_column=arguments.get("label_column"))
+        label_column = arguments.get("label_column")
+        if arguments.get("from_disk"):
+            found = dataset_on_disk(spec, label_column)
+        else:
+            found = load_input(spec, data_root=arguments.get("data_root"), label_column=label_column)
         return cls(
             spec,
             found.x,
@@ -69,6 +75,16 @@ class ArrayInput(Input):
             image_shape=found.image_shape,
         )
 
+    @classmethod
+    def settled(
+        cls, spec: str, arguments: Mapping[str, Any], noted: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """An array of a file that takes more than half of the free memory stays there, if it can."""
+        from_disk = arguments.get("from_disk") or (
+            noted.get("from_disk") if noted is not None else is_better_left_on_disk(Path(spec))
+        )
+        return {**arguments, "from_disk": bool(from_disk)}
+
     def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The likelihood, what suits built-in images, and the shape of images or the scale of columns."""
         options = {"likelihood": self.likelihood} | DEFAULTS.get(self.spec, {})
@@ -79,5 +95,7 @@ class ArrayInput(Input):
         return options | {"standardize": given.get("likelihood", self.likelihood) in ("normal", "student-t")}
 
     def sha256(self, observations: Observations) -> str:
-        """SHA-256 of the values as they were read."""
+        """SHA-256 of the values as they were read; of those on disk that of the observations."""
+        if stored_array(self.data) is not None:
+            return observations.fingerprint()
         return hashlib.sha256(np.ascontiguousarray(self.data).tobytes()).hexdigest()

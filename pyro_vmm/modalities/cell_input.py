@@ -21,11 +21,12 @@ from pyro_vmm.data.cells_on_disk import CellsOnDisk
 from pyro_vmm.data.csr_files import CsrFiles
 from pyro_vmm.data.free_memory import is_large
 from pyro_vmm.data.inputs import SINGLE_CELL_SUFFIXES
+from pyro_vmm.data.other_formats import is_zarr_array
 from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
 from pyro_vmm.modalities.inputs import Input
 from pyro_vmm.observations import Groups, Observations, OnDisk
-from pyro_vmm.options import HOW_CELLS_ARE_READ, WHERE_COUNTS_ARE
+from pyro_vmm.options import HOW_DATA_ARE_READ, WHERE_COUNTS_ARE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,15 +54,16 @@ class CellInput(Input):
     allow_non_counts: bool = False
 
     described = f"single-cell input ({' or '.join(SINGLE_CELL_SUFFIXES)})"
-    flags = (*HOW_CELLS_ARE_READ, *WHERE_COUNTS_ARE)
+    flags = (*HOW_DATA_ARE_READ, *WHERE_COUNTS_ARE)
     further_results = "adata.h5ad"
     results_from_disk = "annotation.h5ad"
     """Without counts and whatever else the input holds, so that it is small."""
 
     @classmethod
     def recognises(cls, spec: str) -> bool:
-        """Told from the ending."""
-        return Path(spec).suffix.lower() in SINGLE_CELL_SUFFIXES
+        """Told from the ending, and of Zarr from what is there: an array without names is none of cells."""
+        path = Path(spec)
+        return path.suffix.lower() in SINGLE_CELL_SUFFIXES and not is_zarr_array(path)
 
     @classmethod
     def read(cls, spec: str, arguments: Mapping[str, Any]) -> Self:

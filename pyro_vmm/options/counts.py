@@ -96,15 +96,3 @@ WHERE_COUNTS_ARE: tuple[Entry, ...] = (
     ),
 )
 """What :meth:`pyro_vmm.SingleCellVMM.setup_anndata` takes; reading the cells checks the names of columns."""
-
-HOW_CELLS_ARE_READ: tuple[Entry, ...] = (
-    Entry(
-        "from_disk",
-        False,
-        "leave the counts in the file (.h5ad, stored by rows), and read minibatches from there: for files larger than memory",
-        "data",
-        check_boolean,
-        Flag(type=bool),
-    ),
-)
-"""What the command asks; in Python a path, or a backed AnnData, says it."""

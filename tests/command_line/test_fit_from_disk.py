@@ -69,12 +69,63 @@ def test_the_fit_goes_on(folder):
     assert main(command) == 0
 
 
-def test_arrays_and_zarr_are_refused_in_one_line(folder, capsys):
-    np.save(folder / "x.npy", np.ones((30, 3)))
-    assert main(["fit", str(folder / "x.npy"), "--output", str(folder / "no"), "--from-disk"]) == 2
-    assert "--from-disk is for single-cell input" in capsys.readouterr().err
-    assert main(["fit", str(folder / "x.zarr"), "--output", str(folder / "no"), "--from-disk"]) == 2
-    assert "x.zarr is a Zarr store" in capsys.readouterr().err
+ARRAYS = [
+    "--num-components",
+    "6",
+    "--latent-dim",
+    "2",
+    "--max-epochs",
+    "2",
+    "--device",
+    "cpu",
+    "--quiet",
+    "--seed",
+    "0",
+]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".zarr"])
+def test_arrays_stay_on_disk(tmp_path, capsys, suffix):
+    x = np.float32(np.random.default_rng(0).normal(size=(200, 4)) + 4 * np.arange(200)[:, None] % 8)
+    path, labels = tmp_path / f"x{suffix}", np.arange(200) % 2
+    if suffix == ".npy":
+        np.save(path, x)
+    elif suffix == ".npz":
+        np.savez(path, X=x, labels=labels)
+    else:
+        zarr = pytest.importorskip("zarr")
+        zarr.open_array(str(path), mode="w", shape=x.shape, chunks=(50, 4), dtype=x.dtype)[:] = x
+    np.savez(tmp_path / "memory.npz", X=x, labels=labels)
+    flags = [] if suffix == ".zarr" else ["--from-disk"]  # of a Zarr array no other way is known
+    assert main(["fit", str(path), "--output", str(tmp_path / "disk"), *ARRAYS, *flags]) == 0
+    assert ("is a Zarr array: the data stay on disk" in capsys.readouterr().err) == (suffix == ".zarr")
+    assert main(["fit", str(tmp_path / "memory.npz"), "--output", str(tmp_path / "memory"), *ARRAYS]) == 0
+    assert (tmp_path / "disk/clusters.csv").read_bytes() == (tmp_path / "memory/clusters.csv").read_bytes()
+    assert main(["fit", str(path), "--output", str(tmp_path / "disk"), *ARRAYS, *flags, "--resume"]) == 0
+    assert main(["report", str(tmp_path / "disk")]) == 0
+    if suffix == ".npz":
+        assert main(["score", str(tmp_path / "disk"), "--labels", "labels"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("digits", "is read into memory, whatever it is"),
+        ("x.csv", "is read into memory, whatever it is"),
+        ("small.npz", "is compressed: write it with numpy.savez"),
+        ("absent.npy", "There is no file"),
+        ("list.npy", "[observations, features] are needed"),
+    ],
+)
+def test_what_cannot_stay_on_disk_is_refused_in_one_line(tmp_path, capsys, monkeypatch, name, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3,4\n")
+    np.savez_compressed("small.npz", X=np.ones((30, 3)))
+    np.save("list.npy", np.ones(30))
+    assert main(["fit", name, "--output", "no", "--from-disk"]) == 2
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
 
 
 def test_a_file_larger_than_half_of_the_free_memory_stays_on_disk(folder, tmp_path, monkeypatch, capsys):
