@@ -3,10 +3,7 @@
 import importlib
 import importlib.util
 import io
-import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +12,7 @@ from pyro_vmm.data.claimed_sizes import check_hdf5, check_zarr
 from pyro_vmm.data.inputs import check_file
 from pyro_vmm.data.unreadable_cells import first_line, why_unreadable
 from pyro_vmm.data.writable_cells import as_h5ad_is_written
+from pyro_vmm.data.zarr_folders import check_zarr_folder, without_pickles
 from pyro_vmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ def read_cells(path: Path) -> "AnnData":
     import anndata
 
     if path.suffix.lower() == ".zarr":
-        _check_zarr(path)
+        check_zarr_folder(path)
         read: Any = anndata.read_zarr
     else:
         check_file(path, (".h5ad",), "single cells: give a file")
@@ -42,7 +40,7 @@ def read_cells(path: Path) -> "AnnData":
         read = anndata.read_h5ad
     try:
         # What AnnData has to say of names and formats is told, where it matters, by the checks of counts.
-        with warnings.catch_warnings(), _without_pickles():
+        with warnings.catch_warnings(), without_pickles():
             warnings.simplefilter("ignore")
             (check_zarr if path.suffix.lower() == ".zarr" else check_hdf5)(path)
             adata = read(path)
@@ -82,36 +80,3 @@ def write_cells(adata: "AnnData", path: Path) -> None:
     except Exception as error:
         raise UserError(f"{path} cannot be written ({first_line(str(error))}).") from None
     write_atomically(path, content.getbuffer())
-
-
-def _check_zarr(path: Path) -> None:
-    if importlib.util.find_spec("zarr") is None:
-        raise UserError(f"{path} needs the package zarr: pip install zarr, or give an .h5ad file.")
-    if not os.path.exists(path):
-        raise UserError(f"There is no folder {path}: check the path.")
-    if not path.is_dir():
-        advice = "give a folder that AnnData wrote, or an .h5ad file"
-        with path.open("rb") as file:
-            start = file.read(8)
-        if start.startswith(b"PK"):
-            advice = "unpack this archive, and give the folder"
-        elif start.startswith(b"\x89HDF"):
-            advice = "it is an HDF5 file, so give it a name that ends in .h5ad"
-        raise UserError(f"{path} is a file, not a Zarr folder: {advice}.")
-    if not os.access(path, os.R_OK | os.X_OK):
-        raise UserError(f"{path} cannot be read: check its permissions.")
-
-
-@contextmanager
-def _without_pickles() -> Iterator[None]:
-    """Zarr arrays may name pickle as their codec, which executes what it reads: it is unknown in here."""
-    if importlib.util.find_spec("numcodecs") is None:
-        yield
-        return
-    codec_registry = importlib.import_module("numcodecs.registry").codec_registry
-    codec = codec_registry.pop("pickle", None)
-    try:
-        yield
-    finally:
-        if codec is not None:
-            codec_registry["pickle"] = codec

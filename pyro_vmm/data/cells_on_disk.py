@@ -1,9 +1,10 @@
-"""Cells of ``.h5ad`` files, of which names and columns are in memory and counts are not."""
+"""Cells of files of AnnData, of which names and columns are in memory and counts are not."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,15 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from pyro_vmm.data.arrays import listed
-from pyro_vmm.data.claimed_sizes import check_hdf5
+from pyro_vmm.data.cell_stores import open_store
 from pyro_vmm.data.count_setup import CountSetup
 from pyro_vmm.data.csr_files import CsrFile, CsrFiles
-from pyro_vmm.data.inputs import check_file
 from pyro_vmm.data.unreadable_cells import why_unreadable
+from pyro_vmm.data.zarr_folders import without_pickles
 from pyro_vmm.errors import UserError
 
 if TYPE_CHECKING:
-    import h5py
     import pandas as pd
     from anndata import AnnData
 
@@ -125,37 +125,31 @@ def columns_of(adata: AnnData | Paths) -> pd.DataFrame:
 
 
 def _read_beginning(path: Path) -> tuple[pd.DataFrame, AnnData]:
-    import h5py
-
-    if path.suffix.lower() == ".zarr":
-        raise UserError(
-            f"{path} is a Zarr store, of which single cells are not read: read it into memory, or write an .h5ad."
-        )
-    check_file(path, (".h5ad",), "single cells: give a file")
     try:
-        check_hdf5(path, read_whole=False)
-        with h5py.File(path, "r") as file:
-            return _frame(file, "obs"), _beginning(file)
+        store = open_store(path)
+        with closing(store) if hasattr(store, "close") else nullcontext(), without_pickles():
+            return _frame(store, "obs"), _beginning(store)
     except UserError:
         raise
     except Exception as error:  # HDF5 and AnnData raise errors of a dozen kinds
         raise UserError(why_unreadable(path, error)) from None
 
 
-def _beginning(file: h5py.File) -> AnnData:
+def _beginning(file: Any) -> AnnData:
     from anndata import AnnData
 
     obs, var = _frame(file, "obs")[:A_FEW], _frame(file, "var")
     adata = AnnData(_first_rows(file["X"], len(var)) if "X" in file else None, obs=obs, var=var)
-    for name, matrix in file.get("layers", {}).items():
-        adata.layers[name] = _first_rows(matrix, len(var))
-    if "raw" in file:
+    layers = file.get("layers", {})
+    for name in layers:
+        adata.layers[name] = _first_rows(layers[name], len(var))
+    if hasattr(file.get("raw"), "keys"):
         raw = _frame(file, "raw/var")
         adata.raw = AnnData(_first_rows(file["raw/X"], len(raw)), obs=obs, var=raw)
     return adata
 
 
-def _frame(file: h5py.File, place: str) -> pd.DataFrame:
+def _frame(file: Any, place: str) -> pd.DataFrame:
     import anndata
 
     return anndata.io.read_elem(file[place])
@@ -164,10 +158,9 @@ def _frame(file: h5py.File, place: str) -> pd.DataFrame:
 def _first_rows(matrix: Any, width: int) -> Any:
     """The first rows of a matrix; of one that is stored by columns as many that are empty."""
     import anndata
-    import h5py
     from scipy import sparse
 
-    if isinstance(matrix, h5py.Dataset):
+    if not hasattr(matrix, "keys"):
         return matrix[:A_FEW]
     stored = anndata.io.sparse_dataset(matrix)
     if stored.format == "csr":

@@ -54,8 +54,8 @@ def check_hdf5(path: Path, *, read_whole: bool = True) -> None:
         _check_memory(path, num_bytes)
 
 
-def check_zarr(path: Path) -> None:
-    """Refuse a Zarr folder that lacks a listed part or whose arrays claim more than this machine's memory.
+def check_zarr(path: Path, *, read_whole: bool = True) -> None:
+    """Refuse a Zarr folder that lacks a listed part or, where it is to be ``read_whole``, claims more than this machine's memory.
 
     What cannot be read is left to Zarr.
 
@@ -67,6 +67,8 @@ def check_zarr(path: Path) -> None:
     for part in _listed_parts(path):
         if not (path / part).is_dir():  # which Zarr would read as zeros
             raise UserError(f"{path} is incomplete, it lacks {part}: copy, download or write it again.")
+    if not read_whole:
+        return
     num_bytes = 0
     for name in (".zarray", "zarr.json"):
         for metadata in path.rglob(name):

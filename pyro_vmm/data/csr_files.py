@@ -1,24 +1,24 @@
-"""Counts in compressed sparse rows in ``.h5ad`` files, of which no more is read than is asked for."""
+"""Counts in compressed sparse rows in files of AnnData, of which no more is read than is asked for."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_vmm.data.cell_stores import open_store, read_parts
 from pyro_vmm.data.count_checks import check_kind
 from pyro_vmm.data.sparse_structure import check_list, check_pointers
 from pyro_vmm.data.unchanged_files import FileState
 from pyro_vmm.data.unreadable_cells import first_line, why_unreadable
 from pyro_vmm.errors import UserError
 from pyro_vmm.observations import ReadRows, Room
-
-if TYPE_CHECKING:
-    import h5py
 
 GAP = 8
 """Rows nobody has asked for that are read rather than skipped: a second reading costs more than they do."""
@@ -30,7 +30,7 @@ class CsrFile:
     Parameters
     ----------
     path
-        Of the ``.h5ad``.
+        Of the ``.h5ad`` or the ``.zarr``.
     place
         Of the matrix in it: ``"X"``, ``"raw/X"`` or ``"layers/NAME"``.
     source
@@ -49,7 +49,7 @@ class CsrFile:
 
     def __init__(self, path: Path, place: str, source: str) -> None:
         self.path, self.place, self.source = path, place, source
-        self._as_it_was = FileState.of(path)
+        self._as_it_was = FileState.of(path / place if path.is_dir() else path)
         try:
             self._open()
         except UserError:
@@ -58,14 +58,12 @@ class CsrFile:
             raise UserError(why_unreadable(path, error)) from None
 
     def _open(self) -> None:
-        import h5py
-
-        self._file = h5py.File(self.path, "r")
-        matrix = self._file.get(self.place)
+        self._store = open_store(self.path)
+        matrix = self._store.get(self.place)
         if matrix is None:
             raise UserError(f"{self.path} has no {self.source}: give files that all have it.")
         kind = matrix.attrs.get("encoding-type", "array")
-        if not isinstance(matrix, h5py.Group) or kind != "csr_matrix":
+        if not hasattr(matrix, "keys") or kind != "csr_matrix":
             stored = {"csc_matrix": "by columns (CSC)", "array": "as a dense array"}.get(str(kind), f"as {kind}")
             raise UserError(
                 f"{self.path} stores {self.source} {stored}, of which single cells cannot be read: store it by rows, as with "
@@ -77,7 +75,7 @@ class CsrFile:
         check_kind(self._values.dtype, self.source)
         for name in ("indptr", "indices"):
             check_list(matrix[name], "pointers" if name == "indptr" else name, self.source)
-        starts, sizes = matrix["indptr"][:], (len(self._columns), len(self._values))
+        starts, sizes = matrix["indptr"][:], (self._columns.shape[0], self._values.shape[0])
         check_pointers(starts, *sizes, num_lines=num_rows, lines="row", source=self.source)
         self.starts: NDArray[np.int64] = starts.astype(np.int64)
 
@@ -86,16 +84,18 @@ class CsrFile:
         self.check_unchanged()
         part = slice(int(self.starts[first]), int(self.starts[last]))
         try:
-            return self._values[part], self._columns[part]
+            return np.asarray(self._values[part]), np.asarray(self._columns[part])
         except Exception as error:
             raise UserError(why_unreadable(self.path, error)) from None
 
-    def read_into(self, first: int, last: int, values: NDArray[np.float32], columns: NDArray[np.int32]) -> None:
-        """Read the rows ``first .. last - 1``; there must be room for exactly these."""
-        part = int(self.starts[first]), int(self.starts[last])
+    def read_into(
+        self, runs: Sequence[tuple[int, int]], values: NDArray[np.float32], columns: NDArray[np.int32]
+    ) -> None:
+        """Read rows ``first .. last - 1`` of one ascending run after the other; there must be room for exactly these."""
+        parts = [(int(self.starts[first]), int(self.starts[last])) for first, last in runs]
         try:
-            _read(self._values, part, values)
-            _read(self._columns, part, columns)
+            for stored, into in ((self._values, values), (self._columns, columns)):
+                read_parts(stored, parts, into)
         except Exception as error:
             raise self._as_it_was.unreadable(first_line(str(error))) from None
 
@@ -149,10 +149,13 @@ class CsrFiles:
         sizes = [int(file.starts[last] - file.starts[first]) for file, first, last in runs]
         ends = np.cumsum([0, *sizes])
         values, columns = (Room() if room is None else room).of(int(ends[-1]))
-        for file in {file: None for file, _, _ in runs}:
+        place = 0
+        for file, of_file in groupby(runs, key=itemgetter(0)):
             file.check_unchanged()
-        for (file, first, last), start, end in zip(runs, ends, ends[1:], strict=False):
-            file.read_into(first, last, values[start:end], columns[start:end])
+            stretches = [(first, last) for _, first, last in of_file]
+            end = place + sum(int(file.starts[last] - file.starts[first]) for first, last in stretches)
+            file.read_into(stretches, values[place:end], columns[place:end])
+            place = end
         starts = [
             file.starts[first:last] - file.starts[first] + start
             for (file, first, last), start in zip(runs, ends, strict=False)
@@ -177,19 +180,3 @@ class CsrFiles:
         in_file = self._firsts[file_of[begins]]
         numbers = zip(file_of[begins].tolist(), (firsts - in_file).tolist(), (lasts - in_file).tolist(), strict=True)
         return [(self.files[file], first, last) for file, first, last in numbers], within
-
-
-def _read(dataset: h5py.Dataset, part: tuple[int, int], into: NDArray[Any]) -> None:
-    """Read ``part`` of a list, converted to the dtype of ``into``."""
-    import h5py
-
-    first, last = part
-    if last == first:
-        return
-    if dataset.dtype.kind not in "iuf":  # HDF5 converts numbers alone
-        into[:] = dataset[first:last]
-        return
-    # h5py's own slices take ten times as long as HDF5 does for so few values.
-    there = dataset.id.get_space()
-    there.select_hyperslab((first,), (last - first,))
-    dataset.id.read(h5py.h5s.create_simple((last - first,)), there, into)

@@ -4,6 +4,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from pyro_vmm.data.unchanged_files import FileState
+from pyro_vmm.errors import UserError
+
 _GROUP = Path("/sys/fs/cgroup")
 """Where a container's limit is."""
 
@@ -24,8 +27,8 @@ def free_memory() -> int:
 
 
 def is_large(path: Path) -> bool:
-    """Whether a file has more than half as many bytes as there is free memory; False where there is no such file."""
+    """Whether a file or a folder has more than half as many bytes as there is free memory; False where there is none."""
     try:
-        return path.stat().st_size > free_memory() // 2
-    except OSError:
+        return FileState.of(path).size > free_memory() // 2
+    except (OSError, UserError):
         return False

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyro_vmm.data.array_headers import check_array_headers
 from pyro_vmm.data.unchanged_files import FileState
 from pyro_vmm.data.unreadable_cells import first_line
+from pyro_vmm.data.zarr_folders import check_zarr_folder, without_pickles
 from pyro_vmm.errors import UserError
 
 BYTES_AT_ONCE = 2**24
@@ -138,9 +139,7 @@ def open_array(path: Path) -> StoredArray:
         If it is not there, or not stored row by row without compression (``.npy`` and ``.npz``).
     """
     if path.suffix.lower() == ".zarr":
-        import zarr
-
-        return ZarrArray(zarr.open_array(path, mode="r"), path.name)
+        return ZarrArray(_open_zarr(path), path.name)
     try:
         check_array_headers(path)
         with path.open("rb") as file:
@@ -163,6 +162,17 @@ def open_array(path: Path) -> StoredArray:
     if len(shape) < 2:
         raise UserError(f"{path} has shape {shape}, but [observations, features] are needed.")
     return ArrayFile(path, offset, shape, dtype, path.name)
+
+
+def _open_zarr(path: Path) -> Any:
+    check_zarr_folder(path)
+    import zarr
+
+    try:
+        with without_pickles():
+            return zarr.open_array(path, mode="r")
+    except Exception as error:  # of a dozen kinds
+        raise UserError(f"{path} cannot be read as a Zarr array ({first_line(str(error))}): write it again.") from None
 
 
 def _fill(part: memoryview, file: FileIO) -> None:

@@ -45,6 +45,10 @@ def of_files(kind: str, path: Path, cells: anndata.AnnData) -> Any:
         return path
     if kind == "text":
         return str(path)
+    if kind == "zarr":
+        pytest.importorskip("zarr")
+        cells.write_zarr(path.with_suffix(".zarr"), chunks=(70, 40))
+        return path.with_suffix(".zarr")
     parts = [path.with_suffix(f".{place}.h5ad") for place in range(3)]
     for part, rows in zip(parts, (slice(0, 7), slice(7, 200), slice(200, 300)), strict=True):
         cells[rows].write_h5ad(part, compression="gzip")
@@ -55,7 +59,8 @@ def parameters(model: SingleCellVMM) -> dict[str, torch.Tensor]:
     return {**model.module.state_dict(), **model.guide.state_dict()}
 
 
-@pytest.mark.parametrize("kind", ["backed", "path", "text", "three compressed files"])
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+@pytest.mark.parametrize("kind", ["backed", "path", "text", "three compressed files", "zarr"])
 def test_a_fit_from_disk_has_the_bits_of_one_from_memory(
     kind: str, path: Path, cells: anndata.AnnData, fit: Callable[..., SingleCellVMM], tmp_path: Path
 ) -> None:
@@ -134,7 +139,7 @@ def test_bad_counts_are_told_as_from_memory(cells: anndata.AnnData, tmp_path: Pa
         ("nothing.h5ad", r"nothing\.h5ad"),
         ([], "path or a list of paths is needed"),
         ([3], "path or a list of paths is needed"),
-        ("cells.zarr", "Zarr store, of which single cells are not read"),
+        ("cells.zarr", r"There is no folder cells\.zarr"),
     ],
 )
 def test_what_cannot_be_read_from_disk_is_refused(given: Any, told: str) -> None:
@@ -157,14 +162,16 @@ def test_a_missing_layer_names_those_there_are(cells: anndata.AnnData, tmp_path:
 
 
 class _Touch:
-    """Another program that writes to the file in the third step."""
+    """Another program that writes to the file, or removes it, in the third step."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.steps = path, 0
+    def __init__(self, path: Path, *, remove: bool = False) -> None:
+        self.path, self.steps, self.remove = path, 0, remove
 
     def step_ended(self, trainer: Any) -> None:
         self.steps += 1
-        if self.steps == 3:
+        if self.steps == 3 and self.remove:
+            self.path.unlink()
+        elif self.steps == 3:
             with h5py.File(self.path.with_name("new.h5ad"), "w"):
                 pass
             os.replace(self.path.with_name("new.h5ad"), self.path)
@@ -173,15 +180,21 @@ class _Touch:
         pass
 
 
+@pytest.mark.parametrize(("remove", "told"), [(False, "changed"), (True, "vanished")])
 def test_a_file_that_changes_ends_the_training_with_its_last_good_state(
-    path: Path, fit: Callable[..., SingleCellVMM], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    fit: Callable[..., SingleCellVMM],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    remove: bool,
+    told: str,
 ) -> None:
     monkeypatch.setattr(OnDisk, "__init__", _with_small_windows(OnDisk.__init__))
     SingleCellVMM.setup_anndata(path, **SETUP)
     content = path.read_bytes()
     checkpoints = tmp_path / "checkpoints"
-    train = {"max_epochs": 3, "watchers": [_Touch(path), CheckpointWriter(checkpoints, 1e9)]}
-    with pytest.raises(UserError, match=r"cells\.h5ad has changed while it was in use: put the file back"):
+    train = {"max_epochs": 3, "watchers": [_Touch(path, remove=remove), CheckpointWriter(checkpoints, 1e9)]}
+    with pytest.raises(UserError, match=rf"cells\.h5ad has {told} while it was in use: put the file back"):
         fit(path, train=train)
     assert holds_checkpoint(checkpoints)
     path.write_bytes(content)
