@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.fitted import Fitted
 from benchmarks.measurements.faults import measure_faults
+from benchmarks.measurements.from_disk import measure_from_disk
 from benchmarks.measurements.long_run import measure_long_run
 from benchmarks.measurements.mutations import measure_mutation
 from benchmarks.measurements.step_cost import measure_step_cost
@@ -11,6 +12,7 @@ from benchmarks.measurements.throughput import measure_throughput
 
 MEASUREMENTS: Mapping[str, Callable[..., Fitted]] = {
     "faults": measure_faults,
+    "from-disk": measure_from_disk,
     "long-run": measure_long_run,
     "mutation": measure_mutation,
     "step-cost": measure_step_cost,

@@ -45,6 +45,13 @@ def test_the_same_steps_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "nmi" not in row
 
 
+def test_counts_on_disk_are_trained_on_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, disk = measured("from-disk", tmp_path, monkeypatch, options={"num_cells": 300})
+    assert (memory["method"], disk["method"]) == ("from memory", "from disk")
+    assert memory["held_out_elbo"] == disk["held_out_elbo"] < 0.0
+    assert all(row[key] > 0.0 for row in (memory, disk) for key in ("read_rows_a_cpu_second", "peak_memory_mb"))
+
+
 def test_throughput_is_of_every_contestant_that_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
