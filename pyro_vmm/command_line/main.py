@@ -119,8 +119,8 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument(
         "name",
         metavar="NAME",
-        help="images, ablation, sensitivity, elbo-surgery, tabular, scaling, integration, joining, throughput, from-disk, step-cost, "
-        "faults, long-run or mutations",
+        help="images, ablation, sensitivity, elbo-surgery, tabular, scaling, integration, joining, throughput, from-disk, "
+        "step-cost, faults, long-run or mutations",
     )
     benchmark.add_argument("--quick", action="store_true", help="a small form: minutes on one core")
     benchmark.add_argument("--seeds", type=int, metavar="S", help="seeds 0 to S-1; the default is the table's")
