@@ -266,7 +266,7 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
         Parameters
         ----------
         X
-            Observations: array, data frame, sparse matrix or tensor.
+            Observations: array, data frame, sparse matrix or tensor; a memory map or an array of Zarr stays on disk.
         y
             Ignored.
         watchers

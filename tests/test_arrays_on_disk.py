@@ -1,6 +1,7 @@
 """VMM takes arrays in files: the same numbers as from memory, and one sentence for what cannot be read."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,10 @@ def test_arrays_by_columns_and_in_memory_are_left_to_numpy(x, tmp_path):
     by_columns = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert stored_array(by_columns) is None
     assert stored_array(x) is None
+    np.save(tmp_path / "y.npy", x)
+    changed = np.load(tmp_path / "y.npy", mmap_mode="c")
+    changed[0] = 7
+    assert stored_array(changed) is None
     assert stored_array(np.load(tmp_path / "x.npy", mmap_mode="r")[[1, 2]]) is None
     with pytest.raises(UserError, match="stored by columns"):
         open_array(tmp_path / "x.npy")
@@ -150,3 +155,16 @@ def test_a_file_that_changes_or_vanishes_is_told_in_one_sentence(x, tmp_path, ac
     with pytest.raises(UserError, match=sentence) as raised:
         array.read(np.arange(3))
     assert "resume from the last checkpoint" in str(raised.value)
+
+
+@pytest.mark.parametrize(("whole", "sentence"), [(True, "has vanished"), (False, "has changed")])
+def test_a_zarr_array_that_loses_chunks_is_not_read_as_zeros(x, tmp_path, whole, sentence):
+    array = stored_array(saved(x, tmp_path, "zarr"))
+    assert array is not None
+    array.read(np.arange(3))
+    if whole:
+        shutil.rmtree(tmp_path / "x.zarr")
+    else:
+        next(path for path in (tmp_path / "x.zarr").rglob("*") if path.is_file() and "zarr" not in path.name).unlink()
+    with pytest.raises(UserError, match=sentence):
+        array.read(np.arange(3))

@@ -72,11 +72,13 @@ class ArrayFile:
     def of_map(cls, array: NDArray[Any], name: str = "X") -> Self | None:
         """What ``numpy.load(path, mmap_mode="r")`` or ``numpy.memmap`` gave, or rows of it; None for anything else.
 
-        None, too, for an array that does not lie row by row.
+        None, too, for an array that does not lie row by row, and for one whose changes are not written to its file.
         """
         held = getattr(array, "_mmap", None)
         filename = getattr(array, "filename", None)
         if held is None or filename is None or not array.flags.c_contiguous or array.ndim < 2:
+            return None
+        if array.mode == "c" or not Path(filename).is_file():  # type: ignore[attr-defined]  # of a memmap
             return None
         start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY  # type: ignore[attr-defined]  # of a memmap
         first = array.ctypes.data - np.frombuffer(held, dtype=np.uint8).ctypes.data
@@ -107,9 +109,16 @@ class ZarrArray:
         self.name, self._array = name, array
         self.shape, self.image_shape = _flat(array.shape)
         self.dtype = np.dtype(array.dtype)
+        root = getattr(array.store, "root", None) or getattr(
+            array.store, "path", None
+        )  # of a local one, by Zarr 3 and 2
+        folder = None if root is None else Path(root, array.path)
+        self._state = None if folder is None or not folder.is_dir() else FileState.of(folder)
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """See :class:`StoredArray`."""
+        if self._state is not None:  # of a chunk that is not there Zarr makes zeros
+            self._state.check()
         try:
             values = np.asarray(self._array.get_orthogonal_selection((rows,)))
         except Exception as error:  # of stores and of codecs
