@@ -372,12 +372,8 @@ class VMM(AnswersOfArrays, ClassNamePrefixFeaturesOutMixin, ClusterMixin, BaseEs
 
     @usual_settings()
     def _as_scikit_learn_checks(self, X: Any, *, fitting: bool = False) -> Any:
-        """``X`` after scikit-learn's own check, which has its wording of shapes and types and looks after feature names.
-
-        An array in a file is left there: the check would read it into memory.
-        """
-        stored = stored_array(X)
-        if stored is not None:
+        """``X`` after scikit-learn's own check, which has its wording of shapes and types and looks after feature names."""
+        if (stored := stored_array(X)) is not None:  # which the check would read into memory
             if fitting:
                 self.n_features_in_ = stored.shape[1]
             return stored

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from pyro_vmm.evaluation import Evaluation
 from pyro_vmm.modalities.count_expression import LATENT, cell_library
-from pyro_vmm.observations import InMemory
+from pyro_vmm.observations import InMemory, OnDisk
 
 
 def important_samples(
-    evaluation: Evaluation, observations: InMemory, number: int, *, max_cells: int, num_samples: int
-) -> tuple[NDArray[np.int64], InMemory]:
+    evaluation: Evaluation, observations: InMemory | OnDisk, number: int, *, max_cells: int, num_samples: int
+) -> tuple[NDArray[np.int64], InMemory | OnDisk]:
     r"""Cells ``[number]`` with a sample each, drawn with replacement from samples of all cells by their weights.
 
     A sample ``z`` of any of the cells weighs
@@ -60,7 +60,9 @@ def important_samples(
     return rows[chosen], pool.subset(chosen)
 
 
-def _log_weights(evaluation: Evaluation, pool: InMemory, anchors: InMemory, num_samples: int) -> NDArray[np.float64]:
+def _log_weights(
+    evaluation: Evaluation, pool: InMemory | OnDisk, anchors: InMemory | OnDisk, num_samples: int
+) -> NDArray[np.float64]:
     """``log w`` of the samples in the pool, ``[M]``, up to a constant."""
     ratios = evaluation.log_ratios(anchors, num_samples=num_samples)[0]
     log_evidence = torch.from_numpy(np.logaddexp.reduce(ratios, 1) - np.log(num_samples)).to(evaluation.device)

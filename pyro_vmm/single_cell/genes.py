@@ -179,7 +179,7 @@ class AnswersOfGenes(AnswersOfLikelihood):
     @undisturbed()
     def get_feature_correlation_matrix(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         n_samples: int = 10,
         batch_size: int | None = None,

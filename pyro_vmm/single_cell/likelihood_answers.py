@@ -16,6 +16,8 @@ from pyro_vmm.single_cell.scvi_names import in_our_words
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from pyro_vmm.data.cells_on_disk import Paths
+
 
 class ReconstructionError(float):
     """A number that can be asked for by name, as scvi-tools' dictionary of one: ``error["reconstruction_loss"]``."""
@@ -32,7 +34,7 @@ class AnswersOfLikelihood(AnswersOfCells):
     @undisturbed()
     def get_elbo(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         batch_size: int | None = None,
         *,
@@ -56,7 +58,7 @@ class AnswersOfLikelihood(AnswersOfCells):
     @undisturbed()
     def get_reconstruction_error(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         batch_size: int | None = None,
         *,
@@ -82,7 +84,7 @@ class AnswersOfLikelihood(AnswersOfCells):
     @undisturbed()
     def get_marginal_ll(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         n_mc_samples: int = 100,
         batch_size: int | None = None,
@@ -112,7 +114,7 @@ class AnswersOfLikelihood(AnswersOfCells):
     @undisturbed()
     def get_likelihood_parameters(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         n_samples: int = 1,
         give_mean: bool = False,
@@ -158,7 +160,7 @@ class AnswersOfLikelihood(AnswersOfCells):
     @undisturbed()
     def get_latent_library_size(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         indices: Any = None,
         give_mean: bool = True,
         batch_size: int | None = None,
@@ -178,6 +180,6 @@ class AnswersOfLikelihood(AnswersOfCells):
         return library_sizes(self._evaluation_by(batch_size), self._some_cells(adata, indices), mean=mean)
 
     def _log_ratios(
-        self, adata: AnnData | None, indices: Any, batch_size: int | None, num_samples: int = 1
+        self, adata: AnnData | Paths | None, indices: Any, batch_size: int | None, num_samples: int = 1
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return self._evaluation_by(batch_size).log_ratios(self._some_cells(adata, indices), num_samples=num_samples)

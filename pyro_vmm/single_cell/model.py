@@ -12,6 +12,7 @@ import torch
 
 from pyro_vmm.clustering import Merging, check_merging
 from pyro_vmm.data import CellCounts, CountSetup, DataWarning, read_counts
+from pyro_vmm.data.cells_on_disk import as_paths, columns_of
 from pyro_vmm.errors import Option, UserError, options_called
 from pyro_vmm.fit import Fit
 from pyro_vmm.fit.fitting import train
@@ -169,7 +170,7 @@ class SingleCellVMM(Reviewed, Populations, Stored, NotHere):
             warnings.simplefilter("ignore", DataWarning)
             cells = read_counts(adata, setup, allow_non_counts=allow_non_counts)
         self._start(cells, options, allow_non_counts)
-        self._adata = adata
+        self._adata = None if as_paths(adata) else adata
 
     @classmethod
     def _of_cells(cls, cells: CellCounts, options: dict[str, Any], allow_non_counts: bool) -> SingleCellVMM:
@@ -244,7 +245,7 @@ class SingleCellVMM(Reviewed, Populations, Stored, NotHere):
         named = (layer, batch_key, categorical_covariate_keys, continuous_covariate_keys, size_factor_key)
         setup = CountSetup(*map(plain, named))
         read_counts(adata, setup, allow_non_counts=allow_non_counts)
-        if labels_key is not None and labels_key not in adata.obs:
+        if labels_key is not None and labels_key not in columns_of(adata):
             raise UserError(
                 f"adata.obs has no column {labels_key!r} (", Option("labels_key"), "): give the name of one."
             )

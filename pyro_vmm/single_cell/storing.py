@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pyro_vmm.data.cell_files import read_cells, write_cells
+from pyro_vmm.data.cells_on_disk import as_paths
 from pyro_vmm.errors import UserError, options_called
 from pyro_vmm.fit.storage import check_prefix, load, save_checked
 from pyro_vmm.modalities.counts import Counts
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from anndata import AnnData
+
+    from pyro_vmm.data.cells_on_disk import Paths
 
 CELLS = "adata.h5ad"
 """The file of the cells, as ``pyro-vmm fit`` calls it, too."""
@@ -75,7 +78,7 @@ class Stored(Facts):
     def load(
         cls,
         directory: str | PathLike[str] | None = None,
-        adata: AnnData | None = None,
+        adata: AnnData | Paths | None = None,
         accelerator: str | None = None,
         device: str | int | None = None,
         prefix: str | None = None,
@@ -120,7 +123,8 @@ class Stored(Facts):
         if adata is None:
             adata = _stored_cells(folder / f"{prefix}{CELLS}")
         model = cls.__new__(cls)
-        model.cells, model.modality, model.fit_, model._adata = modality.read_cells(adata), modality, fit, adata
+        model.cells, model.modality, model.fit_ = modality.read_cells(adata), modality, fit
+        model._adata = None if as_paths(adata) else adata
         if fit.rows_sha256 != model.cells.names_sha256:
             if stored:
                 raise UserError(
