@@ -43,9 +43,6 @@ class NotHere:
     convert_legacy_save = Absent("models of scvi-tools cannot be read, fit again")
     data_registry = Absent(NO_REGISTRY)
     deregister_manager = Absent(NO_MANAGER)
-    differential_expression = Absent(
-        "compare get_normalized_expression of two groups, or use scanpy.tl.rank_genes_groups"
-    )
     get_anndata_manager = Absent(NO_MANAGER)
     get_batch_representation = Absent("batches are one-hot and have no embedding")
     get_from_registry = Absent(NO_REGISTRY)

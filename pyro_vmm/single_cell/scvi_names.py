@@ -209,6 +209,13 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
     "get_feature_correlation_matrix": OF_A_QUERY,
     "get_aggregated_posterior": {},
     "differential_abundance": {},
+    "differential_expression": {
+        "silent": Unneeded("queries show no bar"),
+        "weights": Only((None, "uniform"), "expression is of the cells' own posterior samples; leave it out"),
+        "filter_outlier_cells": Only((False,), "leave such cells out by idx1 and idx2"),
+        "importance_weighting_kwargs": Only((None, {}), "weights are uniform; leave it out"),
+        "dataloader": Only((None,), NO_LOADER),
+    },
     "save": {
         "dir_path": Means("directory"),
         "save_kwargs": Only((None, {}), "weights are written by safetensors, which has no options; leave it out"),
