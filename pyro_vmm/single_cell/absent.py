@@ -57,7 +57,6 @@ class NotHere:
     load_query_data = Absent("ask the fitted model of new cells with predict and batch_free=True")
     load_registry = Absent("load the model and look at model.setup")
     minify_adata = Absent(NO_MINIFYING)
-    prepare_query_anndata = Absent("give new cells the genes of the model, in the order of model.gene_names")
     prepare_query_mudata = Absent("the model is of an AnnData, give one of its genes")
     register_manager = Absent(NO_MANAGER)
     registry = Absent(NO_REGISTRY)
