@@ -113,11 +113,12 @@ class Novelty:
     def _standardized(self, raw: NDArray[np.float64], size: NDArray[np.floating[Any]] | None) -> NDArray[np.float64]:
         if self.level is None or self.spread is None or size is None:
             return raw
-        logs = np.clip(np.log(size), *self.sizes)
+        logs: NDArray[np.float64] = np.clip(np.log(size), *self.sizes)
         # A straight line may fall below zero at the ends of the range.
         least = 0.1 * float(np.polyval(self.spread, np.mean(self.sizes)))
         spread = np.maximum(np.polyval(self.spread, logs), least)
-        return np.column_stack([raw[:, 0], (raw[:, 1] - np.polyval(self.level, logs)) / spread])
+        reconstruction: NDArray[np.float64] = (raw[:, 1] - np.polyval(self.level, logs)) / spread
+        return np.column_stack([raw[:, 0], reconstruction])
 
 
 def _raw_scores(evaluation: Evaluation, observations: Observations) -> NDArray[np.float64]:
