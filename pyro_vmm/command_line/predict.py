@@ -11,6 +11,7 @@ import pandas as pd
 
 from pyro_vmm.atomic_writing import write_atomically
 from pyro_vmm.calling_code import warn_caller
+from pyro_vmm.clustering.row_blocks import RowBlocks
 from pyro_vmm.command_line.printing import say, warn
 from pyro_vmm.data import DataWarning
 from pyro_vmm.data.cell_covariates import read_categories
@@ -73,7 +74,7 @@ def predict(directory: Path, cells: Path, output: Path, *, batch_free: bool = Fa
         warn(f"{error} The column novelty is left out.")
     for sentence in leave_out_unwritable(adata):
         warn_caller(sentence, DataWarning)
-    write_annotation(model.modality, model.n_clusters_, adata, latents, probabilities)
+    write_annotation(model.modality, model.n_clusters_, adata, latents, RowBlocks.of(probabilities))
     if "novelty" in table:
         adata.obs["vmm_novelty"] = table["novelty"].to_numpy()
     embedding = io.BytesIO()

@@ -18,7 +18,7 @@ from pyro_vmm.data import DataWarning
 from pyro_vmm.errors import UserError
 from pyro_vmm.fit.config import read_config
 from pyro_vmm.fit.novelty import Novelty
-from pyro_vmm.observations import InMemory
+from pyro_vmm.observations import InMemory, OnDisk
 from pyro_vmm.option_checks import as_folder, check_boolean
 from pyro_vmm.process_settings import undisturbed
 from pyro_vmm.single_cell.facts import Facts
@@ -136,7 +136,7 @@ class Queried(Facts):
         calibrated = Novelty.of(self._evaluation, self._as_asked(reference, batch_free), reference.library_size)
         return calibrated.p_values(self._as_asked(cells, batch_free), cells.library_size)
 
-    def _as_asked(self, cells: Any, batch_free: bool) -> InMemory:
+    def _as_asked(self, cells: Any, batch_free: bool) -> InMemory | OnDisk:
         observations = self.encoding.observations(cells)
         if not batch_free or "batch" not in observations.covariates:
             return observations
