@@ -43,7 +43,7 @@ class Queried(Facts):
         """Give new cells the genes of a fitted model, in its order.
 
         Genes are matched by name. Those that the model does not have are left out; those that the cells do not have are
-        filled with zeros in ``X`` and in every layer.
+        filled with zeros in ``X`` and in every layer. ``raw``, ``varm`` and ``varp`` are left out.
 
         Parameters
         ----------
@@ -80,6 +80,10 @@ class Queried(Facts):
         if not hasattr(adata, "is_view"):
             raise UserError(
                 f"An AnnData is needed, not a {type(adata).__name__}: read one with anndata.read_h5ad(path)."
+            )
+        if adata.isbacked:
+            raise UserError(
+                f"adata is backed by the file {adata.filename}: load it into memory with adata.to_memory()."
             )
         if layer == "raw":
             raise UserError(
@@ -154,9 +158,9 @@ def _genes_of(model: Any) -> tuple[pd.Index, str | None]:
             return pd.Index(learned["gene_names"]), learned["setup"]["layer"]
         except (KeyError, TypeError):
             raise UserError(f"{folder} holds no fitted single-cell model: give the folder of one.") from None
-    if not hasattr(model, "gene_names"):
+    if not isinstance(model, Queried):
         raise UserError(
-            f"reference_model is a {type(model).__name__}: give a SingleCellVMM or the folder of a saved one."
+            f"reference_model is {type(model).__name__!r}: give a SingleCellVMM or the folder of a saved one."
         )
     return pd.Index(model.gene_names.tolist()), model.setup.layer
 
@@ -203,6 +207,7 @@ def _with_genes(adata: AnnData, genes: pd.Index) -> AnnData:
         obs=adata.obs.copy(),
         var=var,
         obsm=dict(adata.obsm),
+        obsp=dict(adata.obsp),
         uns=dict(adata.uns),
         layers={name: moved(values) for name, values in adata.layers.items() if name is not None},
     )
