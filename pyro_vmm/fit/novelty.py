@@ -96,8 +96,7 @@ class Novelty:
         reference = self._smaller_p(self.scores, own=True)
         found = self._smaller_p(scores, own=False)
         at_most = np.searchsorted(np.sort(reference), found, side="right")
-        p: NDArray[np.float64] = (1.0 + at_most) / (len(reference) + 1.0)
-        return p
+        return np.asarray((1.0 + at_most) / (len(reference) + 1.0), dtype=np.float64)
 
     def _smaller_p(self, scores: NDArray[np.float64], *, own: bool) -> NDArray[np.float64]:
         """The smaller of both scores' p-values, ``[N]``; ``own`` for the held-out observations, each among them already."""
@@ -107,13 +106,12 @@ class Novelty:
             reference = np.sort(self.scores[:, column])
             at_least = number - np.searchsorted(reference, scores[:, column], side="left")
             columns.append((at_least + (0 if own else 1)) / (number + 1.0))
-        smaller: NDArray[np.float64] = np.minimum(*columns)
-        return smaller
+        return np.asarray(np.minimum(*columns), dtype=np.float64)
 
     def _standardized(self, raw: NDArray[np.float64], size: NDArray[np.floating[Any]] | None) -> NDArray[np.float64]:
         if self.level is None or self.spread is None or size is None:
             return raw
-        logs: NDArray[np.float64] = np.clip(np.log(size), *self.sizes)
+        logs = np.clip(np.log(size, dtype=np.float64), *self.sizes)
         # A straight line may fall below zero at the ends of the range.
         least = 0.1 * float(np.polyval(self.spread, np.mean(self.sizes)))
         spread = np.maximum(np.polyval(self.spread, logs), least)
