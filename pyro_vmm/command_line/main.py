@@ -96,6 +96,14 @@ def parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--no-surgery", action="store_true", help="leave out the ELBO surgery, which takes a minute")
 
+    predict = commands.add_parser("predict", help="find clusters and novelty of new cells on a fitted model")
+    predict.add_argument("directory", type=Path, metavar="MODEL", help="the folder of a single-cell fit")
+    predict.add_argument(
+        "input", type=Path, metavar="NEW", help="new cells, FILE.h5ad or FILE.zarr, with counts as in the fit"
+    )
+    predict.add_argument("--output", type=_folder, required=True, metavar="DIR")
+    predict.add_argument("--batch-free", action="store_true", help="do not use the batches of the new cells")
+
     stability = commands.add_parser("stability", help="fit again with other seeds and say how far the clusters agree")
     stability.add_argument("directory", type=Path, metavar="DIR", help="a finished fit; the others go into DIR/seeds")
     stability.add_argument("--num-seeds", type=int, default=5, metavar="S", help="seeds in all (default 5)")
@@ -202,6 +210,11 @@ def _command(options: argparse.Namespace) -> int:
             num_clusters=options.num_clusters,
             surgery=not options.no_surgery,
         )
+        return 0
+    if options.command == "predict":
+        from pyro_vmm.command_line.predict import predict
+
+        predict(options.directory, options.input, options.output, batch_free=options.batch_free)
         return 0
     if options.command == "report":
         from pyro_vmm.command_line.report import report

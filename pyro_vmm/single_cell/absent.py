@@ -51,10 +51,11 @@ class NotHere:
     get_setup_arg = Absent(NO_REGISTRY)
     get_state_registry = Absent(NO_REGISTRY)
     get_var_names = Absent("the genes are model.gene_names")
-    load_query_data = Absent("ask the fitted model of new cells with predict and batch_free=True")
+    load_query_data = Absent(
+        "call prepare_query_anndata, and ask the fitted model of the new cells with predict and batch_free=True"
+    )
     load_registry = Absent("load the model and look at model.setup")
     minify_adata = Absent(NO_MINIFYING)
-    prepare_query_anndata = Absent("give new cells the genes of the model, in the order of model.gene_names")
     prepare_query_mudata = Absent("the model is of an AnnData, give one of its genes")
     register_manager = Absent(NO_MANAGER)
     registry = Absent(NO_REGISTRY)

@@ -29,6 +29,7 @@ from pyro_vmm.single_cell.another_training import continued, in_modules_of
 from pyro_vmm.single_cell.comparisons import Comparisons
 from pyro_vmm.single_cell.face_options import IN_ITS_WORDS, given_otherwise, options_of_training
 from pyro_vmm.single_cell.populations import Populations
+from pyro_vmm.single_cell.query import Queried
 from pyro_vmm.single_cell.reviews import Reviewed
 from pyro_vmm.single_cell.scvi_names import in_our_words
 from pyro_vmm.single_cell.setup import note_setup, noted_setup
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from pyro_vmm.data.cells_on_disk import Paths
 
 
-class SingleCellVMM(Reviewed, Comparisons, Populations, Stored, NotHere):
+class SingleCellVMM(Reviewed, Comparisons, Populations, Queried, Stored, NotHere):
     """VampPrior mixture model of single-cell counts: clusters, an integrated embedding and a generative model in one fit.
 
     The names are those of scvi-tools: :meth:`setup_anndata`, :meth:`train`, ``get_*``.
