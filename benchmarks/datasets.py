@@ -14,6 +14,7 @@ from anndata import AnnData
 from sklearn import datasets
 
 from benchmarks.count_files import read
+from benchmarks.splatter import splatter_cells
 from pyro_vmm.data import load_input
 from pyro_vmm.single_cell import simulate_cells
 
@@ -81,6 +82,10 @@ def _cells(seed: int, **options: Any) -> tuple[AnnData, pd.Series]:
     return cells, cells.obs["group"]
 
 
+def _splatter(seed: int, **options: Any) -> tuple[AnnData, np.ndarray]:
+    return splatter_cells(**options, seed=seed)
+
+
 def _many_cells(
     seed: int, num_cells: int, num_genes: int, num_groups: int, depth: float = 200.0
 ) -> tuple[AnnData, np.ndarray]:
@@ -136,4 +141,5 @@ KINDS: Mapping[str, Callable[..., tuple[Any, Any]]] = {
     "drawn-classes": _drawn_classes,
     "cells": _cells,
     "many-cells": _many_cells,
+    "splatter": _splatter,
 }

@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 from benchmarks.fitted import Fitted
 from benchmarks.run import Run
 from pyro_vmm.clustering import joined, merge_tree
+from pyro_vmm.clustering.criteria import CRITERIA
 
 NUM_COMPONENTS, MOST_FITTED = 40, 10_000
 
@@ -34,7 +35,7 @@ def fit_fine_mixture(x: np.ndarray, options: Mapping[str, Any], run: Run) -> Fit
         first = merge_tree(responsibilities, criterion="misclassification")
         responsibilities, weight = joined(responsibilities, first.joined_below(1.0 - share)), float("inf")
     tree = merge_tree(responsibilities, criterion=options["criterion"], latents=x, evidence_weight=weight)
-    found = joined(responsibilities, tree.joined_below(0.0))
+    found = joined(responsibilities, tree.joined_below(CRITERIA[options["criterion"]].joined_below))
     return Fitted(found.argmax(1), found.max(1), {"components": float(responsibilities.shape[1])})
 
 
