@@ -149,8 +149,12 @@ RATE = "it must be a positive learning rate."
 OPTIONS: list[tuple[str, Any, str]] = [
     *(
         (name, value, f"{name} is {value!r}: {WHOLE}.")
-        for name in ("n_latent", "num_components", "n_hidden", "n_layers")
+        for name in ("num_components", "n_hidden", "n_layers")
         for value in (0, 2.5, "a", True, None)
+    ),
+    *(
+        ("n_latent", value, f"n_latent is {value!r}: {WHOLE}, or None for as many as the cells allow.")
+        for value in (0, 2.5, "a", True)
     ),
     *(
         ("dropout_rate", value, f"dropout must be at least 0 and less than 1, but {value!r} was given.")

@@ -20,6 +20,7 @@ from pyro_vmm import VMM, SingleCellVMM
 from pyro_vmm.command_line import benchmark
 from pyro_vmm.command_line.main import main
 from pyro_vmm.infer import PRIOR_RATE
+from pyro_vmm.modalities.latent_dimensions import dimensions_for
 
 SMALLER: dict[str, Any] = {"num_cells": 100, "num_genes": 10, "num_observations": 100}
 SHORTER: dict[str, Any] = {"steps": 2, "surgery": 2, "patience": 1, "pretraining_epochs": 1, "most_components": 2}
@@ -189,10 +190,13 @@ def test_sensitivity_fits_the_default_once_and_knows_what_it_is() -> None:
             "components K": options["num_components"],
             "minibatch B": options["batch_size"],
             "prior weight M": options["prior_weight"],
-            "latent dimension D": options["n_latent" if "n_latent" in options else "latent_dim"],
+            "latent dimension D": options["latent_dim"]
+            if facade is VMM
+            else dimensions_for(default.source["num_cells"]),
             "learning-rate ratio": PRIOR_RATE,
         }
         assert options["prior_learning_rate"] is None
+        assert options.get("n_latent") is None
 
 
 def test_ablation_is_paired_by_seed() -> None:
