@@ -3,8 +3,10 @@ r"""From the mean expression of two groups to the genes that differ.
 The log fold change is :math:`\log_2 (m_1 + \epsilon) - \log_2 (m_2 + \epsilon)` of the groups' mean shares. There are two
 measurements of it: one as decoded, :math:`d`, which borrows from all cells and genes and has the decoder's errors, and one as
 counted, :math:`c`, which has none of these and more noise. The variance of the decoder's errors, :math:`\tau^2`, is what the two
-differ by over all genes beyond their own variances. The posterior is the product of both, :math:`N(c, s_c^2)` and
-:math:`N(d, s_d^2 + \tau^2)`. A gene differs where it
+differ by over all genes beyond their own variances. The log fold change is their mean, weighted by the inverses of
+:math:`s_c^2` and :math:`s_d^2 + \tau^2`. Its variance is :math:`s_c^2`, and not less: the decoder was fitted to the same counts
+and has their noise, too. With :math:`k` counts of a gene in a group, :math:`s_c^2` is at least
+:math:`1 / (\log^2 2 \, (k + 1))` for either group, so that a group without any counts is no certainty. A gene differs where it
 is at least ``delta`` in either direction, and the probability of this is the share of the posterior's samples in which it is. Taken
 in the order of their probabilities, genes are called as long as the mean probability of not differing stays below the target: the
 posterior expected false discovery rate.
@@ -30,6 +32,8 @@ from numpy.typing import NDArray
 from pyro_vmm.expression.group_means import GroupMeans
 
 Mode = Literal["change", "vanilla"]
+_OF_ONE_COUNT = 1.0 / np.log(2.0) ** 2
+"""Variance of the logarithm, base 2, of a Poisson mean of which one count is known."""
 _LEAST = 1e-8
 """Added to both probabilities, so that their ratio has a logarithm."""
 
@@ -93,22 +97,22 @@ def compare(
         np.log2(mine + epsilon) - np.log2(theirs + epsilon)
         for mine, theirs in ((first.draws, second.draws), (first.counted, second.counted))
     )
-    lfc = _together(decoded, counted, above)
+    least_variance = sum(_OF_ONE_COUNT / (each.mean * each.num_cells + 1.0) for each in (first, second))
+    lfc = _together(decoded, counted, np.maximum(counted.var(0), least_variance), above)
     probability = ((np.abs(lfc) >= delta) if mode == "change" else (lfc > 0.0)).mean(0)
     return Differences(lfc, probability, _called(np.where(above, probability, 0.0), fdr_target), above, epsilon)
 
 
 def _together(
-    decoded: NDArray[np.float64], counted: NDArray[np.float64], above: NDArray[np.bool_]
+    decoded: NDArray[np.float64], counted: NDArray[np.float64], of_c: NDArray[np.float64], above: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Samples ``[S, G]`` of the log fold change by both of its measurements."""
-    d, c = decoded.mean(0), counted.mean(0)
-    of_d, of_c = decoded.var(0), counted.var(0) + _LEAST
+    """Samples ``[S, G]`` of the log fold change by both of its measurements; ``of_c [G]`` is the variance of the counted one."""
+    d, c, of_d = decoded.mean(0), counted.mean(0), decoded.var(0)
     beyond = (np.square(d - c) - of_d - of_c)[above]
     of_decoder = of_d + (max(0.0, float(beyond.mean())) if above.any() else 0.0) + _LEAST
     weight = of_c / (of_c + of_decoder)
-    mean, scale = weight * d + (1.0 - weight) * c, np.sqrt(weight * of_decoder)
-    return mean + scale * np.random.default_rng(0).standard_normal(decoded.shape)
+    mean = weight * d + (1.0 - weight) * c
+    return mean + np.sqrt(of_c) * np.random.default_rng(0).standard_normal(decoded.shape)
 
 
 def _called(probability: NDArray[np.float64], fdr_target: float) -> NDArray[np.bool_]:

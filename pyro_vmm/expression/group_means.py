@@ -41,6 +41,8 @@ class GroupMeans:
         Mean counts, the share of cells that have counts, and mean counts of cells scaled to 10,000, ``[G]`` each.
     library
         Median total count of the cells.
+    num_cells
+        Cells looked at.
     """
 
     draws: NDArray[np.float64]
@@ -49,6 +51,7 @@ class GroupMeans:
     non_zeros: NDArray[np.float64]
     scaled: NDArray[np.float64]
     library: float
+    num_cells: int
 
 
 def group_means(
@@ -107,4 +110,5 @@ def group_means(
         non_zeros=present / number,
         scaled=COUNTS_OF_A_SCALED_CELL * as_counted.mean(0),
         library=float(np.median(np.concatenate(libraries))),
+        num_cells=number,
     )

@@ -1,6 +1,7 @@
 """Differential expression, markers and sums over donors: what a fitted model says of groups of cells."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def model(cells: AnnData) -> SingleCellVMM:
 def means(shares: np.ndarray, spread: float, seed: int) -> GroupMeans:
     """Of a group of which the means are known but for a relative error."""
     draws = shares * np.exp(spread * np.random.default_rng(seed).normal(size=(2000, len(shares))))
-    return GroupMeans(draws, draws, shares, shares, shares, 1000.0)
+    return GroupMeans(draws, draws, 1000.0 * shares, shares, shares, 1000.0, 10_000)
 
 
 def test_a_gene_is_called_for_its_mean_and_above_the_floor_alone() -> None:
@@ -65,8 +66,10 @@ def test_a_gene_is_called_for_its_mean_and_above_the_floor_alone() -> None:
     assert found.called.tolist() == [True, False, False, False]
     assert found.above_floor.tolist() == [True, True, False, True]
     assert found.probability[0] == 1.0
+    seen_once = replace(first, num_cells=1), replace(second, num_cells=1)
+    assert not compare(*seen_once).called.any(), "twenty counts and ten are no certainty"
     # The same means, known badly: more spread is no more evidence.
-    blurred = compare(means(first.mean, 1.0, 1), means(second.mean, 1.0, 2))
+    blurred = compare(means(first.scaled, 1.0, 1), means(second.scaled, 1.0, 2))
     assert not blurred.called.any()
 
 
@@ -157,7 +160,7 @@ def test_scanpy_shows_the_markers(model: SingleCellVMM, cells: AnnData) -> None:
     import scanpy
 
     model.markers(groupby="group", key_added="rank_genes_groups")
-    scanpy.pl.rank_genes_groups_dotplot(cells, n_genes=2, show=False)
+    scanpy.pl.rank_genes_groups_dotplot(cells, n_genes=2, dendrogram=False, show=False)
     assert len(scanpy.get.rank_genes_groups_df(cells, group="group 0")) == 40
 
 
