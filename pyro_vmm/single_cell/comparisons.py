@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pyro_vmm.data.arrays import listed
-from pyro_vmm.data.cell_covariates import read_categories
+from pyro_vmm.data.cell_covariates import category_text, read_categories
 from pyro_vmm.errors import UserError
 from pyro_vmm.expression import GroupMeans, Mode, compare, group_means, table
 from pyro_vmm.expression.markers import as_rank_genes_groups, marker_table
@@ -37,8 +37,8 @@ class Comparisons(AnswersOfGenes, Facts):
         self,
         adata: AnnData | None = None,
         groupby: str | None = None,
-        group1: str | Sequence[str] | None = None,
-        group2: str | None = None,
+        group1: str | int | Sequence[str | int] | None = None,
+        group2: str | int | None = None,
         idx1: Any = None,
         idx2: Any = None,
         mode: Mode = "change",
@@ -69,7 +69,7 @@ class Comparisons(AnswersOfGenes, Facts):
         groupby
             Column of ``adata.obs``; None for the clusters found, called ``"0"``, ``"1"``, ...
         group1, group2
-            Groups of that column. ``group1=None`` is each of them in turn, and ``group2=None`` all other cells.
+            Groups of that column, by name or number. ``group1=None`` is each of them in turn, and ``group2=None`` all other cells.
         idx1, idx2
             In place of groups: row numbers, a Boolean mask, or an expression for ``adata.obs.query``.
         mode
@@ -103,7 +103,8 @@ class Comparisons(AnswersOfGenes, Facts):
         DataFrame
             scvi-tools' columns: ``proba_de``, ``proba_not_de``, ``bayes_factor``, ``scale1``, ``scale2``, ``pseudocounts``,
             ``delta``, ``lfc_mean``, ``lfc_median``, ``lfc_std``, ``lfc_min``, ``lfc_max``, ``raw_mean1`` and so on,
-            ``is_de_fdr_0.05``, ``comparison``, ``group1``, ``group2``; and ``above_floor``.
+            ``is_de_fdr_0.05``, ``comparison``, ``group1``, ``group2``; and ``above_floor``. Its ``attrs`` give the ``floor`` and
+            ``genes``, which states that only trained genes were compared.
 
         Raises
         ------
@@ -142,7 +143,12 @@ class Comparisons(AnswersOfGenes, Facts):
             found = compare(first, second, floor=floor, pseudocount=pseudocounts, **asked)
             frame = table(found, first, second, self.gene_names, all_stats=all_stats, **asked)
             frames.append(frame.assign(comparison=f"{name1} vs {name2}", group1=name1, group2=name2))
-        return pd.concat(frames)
+        result = pd.concat(frames)
+        result.attrs = {
+            "genes": f"only the {len(genes):,} genes that the model was trained on were compared",
+            "floor": float(floor),
+        }
+        return result
 
     @undisturbed()
     def markers(
@@ -252,8 +258,8 @@ class Comparisons(AnswersOfGenes, Facts):
         self,
         adata: AnnData | None,
         groupby: str | None,
-        group1: str | Sequence[str] | None,
-        group2: str | None,
+        group1: str | int | Sequence[str | int] | None,
+        group2: str | int | None,
         idx1: Any,
         idx2: Any,
     ) -> list[tuple[str, NDArray[np.int64], str, NDArray[np.int64]]]:
@@ -268,18 +274,16 @@ class Comparisons(AnswersOfGenes, Facts):
             rows2 = np.setdiff1d(np.arange(number), rows1) if idx2 is None else self._rows(adata, idx2, "idx2")
             return [_of_cells("group 1", rows1, REST if idx2 is None else "group 2", rows2)]
         codes, names = self._groups(adata, groupby)
-        wanted = list(names) if group1 is None else [group1] if isinstance(group1, str) else list(group1)
         place = {name: code for code, name in enumerate(names)}
-        for name in [*wanted, *([] if group2 is None else [group2])]:
-            if str(name) not in place:
-                raise UserError(f"There is no group {name!r}: choose from {listed(list(names))}.")
+        firsts = list(names) if group1 is None else _group_names(group1, place)
+        second = None if group2 is None else _group_names([group2], place)[0]
         pairs = []
-        for name in map(str, wanted):
-            if name == group2:
+        for name in firsts:
+            if name == second:
                 continue
             rows = np.flatnonzero(codes == place[name])
-            others = codes != place[name] if group2 is None else codes == place[str(group2)]
-            pairs.append(_of_cells(name, rows, group2 or REST, np.flatnonzero(others)))
+            others = codes != place[name] if second is None else codes == place[second]
+            pairs.append(_of_cells(name, rows, REST if second is None else second, np.flatnonzero(others)))
         if not pairs:
             raise UserError("group1 and group2 are the same group: give two.")
         return pairs
@@ -316,6 +320,16 @@ class Comparisons(AnswersOfGenes, Facts):
         if cells.is_view:
             raise UserError("adata is a view of another AnnData and cannot take notes: copy it, adata = adata.copy().")
         return cells
+
+
+def _group_names(wanted: Any, known: Collection[str]) -> list[str]:
+    """Groups asked for, one or several; clusters and categories may be given as numbers, as ``predict`` gives them."""
+    several = isinstance(wanted, Iterable) and not isinstance(wanted, str)
+    names = [category_text(each) for each in (wanted if several else [wanted])]
+    for name in names:
+        if name not in known:
+            raise UserError(f"There is no group {name!r}: choose from {listed(list(known))}.")
+    return names
 
 
 def _of_cells(

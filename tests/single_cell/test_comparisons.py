@@ -1,6 +1,7 @@
 """Differential expression, markers and sums over donors: what a fitted model says of groups of cells."""
 
 import importlib.util
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -114,6 +115,20 @@ def test_rows_masks_and_queries_choose_the_same_cells(model: SingleCellVMM, cell
     np.testing.assert_allclose(vanilla["proba_m1"] + vanilla["proba_m2"], 1.0)
 
 
+def test_a_cluster_is_named_by_its_number_as_well(model: SingleCellVMM) -> None:
+    by_name = model.differential_expression(group1="1", group2="0")
+    assert set(by_name["comparison"]) == {"1 vs 0"}
+    pd.testing.assert_frame_equal(by_name, model.differential_expression(group1=1, group2=0))
+    pd.testing.assert_frame_equal(by_name, model.differential_expression(group1=np.array([1]), group2=np.int64(0)))
+    # No group is compared with itself.
+    assert "0" not in set(model.differential_expression(group2=0)["group1"])
+
+
+def test_the_result_says_which_genes_were_compared(model: SingleCellVMM) -> None:
+    found = model.differential_expression(groupby="group", group1="group 0", floor=0.5)
+    assert found.attrs == {"genes": "only the 40 genes that the model was trained on were compared", "floor": 0.5}
+
+
 def test_random_halves_do_not_differ(model: SingleCellVMM) -> None:
     half = np.random.default_rng(3).random(400) < 0.5
     assert not model.differential_expression(idx1=half, batch_correction=True)["is_de_fdr_0.05"].any()
@@ -159,9 +174,14 @@ def test_scanpy_shows_the_markers(model: SingleCellVMM, cells: AnnData) -> None:
         pytest.skip("scanpy is not installed: pip install pyro-vmm[benchmark]")
     import scanpy
 
-    model.markers(groupby="group", key_added="rank_genes_groups")
-    scanpy.pl.rank_genes_groups_dotplot(cells, n_genes=2, dendrogram=False, show=False)
-    assert len(scanpy.get.rank_genes_groups_df(cells, group="group 0")) == 40
+    found = model.markers(groupby="group", key_added="rank_genes_groups")
+    # Of fewer than 50 genes scanpy's dendrogram takes X itself, which it cannot group where X is sparse.
+    shown = cells.copy()
+    shown.X = shown.X.toarray()
+    axes = scanpy.pl.rank_genes_groups_dotplot(shown, n_genes=2, show=False)
+    labels = {label.get_text() for label in axes["mainplot_ax"].get_xticklabels()}
+    assert labels == set(found.groupby("group").head(2).index)
+    assert len(scanpy.get.rank_genes_groups_df(shown, group="group 0")) == 40
 
 
 def test_sums_over_samples_keep_every_count(model: SingleCellVMM, cells: AnnData) -> None:
@@ -174,3 +194,23 @@ def test_sums_over_samples_keep_every_count(model: SingleCellVMM, cells: AnnData
     row = found.obs_names.get_loc("2_group 1")
     chosen = (cells.obs["donor"] == "2") & (cells.obs["group"] == "group 1")
     np.testing.assert_array_equal(found.X[row], cells[chosen].to_df().sum())
+
+
+def test_pydeseq2_takes_the_sums(model: SingleCellVMM) -> None:
+    if importlib.util.find_spec("pydeseq2") is None:
+        pytest.skip("PyDESeq2 is not installed: pip install pyro-vmm[pseudobulk]")
+    from pydeseq2.dds import DeseqDataSet
+    from pydeseq2.ds import DeseqStats
+
+    sums = model.pseudobulk("donor", groupby="group")
+    one = sums[sums.obs["group"] == "group 0"].copy()
+    one.obs["condition"] = one.obs["treated"].map({True: "treated", False: "control"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of few samples
+        tested = DeseqDataSet(adata=one, design="~condition", quiet=True)
+        tested.deseq2()
+        found = DeseqStats(tested, contrast=["condition", "treated", "control"], quiet=True)
+        found.summary()
+    assert list(found.results_df.index) == list(model.gene_names)
+    # Donors were dealt at random, and conditions are of donors: hardly a gene differs.
+    assert (found.results_df["padj"] < 0.05).sum() <= 2
