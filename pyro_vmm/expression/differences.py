@@ -6,7 +6,8 @@ counted, :math:`c`, which has none of these and more noise. The variance of the 
 differ by over all genes beyond their own variances. The log fold change is their mean, weighted by the inverses of
 :math:`s_c^2` and :math:`s_d^2 + \tau^2`. Its variance is :math:`s_c^2`, and not less: the decoder was fitted to the same counts
 and has their noise, too. With :math:`k` counts of a gene in a group, :math:`s_c^2` is at least
-:math:`1 / (\log^2 2 \, (k + 1))` for either group, so that a group without any counts is no certainty. A gene differs where it
+:math:`1 / (\log^2 2 \, (k + 1))` for either group, so that a group without any counts is no certainty. What all
+genes show is the prior of each (:mod:`pyro_vmm.expression.shrinkage`). A gene differs where it
 is at least ``delta`` in either direction, and the probability of this is the share of the posterior's samples in which it is. Taken
 in the order of their probabilities, genes are called as long as the mean probability of not differing stays below the target: the
 posterior expected false discovery rate.
@@ -30,6 +31,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pyro_vmm.expression.group_means import GroupMeans
+from pyro_vmm.expression.shrinkage import posterior_samples
 
 Mode = Literal["change", "vanilla"]
 _OF_ONE_COUNT = 1.0 / np.log(2.0) ** 2
@@ -111,8 +113,7 @@ def _together(
     beyond = (np.square(d - c) - of_d - of_c)[above]
     of_decoder = of_d + (max(0.0, float(beyond.mean())) if above.any() else 0.0) + _LEAST
     weight = of_c / (of_c + of_decoder)
-    mean = weight * d + (1.0 - weight) * c
-    return mean + np.sqrt(of_c) * np.random.default_rng(0).standard_normal(decoded.shape)
+    return posterior_samples(weight * d + (1.0 - weight) * c, of_c, above, len(decoded))
 
 
 def _called(probability: NDArray[np.float64], fdr_target: float) -> NDArray[np.bool_]:
