@@ -38,6 +38,7 @@ BESIDE = {
     "clustering",
     "data",
     "diagnosis",
+    "expression",
     "plotting",
     "ppc",
     "report",

@@ -87,7 +87,7 @@ class UtilisedComponents:
         return (self.representatives[:, None] == self.utilised).astype(np.float64)
 
     @cached_property
-    def responsibilities(self) -> Float[NDArray[np.floating[Any]], "N K"]:
+    def responsibilities(self) -> NDArray[np.floating[Any]]:
         """All :attr:`blocks` at once, ``[N, K]``."""
         return self.blocks.whole()
 

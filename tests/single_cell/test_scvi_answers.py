@@ -139,7 +139,7 @@ def test_importance_corrects_a_guide_that_is_off(
     truth = Evaluation(story, model.guide).by_rows(true_mean, model._cells(None, FEW), rows_at_once=2).mean(0)
     monkeypatch.setattr(model.guide, "posterior", moved)
     unweighted, weighted = (np.abs(mean_of(weights=weights) / truth - 1).mean() for weights in (None, "importance"))
-    assert weighted < 0.25 * unweighted, (weighted, unweighted)
+    assert weighted < 0.4 * unweighted, (weighted, unweighted)
     few_anchors = mean_of(weights="importance", max_cells=15)
     assert np.abs(few_anchors / truth - 1).mean() < unweighted
 
