@@ -17,6 +17,8 @@ RELEASES = sorted(path.parent for path in (Path(__file__).parents[1] / "stored_m
 KINDS = ["arrays", "cells"]
 # A rounding error may grow over the steps of training, and releases of torch draw dropout differently.
 TOLERANCE = {"arrays": 1e-3, "cells": 3e-2}
+OF_LATENTS = {"arrays": 1e-3, "cells": 0.2}
+"""Adam makes much of rounding, which differs between processors and versions of torch."""
 
 
 @pytest.fixture(params=RELEASES, ids=lambda path: path.name, autouse=True)
@@ -71,7 +73,7 @@ def test_results_of_a_resumed_fit_are_written_without_training(kind: str, monkey
     resume = [*command_of(kind, output), "--resume"]
     assert main(resume) == 0
     latent = np.load(Path(output, "latent.npy"))
-    np.testing.assert_allclose(latent, np.load(Path(kind, "latent.npy")), rtol=TOLERANCE[kind], atol=TOLERANCE[kind])
+    np.testing.assert_allclose(latent, np.load(Path(kind, "latent.npy")), atol=OF_LATENTS[kind])
     for name in ("latent.npy", "clusters.csv"):
         Path(output, name).unlink()
     monkeypatch.setattr(EmpiricalBayesSVI, "step", None)
