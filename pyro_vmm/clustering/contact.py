@@ -82,7 +82,7 @@ def _rounded(size: int) -> int:
 
 
 def _nearest(large: NDArray[np.float64], small: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The members of ``large`` nearest to the mean of ``small``, in their order; all where they are not so many."""
+    """The members of ``large`` nearest to the mean of ``small``, in their order; all where they are fewer."""
     number = _TIMES_AS_MANY * len(small)
     if number >= len(large):
         return large

@@ -107,8 +107,8 @@ def _check_batches(adata: AnnData, model: SingleCellVMM) -> None:
 
 
 def _in_words(table: pd.DataFrame, output: Path) -> str:
-    told = f"{len(table):,} cells in {table['cluster'].nunique()} clusters"
+    summary = f"{len(table):,} cells in {table['cluster'].nunique()} clusters"
     if "novelty" in table:
         novel = int((table["novelty"] < 0.05).sum())
-        told += f"; {novel:,} have a novelty p-value below 0.05, and about {0.05 * len(table):,.0f} would by chance"
-    return f"{told}. The results are in {output}."
+        summary += f"; {novel:,} have a novelty p-value below 0.05, and about {0.05 * len(table):,.0f} would by chance"
+    return f"{summary}. The results are in {output}."
