@@ -68,7 +68,7 @@ class TestUnevenFiles(OneFile):
         return OnDisk(CsrFiles(files), rows_in_a_block=4, blocks_in_a_window=2)
 
 
-@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+@pytest.mark.filterwarnings("ignore:Writing zarr v2", "ignore:Consolidated metadata is currently not part")
 class TestZarr(OneFile):
     def make_observations(self, x):
         zarr = pytest.importorskip("zarr")

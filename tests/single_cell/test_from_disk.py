@@ -154,7 +154,9 @@ def test_files_with_other_genes_are_refused(cells: anndata.AnnData, path: Path, 
 
 
 def test_a_missing_layer_names_those_there_are(cells: anndata.AnnData, tmp_path: Path) -> None:
-    cells.layers.clear()
+    for name in list(cells.layers):
+        if name is not None:  # anndata 0.13 lists X as well
+            del cells.layers[name]
     cells.layers["spliced"] = cells.X.copy()
     cells.write_h5ad(tmp_path / "cells.h5ad")
     with pytest.raises(UserError, match=r"no layer 'counts': give layer='spliced' or layer=None for adata\.X"):
