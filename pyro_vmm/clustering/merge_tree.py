@@ -332,10 +332,9 @@ def merge_tree(
     latents : array_like, ``[N, D]``, optional
         Posterior means of the same observations, which ``"evidence"``, ``"valleys"`` and ``"contact"`` need.
     evidence_weight : float, optional
-        For those three, observations count as though there were at most so many of them: what a Gaussian describes well
-        enough for so many stays one cluster, however many there are. Larger is finer; infinity for all. For a valley the
-        observations of the two clusters in question count as at most so many. None for 200 a latent dimension, and
-        at least 2,000.
+        For those three, the largest effective number of observations: of more, each counts for less than one. What a Gaussian
+        describes well enough at this number stays one cluster. Larger is finer; infinity has no limit. For a valley the limit
+        holds for the two clusters that are compared. None for 200 a latent dimension, and at least 2,000.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from pyro_vmm.data.cell_covariates import read_categories
 from pyro_vmm.data.cell_files import read_cells, write_cells
 from pyro_vmm.data.writable_cells import leave_out_unwritable
 from pyro_vmm.errors import UserError
+from pyro_vmm.fit.novelty import NotCalibratedError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,8 +45,8 @@ def predict(directory: Path, cells: Path, output: Path, *, batch_free: bool = Fa
     Returns
     -------
     pandas.DataFrame
-        One row a cell: ``id``, ``cluster``, ``probability`` and ``novelty``, a p-value, which is left out where too few cells
-        were held out in training.
+        One row a cell: ``id``, ``cluster``, ``probability`` and ``novelty``, a p-value. Where too few
+        cells were held out in training, ``novelty`` is left out, with a warning.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def predict(directory: Path, cells: Path, output: Path, *, batch_free: bool = Fa
     )
     try:
         table["novelty"] = model.novelty(prepared, batch_free=batch_free)
-    except UserError as error:
+    except NotCalibratedError as error:
         warn(f"{error} The column novelty is left out.")
     for sentence in leave_out_unwritable(adata):
         warn_caller(sentence, DataWarning)

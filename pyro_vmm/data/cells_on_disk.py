@@ -175,7 +175,7 @@ def _check_same_genes(first: AnnData, other: AnnData, path: Path, other_path: Pa
     ):
         if list(mine) != list(theirs):
             differ = sorted(set(mine) ^ set(theirs))
-            told = f"among them {listed(differ)}" if differ else "in another order"
+            where = f"among them {listed(differ)}" if differ else "in another order"
             raise UserError(
-                f"{other_path} has other {name} than {path}, {told}: give files with the same genes in the same order."
+                f"{other_path} has other {name} than {path}, {where}: give files with the same genes in the same order."
             )

@@ -91,7 +91,7 @@ class _Fault:
 
 
 class CountChecks:
-    """What is wrong with stored values, looked for in one block of cells after another, and told of all together.
+    """What is wrong with stored values, looked for in one block of cells after another, and reported for all blocks together.
 
     Parameters
     ----------
@@ -151,10 +151,10 @@ class CountChecks:
         """Raise :class:`UserError` for the first kind of bad values, if there are any."""
         for fault in self._faults:
             if fault.number:
-                told = f"{fault.number} {fault.adjective} values, the first {fault.first}"
+                which = f"{fault.number} {fault.adjective} values, the first {fault.first}"
                 if fault.number == 1:
-                    told = f"one {fault.adjective} value, {fault.first}"
-                raise UserError(f"{self.source} has {told}: ", *fault.advice(), ".")
+                    which = f"one {fault.adjective} value, {fault.first}"
+                raise UserError(f"{self.source} has {which}: ", *fault.advice(), ".")
 
     def refuse_empty_cells(self) -> None:
         """Raise :class:`UserError` for cells without counts, if there are any."""

@@ -20,6 +20,10 @@ FEWEST_HELD_OUT = 100
 """With fewer held-out observations no useful p-value can be given: the smallest is about one divided by their number."""
 
 
+class NotCalibratedError(UserError):
+    """There are too few held-out observations to calibrate p-values on, or it is not known which they are."""
+
+
 @dataclass(frozen=True, eq=False)
 class Novelty:
     """Conformal p-values against V held-out reference observations.
@@ -68,11 +72,11 @@ class Novelty:
 
         Raises
         ------
-        UserError
+        NotCalibratedError
             For fewer than :data:`FEWEST_HELD_OUT` observations.
         """
         if len(held_out) < FEWEST_HELD_OUT:
-            raise UserError(
+            raise NotCalibratedError(
                 f"Novelty is calibrated on held-out observations, of which there are {len(held_out)}: hold out at least "
                 f"{FEWEST_HELD_OUT}, by more data or a larger share of them."
             )

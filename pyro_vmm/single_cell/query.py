@@ -17,7 +17,7 @@ from pyro_vmm.calling_code import warn_caller
 from pyro_vmm.data import DataWarning
 from pyro_vmm.errors import UserError
 from pyro_vmm.fit.config import read_config
-from pyro_vmm.fit.novelty import Novelty
+from pyro_vmm.fit.novelty import NotCalibratedError, Novelty
 from pyro_vmm.observations import InMemory, OnDisk
 from pyro_vmm.option_checks import as_folder, check_boolean
 from pyro_vmm.process_settings import undisturbed
@@ -132,7 +132,7 @@ class Queried(Facts):
         batch_free = check_boolean(batch_free, "batch_free")
         held_out = self._fit.held_out
         if held_out is None:
-            raise UserError(
+            raise NotCalibratedError(
                 "Novelty is calibrated on the cells held out in training, and these are not known: load the model with the "
                 "cells fitted, and give the new ones to novelty(adata)."
             )

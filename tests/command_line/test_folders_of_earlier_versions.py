@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from stored_models.make_stored_models import command_of, write_inputs
 
 from pyro_vmm.command_line.main import main
@@ -17,8 +18,8 @@ RELEASES = sorted(path.parent for path in (Path(__file__).parents[1] / "stored_m
 KINDS = ["arrays", "cells"]
 # A rounding error may grow over the steps of training, and releases of torch draw dropout differently.
 TOLERANCE = {"arrays": 1e-3, "cells": 3e-2}
-OF_LATENTS = {"arrays": 1e-3, "cells": 0.2}
-"""Adam makes much of rounding, which differs between processors and versions of torch."""
+OF_ANOTHER_TORCH = 0.2
+"""Latents of cells, of which a release of torch that draws dropout differently has trained the last steps."""
 
 
 @pytest.fixture(params=RELEASES, ids=lambda path: path.name, autouse=True)
@@ -73,7 +74,10 @@ def test_results_of_a_resumed_fit_are_written_without_training(kind: str, monkey
     resume = [*command_of(kind, output), "--resume"]
     assert main(resume) == 0
     latent = np.load(Path(output, "latent.npy"))
-    np.testing.assert_allclose(latent, np.load(Path(kind, "latent.npy")), atol=OF_LATENTS[kind])
+    trained_by = json.loads(Path(kind, "config.json").read_text())["versions"]["torch"]
+    same = kind == "arrays" or trained_by == torch.__version__.partition("+")[0]
+    tolerance = TOLERANCE[kind] if same else OF_ANOTHER_TORCH
+    np.testing.assert_allclose(latent, np.load(Path(kind, "latent.npy")), rtol=tolerance, atol=tolerance)
     for name in ("latent.npy", "clusters.csv"):
         Path(output, name).unlink()
     monkeypatch.setattr(EmpiricalBayesSVI, "step", None)

@@ -11,6 +11,7 @@ from pyro_vmm import SingleCellVMM, UserError
 from pyro_vmm.command_line.main import main
 from pyro_vmm.data import DataWarning
 from pyro_vmm.evaluation import Evaluation
+from pyro_vmm.fit import novelty
 from pyro_vmm.fit.novelty import Novelty
 from pyro_vmm.single_cell import simulate_cells
 
@@ -134,3 +135,26 @@ def test_the_command_writes_what_python_answers(
     assert main(command) == 2
     assert "does not know the batch 'another'" in capsys.readouterr().err
     assert main([*command, "--batch-free"]) == 0
+
+
+def test_the_command_leaves_out_what_cannot_be_calibrated_and_nothing_else(
+    everything: anndata.AnnData,
+    without_a_group: SingleCellVMM,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without_a_group.save(tmp_path / "model", save_anndata=True)
+    new_cells(everything)[0].write_h5ad(tmp_path / "new.h5ad")
+    command = ["predict", str(tmp_path / "model"), str(tmp_path / "new.h5ad"), "--output"]
+    with monkeypatch.context() as few:
+        few.setattr(novelty, "FEWEST_HELD_OUT", 10**6)
+        assert main([*command, str(tmp_path / "out")]) == 0
+    assert "The column novelty is left out." in capsys.readouterr().err
+    assert list(pd.read_csv(tmp_path / "out" / "clusters.csv")) == ["id", "cluster", "probability"]
+
+    def fails(*_: object, **__: object) -> None:
+        raise UserError("Something else.")
+
+    monkeypatch.setattr(SingleCellVMM, "novelty", fails)
+    assert main([*command, str(tmp_path / "other")]) == 2

@@ -11,7 +11,7 @@ from pyro_vmm.clustering.utilised_components import UtilisedComponents
 from pyro_vmm.clustering.valleys import valley
 from pyro_vmm.shapes import Float
 
-# By simulated truth, populations of one kind and rare groups: benchmarks/README.md, "Contact".
+# By simulated truth, populations of one kind and rare groups: benchmarks/README.md, "Joining components".
 APART: Final = 0.7
 """Separation from which two clusters stay two: they touch less than three tenths as much as the parts of one population."""
 _WHERE_ONE_GAUSSIAN_DOES: Final = 1.5
